@@ -1,0 +1,1 @@
+"""fakefreq: do spectra help to tell generated faces from photographs?"""

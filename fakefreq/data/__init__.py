@@ -1,0 +1,1 @@
+"""From folders of images to batches: layouts, manifests, splits, decoding, loading."""

@@ -1,0 +1,1 @@
+"""Detectors: the pixel stream, the frequency stream and their fusion."""

@@ -1,0 +1,1 @@
+"""Training: experiment configuration, loop, checkpoints."""
