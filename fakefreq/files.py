@@ -26,7 +26,9 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     target = Path(path)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{target.stem[:60]}.", suffix=f".part{target.suffix}", dir=target.parent)
+        handle, name = tempfile.mkstemp(
+            prefix=f".{target.stem[:60]}.", suffix=f".part{target.suffix}", dir=target.parent
+        )
         os.close(handle)
     except OSError as error:
         raise UserError(f"cannot write {target}: {error.strerror}; choose another --out") from error
@@ -86,10 +88,16 @@ def cache_folder(*parts: str) -> Path:
         parts: subfolders below it; they are made where missing.
     """
     root = os.environ.get("FAKEFREQ_CACHE")
-    base = Path(root).expanduser() if root else Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "fakefreq"
+    base = (
+        Path(root).expanduser()
+        if root
+        else Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "fakefreq"
+    )
     folder = base.joinpath(*parts)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"cannot make the cache folder {folder}: {error.strerror}; set FAKEFREQ_CACHE to a writable folder") from error
+        raise UserError(
+            f"cannot make the cache folder {folder}: {error.strerror}; set FAKEFREQ_CACHE to a writable folder"
+        ) from error
     return folder
