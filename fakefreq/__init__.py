@@ -1,1 +1,48 @@
-"""fakefreq: do spectra help to tell generated faces from photographs?"""
+"""fakefreq: do spectra help to tell generated faces from photographs?
+
+>>> import fakefreq
+>>> fakefreq.list_detectors("two*")
+['two_stream']
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from fakefreq.errors import UserError
+from fakefreq.version import __version__
+
+if TYPE_CHECKING:
+    from fakefreq import spectra
+    from fakefreq.models import Detector, create_detector, list_detectors, load_detector, register_detector
+
+__all__ = [
+    "Detector",
+    "UserError",
+    "__version__",
+    "create_detector",
+    "list_detectors",
+    "load_detector",
+    "register_detector",
+    "spectra",
+]
+
+# `import fakefreq` stays light, so that the command line answers at once: torch comes with the first use.
+_LAZY = {
+    "Detector": "fakefreq.models",
+    "create_detector": "fakefreq.models",
+    "list_detectors": "fakefreq.models",
+    "load_detector": "fakefreq.models",
+    "register_detector": "fakefreq.models",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    if name == "spectra":
+        return importlib.import_module("fakefreq.spectra")
+    raise AttributeError(f"module 'fakefreq' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,1 +1,21 @@
 """Detectors: the pixel stream, the frequency stream and their fusion."""
+
+from fakefreq.models.config import DetectorConfig
+from fakefreq.models.detector import Detector
+from fakefreq.models.frequency import SPECTRA, FrequencyStream
+from fakefreq.models.pixel import PixelStream
+from fakefreq.models.registry import create_detector, list_detectors, register_detector
+from fakefreq.models.weights import load_detector, save_detector
+
+__all__ = [
+    "SPECTRA",
+    "Detector",
+    "DetectorConfig",
+    "FrequencyStream",
+    "PixelStream",
+    "create_detector",
+    "list_detectors",
+    "load_detector",
+    "register_detector",
+    "save_detector",
+]

@@ -1,0 +1,66 @@
+"""Pixel-only against two-stream on a folder of `<generator>/{0_real,1_fake}`, trained on one of its generators.
+
+Indexes, splits 700 : 100 : 200, trains both detectors alike, scores every generator, and copies the table to
+benchmarks/results/. The folder is FAKEFREQ_FACEBENCH unless --folder names another.
+
+Example: python benchmarks/baseline_vs_two_stream.py --train-on stylegan --seeds 0 1 2
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from fakefreq.compare import compare
+from fakefreq.data.manifest import index_folder, read_manifest, write_manifest
+from fakefreq.data.splits import split_manifest
+from fakefreq.errors import UserError
+from fakefreq.evaluate.comparison import format_table
+from fakefreq.files import atomic_path
+from fakefreq.train.experiment import TrainConfig
+
+
+@dataclass
+class BaselineVsTwoStream:
+    """The main comparison, on one's own folder of images."""
+
+    train_on: tuple[str, ...] = ("stylegan",)
+    """generators to train on"""
+    folder: Path | None = None
+    """the images; FAKEFREQ_FACEBENCH by default"""
+    work: Path = Path("runs/baseline_vs_two_stream")
+    """manifest, runs and report; an interrupted benchmark goes on from here"""
+    out: Path = Path("benchmarks/results/baseline_vs_two_stream_facebench_raw_cpu.csv")
+    """the table to write"""
+    spectrum: str = "block_dct"
+    """the frequency stream"""
+    epochs: int = 5
+    """passes over the training images"""
+    seeds: tuple[int, ...] = (0,)
+    """one training of each detector for every seed"""
+
+    def run(self) -> None:
+        folder = self.folder or Path(os.environ.get("FAKEFREQ_FACEBENCH", ""))
+        if not folder.is_dir() or folder == Path():
+            raise UserError("there is no folder of images: give --folder, or set FAKEFREQ_FACEBENCH")
+        manifest_path = self.work / "manifest.csv"
+        if not manifest_path.exists():
+            manifest, _ = index_folder(folder, manifest_path, say=print)
+            write_manifest(split_manifest(manifest, (0.7, 0.1, 0.2), seed=0), manifest_path)
+        config = TrainConfig(
+            pretrained="wheel", train_on=self.train_on, spectrum=self.spectrum, epochs=self.epochs, crop=224
+        )
+        out = self.work / f"{'+'.join(self.train_on)}-{self.spectrum}"
+        table = compare(manifest_path, out, config, seeds=self.seeds, say=print)
+        with atomic_path(self.out) as temporary:
+            table.to_csv(temporary, index=False, float_format="%.6g")
+        print(format_table(table))
+        print(f"{len(read_manifest(manifest_path))} images; table: {self.out}; report: {out / 'report.html'}")
+
+
+if __name__ == "__main__":
+    try:
+        tyro.cli(BaselineVsTwoStream, description=__doc__).run()
+    except UserError as error:
+        raise SystemExit(f"error: {error}") from error

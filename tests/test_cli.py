@@ -1,0 +1,221 @@
+"""The commands as a user runs them: the main job end to end, and one clear line for every mistake."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from fakefreq.cli import COMMANDS, main
+
+FAST = ["--backbone", "test_efficientnet", "--pretrained", "none", "--crop", "64", "--batch-size", "16", "--workers", "0"]
+
+
+def fakefreq(*words: str) -> int:
+    return main(list(words))
+
+
+def failing(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    """Run a command that must fail; return its only line on standard error."""
+    capsys.readouterr()
+    assert fakefreq(*words) == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1
+    return lines[0]
+
+
+@pytest.fixture(scope="module")
+def manifest(tiny_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("cli") / "manifest.csv"
+    assert fakefreq("index", str(tiny_set), "--out", str(path), "--jobs", "1") == 0
+    assert fakefreq("split", str(path), "--fractions", "0.6", "0.2", "0.2") == 0
+    return path
+
+
+@pytest.fixture(scope="module")
+def compared(manifest: Path) -> Path:
+    out = manifest.parent / "compare"
+    words = ["--train-on", "alpha", "--epochs", "2", "--draws", "200", *FAST]
+    assert fakefreq("compare", str(manifest), "--out", str(out), *words) == 0
+    return out
+
+
+def test_compare_writes_a_row_a_generator_and_a_page(compared: Path) -> None:
+    table = pd.read_csv(compared / "comparison.csv", keep_default_na=False)
+    assert {"alpha", "beta"} <= set(table["generator"])
+    page = (compared / "report.html").read_text(encoding="utf-8")
+    for needle in ("alpha", "beta", "control", "<svg", "data:image/png;base64,"):
+        assert needle in page
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    assert "<script" not in page
+    assert len(pd.read_csv(compared / "pixel-seed0" / "scores.csv")) == 16 + 80 + 20
+
+
+def test_compare_does_nothing_twice(compared: Path, manifest: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (compared / "comparison.csv").read_bytes()
+    weights = (compared / "two_stream-seed0" / "best.safetensors").stat().st_mtime_ns
+    words = ["--train-on", "alpha", "--epochs", "2", "--draws", "200", *FAST]
+    assert fakefreq("compare", str(manifest), "--out", str(compared), *words) == 0
+    assert "nothing to train" in capsys.readouterr().out
+    assert (compared / "two_stream-seed0" / "best.safetensors").stat().st_mtime_ns == weights
+    assert (compared / "comparison.csv").read_bytes() == before
+
+
+def test_score_gives_the_scores_that_compare_made(compared: Path, manifest: Path, tmp_path: Path) -> None:
+    out = tmp_path / "scores.csv"
+    run = str(compared / "two_stream-seed0")
+    assert fakefreq("score", run, str(manifest), "--out", str(out), "--split", "test", "--workers", "0") == 0
+    scores = pd.read_csv(out).set_index("path")["logit"]
+    known = pd.read_csv(compared / "two_stream-seed0" / "scores.csv").set_index("path")["logit"]
+    shared = scores.index.intersection(known.index)
+    assert len(shared) >= 16
+    np.testing.assert_allclose(scores[shared], known[shared], rtol=1e-4, atol=1e-4)
+
+
+def test_predict_agrees_with_score(compared: Path, tiny_set: Path, tmp_path: Path) -> None:
+    image = tiny_set / "beta" / "1_fake" / "beta_fake_0003.jpg"
+    out = tmp_path / "prediction.csv"
+    run = str(compared / "pixel-seed0" / "best")
+    assert fakefreq("predict", str(image), "--detector", run, "--out", str(out)) == 0
+    predicted = pd.read_csv(out)["logit"].iloc[0]
+    known = pd.read_csv(compared / "pixel-seed0" / "scores.csv")
+    assert predicted == pytest.approx(known.loc[known["path"].str.endswith(image.name), "logit"].iloc[0], abs=1e-4)
+
+
+def test_train_resumes_by_flag(manifest: Path, tmp_path: Path) -> None:
+    run = str(tmp_path / "run")
+    words = ["train", str(manifest), "--out", run, "--detector", "frequency", "--epochs", "1", *FAST]
+    assert fakefreq(*words) == 0
+    assert fakefreq(*words, "--resume") == 0
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_every_command_has_an_example_in_its_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        fakefreq(command, "--help")
+    assert stop.value.code == 0
+    assert f"Example: fakefreq {command}" in " ".join(capsys.readouterr().out.replace("│", " ").split())
+
+
+def test_help_answers_at_once_without_torch() -> None:
+    code = (
+        "import sys, fakefreq.cli\n"
+        "try: fakefreq.cli.main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'timm', 'pandas', 'sklearn', 'cv2', 'matplotlib'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)\n"
+    )
+    seconds = []
+    for _ in range(3):
+        started = time.perf_counter()
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        seconds.append(time.perf_counter() - started)
+        assert done.returncode == 0, done.stderr
+    # Half a second is what users are promised; the machine that tests may be busy.
+    assert min(seconds) < 1.0
+
+
+def photo(path: Path, side: int = 80) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture = np.random.default_rng(len(str(path))).integers(0, 256, (side, side, 3), dtype=np.uint8)
+    assert cv2.imwrite(str(path), cv2.GaussianBlur(picture, (0, 0), 3))
+    return path
+
+
+BAD_FILES = {
+    "text": b"this is not a picture",
+    "empty": b"",
+    "truncated": None,
+}
+
+
+@pytest.mark.parametrize("kind", sorted(BAD_FILES))
+@pytest.mark.parametrize("on_error", ["stop", "skip"])
+def test_a_bad_file_is_one_line_or_a_listed_skip(
+    kind: str, on_error: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(3):
+        photo(tmp_path / "set" / "real" / f"r{number}.jpg")
+        photo(tmp_path / "set" / "fake" / f"f{number}.jpg", side=81)
+    bad = tmp_path / "set" / "real" / "bad.jpg"
+    whole = photo(tmp_path / "whole.jpg").read_bytes()
+    content = BAD_FILES[kind]
+    bad.write_bytes(whole[:100] if content is None else content)
+    out = tmp_path / "manifest.csv"
+    words = ["index", str(tmp_path / "set"), "--out", str(out), "--jobs", "1", "--on-error", on_error]
+    if on_error == "skip":
+        assert fakefreq(*words) == 0
+        assert len(pd.read_csv(out)) == 6
+        assert "bad.jpg" in (tmp_path / "skipped.csv").read_text()
+    else:
+        assert "bad.jpg" in failing(capsys, *words)
+        assert not out.exists()
+
+
+def test_a_picture_cut_in_its_pixels_is_found_when_it_is_decoded(
+    compared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = photo(tmp_path / "cut.jpg", side=200)
+    path.write_bytes(path.read_bytes()[:-400])
+    line = failing(capsys, "predict", str(path), "--detector", str(compared / "pixel-seed0"))
+    assert "cut.jpg" in line
+
+
+def test_a_picture_of_one_pixel_is_padded_and_scored(compared: Path, tmp_path: Path) -> None:
+    path = tmp_path / "one.png"
+    assert cv2.imwrite(str(path), np.full((1, 1, 3), 127, np.uint8))
+    assert fakefreq("predict", str(path), "--detector", str(compared / "two_stream-seed0")) == 0
+
+
+def test_a_manifest_whose_file_is_gone_names_it_and_writes_nothing(
+    compared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(4):
+        photo(tmp_path / "set" / "real" / f"r{number}.jpg")
+        photo(tmp_path / "set" / "fake" / f"f{number}.jpg", side=81)
+    manifest, out = tmp_path / "manifest.csv", tmp_path / "scores.csv"
+    assert fakefreq("index", str(tmp_path / "set"), "--out", str(manifest), "--jobs", "1") == 0
+    (tmp_path / "set" / "fake" / "f2.jpg").unlink()
+    run = str(compared / "pixel-seed0")
+    for workers in ("0", "1"):
+        assert "f2.jpg" in failing(capsys, "score", run, str(manifest), "--out", str(out), "--workers", workers)
+        assert not out.exists()
+    assert fakefreq("score", run, str(manifest), "--out", str(out), "--workers", "1", "--on-error", "skip") == 0
+    assert len(pd.read_csv(out)) == 7
+    assert "f2.jpg" in (tmp_path / "scores_skipped.csv").read_text()
+
+
+def test_mistakes_get_one_line_and_leave_nothing(
+    manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = str(tmp_path / "out")
+    for number in range(2):
+        photo(tmp_path / "one_class" / "real" / f"{number}.jpg")
+    photo(tmp_path / "no_layout" / "a.jpg")
+    cases = [
+        (["index", str(tmp_path / "absent"), "--out", out], "absent"),
+        (["index", str(tmp_path / "no_layout"), "--out", out], "0_real"),
+        (["index", str(tmp_path / "one_class"), "--out", out], "--allow-one-class"),
+        (["split", str(tmp_path / "absent.csv")], "absent.csv"),
+        (["split", str(manifest), "--out", out, "--fractions", "0.5", "0.1", "0.1"], "--fractions"),
+        (["train", str(manifest), "--out", out, "--backbone", "resnet_18"], "'resnet18'"),
+        (["train", str(manifest), "--out", out, "--train-on", "stylegan9"], "--train-on"),
+        (["train", str(manifest), "--out", out, "--spectrum", "wavelet"], "--spectrum"),
+        (["score", str(tmp_path / "no_run"), str(manifest), "--out", out], "no_run"),
+        (["compare", str(manifest), "--out", out, "--detectors", "pixel"], "--detectors"),
+        (["compare", str(manifest), "--out", out, "--seeds", "1", "1"], "--seeds"),
+        (["index", str(tmp_path / "one_class"), "--out", out, "--source", "stylegan"], "SUBSET=NAME"),
+    ]
+    for words, needle in cases:
+        assert needle in failing(capsys, *words), words
+        left = [p for p in (tmp_path / "out").rglob("*") if p.is_file()] if (tmp_path / "out").exists() else []
+        assert left == [], words
+
+
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert fakefreq("--version") == 0
+    assert capsys.readouterr().out.startswith("fakefreq 0.")
