@@ -1,0 +1,77 @@
+"""One way from a file to RGB pixels, for every image of either class."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from fakefreq.data.header import ImageError, probe_header
+
+# A header may promise any size: past this, decoding would take gigabytes (a decompression bomb).
+PIXEL_LIMIT = 100_000_000
+
+
+def read_image(path: str | Path) -> np.ndarray:
+    """Decode an image file.
+
+    One policy for all: EXIF orientation is obeyed; grey is repeated into three channels; 16 bits become 8 by division
+    by 257, rounded; transparency is laid over white; CMYK and palettes become RGB; of an animation the first frame
+    is taken. A file that is cut is refused: decoders fill the rest with grey, which would look like a trace.
+
+    Args:
+        path: the file; its format is judged by its content.
+
+    Shape:
+        - output: (H, W, 3), uint8, RGB
+
+    Raises:
+        ImageError: missing, empty, cut, damaged, of an unknown format, or above `PIXEL_LIMIT` pixels.
+    """
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise ImageError(path, f"cannot be read ({error.strerror})") from error
+    facts = probe_header(path, content)
+    if facts.width * facts.height > PIXEL_LIMIT:
+        raise ImageError(path, f"{facts.width}x{facts.height} pixels are above the limit of {PIXEL_LIMIT}")
+    if not _is_whole(content, facts.format):
+        raise ImageError(path, f"the {facts.format.upper()} file is cut: its end is missing")
+    # ANYDEPTH keeps 16 bits for our own rounding. An alpha channel survives only without COLOR, which forfeits
+    # orientation: files that have both are PNG and WebP, where cv2 reads no orientation anyway.
+    has_alpha = "a" in facts.mode.removeprefix("gray").removeprefix("palette") or facts.mode == "palette"
+    flags = cv2.IMREAD_UNCHANGED if has_alpha else cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
+    try:
+        decoded = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
+    except cv2.error as error:
+        raise ImageError(path, f"cannot be decoded ({error.err})") from error
+    if decoded is None:
+        raise ImageError(path, f"the {facts.format.upper()} data cannot be decoded")
+    return _to_rgb(_to_8_bits(decoded, path))
+
+
+def _is_whole(content: bytes, image_format: str) -> bool:
+    """Whether the file reaches its own end mark; some programs append bytes after it, which is harmless."""
+    if image_format == "jpeg":
+        return content.rfind(b"\xff\xd9", len(content) // 2) > 0
+    if image_format == "png":
+        return content.rfind(b"IEND\xaeB`\x82") > 0
+    if image_format == "webp":
+        return len(content) >= 8 + int.from_bytes(content[4:8], "little")
+    return True
+
+
+def _to_8_bits(pixels: np.ndarray, path: str | Path) -> np.ndarray:
+    if pixels.dtype == np.uint8:
+        return pixels
+    if pixels.dtype == np.uint16:
+        return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    raise ImageError(path, f"pixels of type {pixels.dtype} are not handled; convert it to 8 or 16 bits")
+
+
+def _to_rgb(pixels: np.ndarray) -> np.ndarray:
+    if pixels.ndim == 2:
+        return np.repeat(pixels[..., None], 3, axis=2)
+    if pixels.shape[2] == 4:
+        alpha = pixels[..., 3:].astype(np.float32) / 255
+        pixels = (pixels[..., :3] * alpha + 255 * (1 - alpha)).round().astype(np.uint8)
+    return np.ascontiguousarray(pixels[..., ::-1])
