@@ -76,7 +76,9 @@ class Throughput:
         table = pd.DataFrame(rows)
         with atomic_path(self.out) as temporary:
             table.to_csv(temporary, index=False)
-        print(table[["phase", "detector", "images_per_second", "time_over_pixel", "ratio_low", "ratio_high"]].to_string())
+        print(
+            table[["phase", "detector", "images_per_second", "time_over_pixel", "ratio_low", "ratio_high"]].to_string()
+        )
         print(f"table: {self.out} (ratio_low and ratio_high are the quartiles)")
 
 

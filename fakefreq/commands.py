@@ -159,9 +159,7 @@ class Score:
         rows = read_manifest(self.manifest)
         if self.split != "all":
             rows = rows[rows["split"] == self.split]
-        scores, skipped = score_rows(
-            detector, rows, self.manifest.parent, self.batch_size, self.workers, self.on_error
-        )
+        scores, skipped = score_rows(detector, rows, self.manifest.parent, self.batch_size, self.workers, self.on_error)
         write_scores(scores, self.out)
         say(f"{len(scores)} images scored; written to {self.out}")
         if skipped:

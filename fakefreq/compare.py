@@ -88,9 +88,7 @@ def compare(
     return comparison
 
 
-def _scores(
-    run: Path, rows: pd.DataFrame, root: Path, config: TrainConfig, say: Callable[[str], None]
-) -> pd.DataFrame:
+def _scores(run: Path, rows: pd.DataFrame, root: Path, config: TrainConfig, say: Callable[[str], None]) -> pd.DataFrame:
     """Return the run's scores of the evaluation rows; score them where the run's scores.csv is not theirs."""
     path = run / "scores.csv"
     if path.exists():

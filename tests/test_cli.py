@@ -12,7 +12,18 @@ import pytest
 
 from fakefreq.cli import COMMANDS, main
 
-FAST = ["--backbone", "test_efficientnet", "--pretrained", "none", "--crop", "64", "--batch-size", "16", "--workers", "0"]
+FAST = [
+    "--backbone",
+    "test_efficientnet",
+    "--pretrained",
+    "none",
+    "--crop",
+    "64",
+    "--batch-size",
+    "16",
+    "--workers",
+    "0",
+]
 
 
 def fakefreq(*words: str) -> int:

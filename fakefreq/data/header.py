@@ -106,9 +106,7 @@ def probe_header(path: str | Path, content: bytes | None = None) -> HeaderFacts:
             if facts.width < 1 or facts.height < 1:
                 raise ImageError(path, f"its header says {facts.width}x{facts.height} pixels")
             return facts
-    raise ImageError(
-        path, "not an image that is known here (JPEG, PNG, WebP, BMP, GIF, TIFF), whatever its name says"
-    )
+    raise ImageError(path, "not an image that is known here (JPEG, PNG, WebP, BMP, GIF, TIFF), whatever its name says")
 
 
 def _jpeg(data: bytes) -> HeaderFacts:
@@ -213,6 +211,4 @@ def _tiff(data: bytes) -> HeaderFacts:
         values[tag] = struct.unpack_from(order + ("H" if kind == 3 else "I"), data, at)[0]
     if 256 not in values or 257 not in values:
         raise ValueError("no size")
-    return HeaderFacts(
-        "tiff", "16" if values.get(258) == 16 else "", values[256], values[257], 0, "", len(data)
-    )
+    return HeaderFacts("tiff", "16" if values.get(258) == 16 else "", values[256], values[257], 0, "", len(data))

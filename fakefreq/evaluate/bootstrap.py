@@ -1,7 +1,7 @@
-"""Bootstrap over groups of images, with the same draws for every detector and every part of the test images.
+"""Bootstrap over groups of images: the same draws for every detector and every part of the test images.
 
-A draw gives each group a multiplicity, so a resampled metric is a weighted one: scores are sorted once, and each
-draw costs a cumulative sum.
+A draw gives each group a multiplicity, so a resampled metric is a weighted one: scores are sorted once, and
+each draw costs a cumulative sum.
 
 B. Efron, R. Tibshirani (1993), An introduction to the bootstrap; C. Field, A. Welsh (2007), Bootstrapping
 clustered data.
@@ -31,9 +31,7 @@ class Bootstrap:
 
     samples: dict[tuple[str, str, str], Array]
 
-    def interval(
-        self, detector: str, metric: str, part: str = "all", level: float = 0.95
-    ) -> tuple[float, float]:
+    def interval(self, detector: str, metric: str, part: str = "all", level: float = 0.95) -> tuple[float, float]:
         """Return the percentile interval of a metric."""
         return percentile_interval(self.samples[part, detector, metric], level)
 
@@ -41,9 +39,7 @@ class Bootstrap:
         self, detector: str, baseline: str, metric: str, part: str = "all", level: float = 0.95
     ) -> tuple[float, float]:
         """Return the percentile interval of a paired difference, detector less baseline."""
-        return percentile_interval(
-            self.samples[part, detector, metric] - self.samples[part, baseline, metric], level
-        )
+        return percentile_interval(self.samples[part, detector, metric] - self.samples[part, baseline, metric], level)
 
 
 def percentile_interval(samples: Array, level: float = 0.95) -> tuple[float, float]:
@@ -108,7 +104,8 @@ class RankedScores:
 def _strata(codes: npt.NDArray[np.int64], cells: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int64]]:
     """Sort groups by the set of cells (class and part of the test images) that their images lie in.
 
-    Groups are drawn within such a stratum, so every class of every part keeps at least one image in each draw.
+    Groups are drawn within such a stratum, so every class of every part keeps at least one image in each
+    draw.
     """
     pairs = np.unique(np.stack([codes, cells], axis=1), axis=0)
     touched: dict[int, list[int]] = {}
@@ -120,9 +117,7 @@ def _strata(codes: npt.NDArray[np.int64], cells: npt.NDArray[np.int64]) -> list[
     return [np.array(members) for _, members in sorted(strata.items())]
 
 
-def group_weights(
-    codes: npt.NDArray[np.int64], cells: npt.NDArray[np.int64], draws: int, seed: int
-) -> Iterator[Array]:
+def group_weights(codes: npt.NDArray[np.int64], cells: npt.NDArray[np.int64], draws: int, seed: int) -> Iterator[Array]:
     """Yield the images' multiplicities, some draws at a time: groups drawn with replacement within strata.
 
     Args:
@@ -158,7 +153,7 @@ def bootstrap(
     thresholds: Mapping[str, float] | None = None,
     parts: Mapping[str, npt.NDArray[np.int64]] | None = None,
 ) -> Bootstrap:
-    """Resample groups of images within their class and recompute the metrics of every detector on the same draws.
+    """Resample groups of images within their class and recompute every detector's metrics on the same draws.
 
     Args:
         labels: 0 for real, 1 for fake.

@@ -32,9 +32,7 @@ def mean_log_spectrum(rows: pd.DataFrame, root: str | Path, crop: int, limit: in
     return (total / count).numpy()
 
 
-def mean_spectra(
-    rows: pd.DataFrame, root: str | Path, crop: int, limit: int = 200
-) -> dict[str, dict[str, np.ndarray]]:
+def mean_spectra(rows: pd.DataFrame, root: str | Path, crop: int, limit: int = 200) -> dict[str, dict[str, np.ndarray]]:
     """Return for each generator the mean log spectrum of its fakes and of the reals that stand against them.
 
     Args:

@@ -1,7 +1,7 @@
 """Metrics on labels and logits. Scores are ranked and compared as they are: nothing here applies a sigmoid.
 
-Labels are 0 (real) and 1 (fake), logits grow towards fake, and an image is called fake where its logit is greater
-than the threshold.
+Labels are 0 (real) and 1 (fake), logits grow towards fake, and an image is called fake where its logit is
+greater than the threshold.
 """
 
 from typing import TypeAlias
@@ -27,7 +27,8 @@ def check_scores(
         classes: the labels of which at least one image is needed.
 
     Raises:
-        UserError: different lengths, a label other than 0 and 1, a class that is missing, NaN or inf among the logits.
+        UserError: different lengths, a label other than 0 and 1, a class that is missing, NaN or inf among
+            the logits.
     """
     label, logit = np.asarray(labels), np.asarray(logits, dtype=np.float64)
     if label.ndim != 1 or label.shape != logit.shape:
@@ -39,21 +40,19 @@ def check_scores(
         raise UserError(f"labels are 0 (real) and 1 (fake); got {', '.join(map(str, unknown[:5]))}")
     for value, name in ((0, "real"), (1, "fake")):
         if value in classes and not (label == value).any():
-            raise UserError(
-                f"there is no {name} image among {label.size} scores; this metric needs one of each class"
-            )
+            raise UserError(f"there is no {name} image among {label.size} scores; this metric needs both classes")
     bad = ~np.isfinite(logit)
     if bad.any():
         first = int(np.argmax(bad))
         raise UserError(
-            f"{int(bad.sum())} of {logit.size} logits are not finite (the first is {logit[first]} in row {first}); "
+            f"{int(bad.sum())} of {logit.size} logits are not finite (first: {logit[first]}, row {first}); "
             "score these images again"
         )
     return label.astype(np.int64), logit
 
 
 def auc(labels: npt.ArrayLike, logits: npt.ArrayLike) -> float:
-    """Return the area under the ROC curve: how often a fake scores above a real, ties counted half. In [0, 1].
+    """Return the area under the ROC curve: how often a fake scores above a real, ties counted half.
 
     >>> auc([0, 0, 1, 1], [-1.0, 0.5, 0.0, 2.0])
     0.75
@@ -82,8 +81,8 @@ def roc_curve(labels: npt.ArrayLike, logits: npt.ArrayLike) -> tuple[Array, Arra
 def accuracy(labels: npt.ArrayLike, logits: npt.ArrayLike, threshold: float) -> float:
     """Return the share of images called rightly, in [0, 1].
 
-    It moves with the share of fakes in the set: on nine reals to one fake, calling all real gives .9. Compare sets
-    of different shares by `balanced_accuracy`.
+    It moves with the share of fakes in the set: on nine reals to one fake, calling all real gives .9. Compare
+    sets of different shares by `balanced_accuracy`.
 
     Args:
         labels: 0 for real, 1 for fake; one class alone is allowed.
@@ -112,7 +111,7 @@ def true_positive_rate(labels: npt.ArrayLike, logits: npt.ArrayLike, threshold: 
 
 
 def balanced_accuracy(labels: npt.ArrayLike, logits: npt.ArrayLike, threshold: float) -> float:
-    """Return the mean of the share of reals and the share of fakes called rightly; chance is .5 on any set."""
+    """Return the mean of the share of reals and the share of fakes called rightly; chance is .5."""
     label, logit = check_scores(labels, logits)
     false_positives = false_positive_rate(label, logit, threshold)
     return (1.0 - false_positives + true_positive_rate(label, logit, threshold)) / 2.0
@@ -153,12 +152,12 @@ def tpr_at_fpr(labels: npt.ArrayLike, logits: npt.ArrayLike, fpr: float) -> floa
 
 
 def best_threshold(labels: npt.ArrayLike, logits: npt.ArrayLike) -> float:
-    """Return the threshold of greatest balanced accuracy. Choose it on validation images, never on test images.
+    """Return the threshold of greatest balanced accuracy; choose it on validation, never on test images.
 
-    Every threshold inside an interval between neighbouring logits calls the same images fake. Of the intervals of
-    greatest balanced accuracy (neighbours joined) the longest is taken, the lowest of equally long ones, and of it
-    the midpoint. Where no interval beats calling all images alike, the greatest logit is returned: nothing on
-    validation is then called fake.
+    Every threshold inside an interval between neighbouring logits calls the same images fake. Of the
+    intervals of greatest balanced accuracy (neighbours joined) the longest is taken, the lowest of equally
+    long ones, and of it the midpoint. Where no interval beats calling all images alike, the greatest logit is
+    returned: nothing on validation is then called fake.
 
     >>> best_threshold([0, 0, 1, 1], [-2.0, -1.0, 3.0, 4.0])
     1.0
@@ -167,8 +166,8 @@ def best_threshold(labels: npt.ArrayLike, logits: npt.ArrayLike) -> float:
     values, place = np.unique(logit, return_inverse=True)
     real = np.bincount(place, weights=label == 0, minlength=values.size)
     fake = np.bincount(place, weights=label == 1, minlength=values.size)
-    # Youden's index in whole numbers (times reals times fakes), so that equal ones compare as equal. Entry k is
-    # that of the thresholds in [values[k], values[k + 1]).
+    # Youden's index in whole numbers (times reals times fakes), so that equal ones compare as equal. Entry k
+    # is that of the thresholds in [values[k], values[k + 1]).
     youden = np.round(np.cumsum(real) * fake.sum() - np.cumsum(fake) * real.sum())
     if youden.max() <= 0:
         return float(values[-1])

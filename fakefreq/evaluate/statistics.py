@@ -1,11 +1,12 @@
 """Paired DeLong tests of AUCs and intervals of proportions.
 
-Images of one group (one identity, a photo and the fake made of it) are not independent. Where groups are given the
-variance is Obuchowski's for clustered data, which is DeLong's where every image is a group of its own.
+Images of one group (one identity, a photo and the fake made of it) are not independent. Where groups are
+given the variance is Obuchowski's for clustered data, which is DeLong's where every image is a group of its
+own.
 
-E. DeLong, D. DeLong, D. Clarke-Pearson (1988), Comparing the areas under two or more correlated receiver operating
-characteristic curves; X. Sun, W. Xu (2014), Fast implementation of DeLong's algorithm; N. Obuchowski (1997),
-Nonparametric analysis of clustered ROC curve data; E. Wilson (1927), Probable inference.
+E. DeLong, D. DeLong, D. Clarke-Pearson (1988), Comparing the areas under two or more correlated receiver
+operating characteristic curves; X. Sun, W. Xu (2014), Fast implementation of DeLong's algorithm; N.
+Obuchowski (1997), Nonparametric analysis of clustered ROC curve data; E. Wilson (1927), Probable inference.
 """
 
 from dataclasses import dataclass
@@ -42,10 +43,10 @@ class DeLong:
 
 
 def placements(labels: npt.NDArray[np.int64], logits: Array) -> tuple[float, Array]:
-    """Return the AUC and each image's placement: the share of the other class that it is ordered rightly against.
+    """Return the AUC and each image's placement: the share of the other class ordered rightly against it.
 
-    By midranks, in O(n log n): the rank among all images less the rank among its own class counts the images of
-    the other class below it.
+    By midranks, in O(n log n): the rank among all images less the rank among its own class counts the images
+    of the other class below it.
 
     Args:
         labels: 0 and 1, both present.
@@ -78,7 +79,8 @@ def _variance(labels: npt.NDArray[np.int64], values: Array, groups: npt.NDArray[
     everything = len(np.unique(groups))
     variance = sum(count / (count - 1) * (total[label] ** 2).sum() for label, count in enumerate(counts))
     variance += 2.0 * everything / (everything - 1) * (total[0] * total[1]).sum()
-    # Rounding leaves about 1e-33 of placements that are all alike; the three terms may also sum to just below 0.
+    # Rounding leaves about 1e-33 of placements that are all alike; the three terms may also sum to just below
+    # 0.
     return float(variance) if variance > 1e-30 else 0.0
 
 
@@ -120,9 +122,7 @@ def delong(
     if np.allclose(placement_a, placement_b, rtol=0, atol=1e-12):
         return DeLong(auc_a, auc_b, 0.0, 0.0, 0.0, 1.0, "both detectors order the images alike")
     if variance is None:
-        return DeLong(
-            auc_a, auc_b, difference, None, None, None, "a class has fewer than two independent groups"
-        )
+        return DeLong(auc_a, auc_b, difference, None, None, None, "a class has fewer than two independent groups")
     error = float(np.sqrt(variance))
     if error == 0.0:
         reason = "the difference has no spread over the images, so there is no test"
@@ -143,8 +143,8 @@ def delong_interval(
         level: coverage, in (0, 1).
 
     Returns:
-        (low, high); None where there are fewer than two groups of a class, or the classes are perfectly separated:
-        then the placements have no spread to make an interval of.
+        (low, high); None where there are fewer than two groups of a class, or the classes are perfectly
+        separated: then the placements have no spread to make an interval of.
     """
     label, logit = check_scores(labels, logits)
     area, placement = placements(label, logit)
@@ -162,7 +162,8 @@ def wilson_interval(count: float, total: float, level: float = 0.95) -> tuple[fl
 
     Args:
         count: images that have the property, in [0, total].
-        total: independent images; where they come in groups, scale both numbers so that `total` is the number of
+        total: independent images; where they come in groups, scale both numbers so that `total` is the number
+            of
             groups: that is the safe side, images of a group being taken as copies of each other.
         level: coverage, in (0, 1).
 

@@ -96,9 +96,7 @@ class BlockDCT(nn.Module):
         """Return the coefficients, (B, C, block * block, H', W')."""
         batch, channels, height, width = images.shape
         if height < self.block or width < self.block:
-            raise UserError(
-                f"an image of {height}x{width} is smaller than one {self.block}x{self.block} block; pad it"
-            )
+            raise UserError(f"an image of {height}x{width} is smaller than one {self.block}x{self.block} block; pad it")
         with torch.autocast(images.device.type, enabled=False):
             pixels = to_float(images)
             kernels = self.kernels if pixels.dtype == torch.float32 else self._exact.to(pixels.device)

@@ -96,9 +96,7 @@ class RunFolder:
         with atomic_path(self.path / "last.pt") as temporary:
             torch.save(state, temporary)
 
-    def load_state(
-        self, detector: Detector, optimizer: torch.optim.Optimizer, schedule: LRScheduler
-    ) -> Progress:
+    def load_state(self, detector: Detector, optimizer: torch.optim.Optimizer, schedule: LRScheduler) -> Progress:
         """Bring everything back to where last.pt was written; a run without one starts at its beginning.
 
         Raises:

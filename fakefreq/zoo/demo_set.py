@@ -58,9 +58,7 @@ def build_demo_set(
         photos = read_celeba(say)
     wanted = sum(counts.values())
     if wanted > len(photos):
-        raise UserError(
-            f"the demo set wants {wanted} photos, {len(photos)} are there; give more or lower the counts"
-        )
+        raise UserError(f"the demo set wants {wanted} photos, {len(photos)} are there; give more or lower the counts")
     order = np.random.default_rng(seed).permutation(len(photos))
     subsets, start = [], 0
     for name, count in counts.items():

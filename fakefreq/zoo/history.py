@@ -55,9 +55,7 @@ class History:
         choose(self.crop, list(get_args(Crop)), "crop", "--history crop=")
         low, high = self.quality_range
         if not 1 <= low <= high <= 100:
-            raise UserError(
-                f"quality {self.quality} is out of range; --history codec={self.codec}:Q takes 1 to 100"
-            )
+            raise UserError(f"quality {self.quality} is out of range; --history codec={self.codec}:Q takes 1 to 100")
         if self.size is not None and self.size < 8:
             raise UserError(f"size {self.size} is too small; --history size= takes 8 or more")
 
@@ -126,9 +124,7 @@ def parse_history(text: str) -> History:
                 choose(word, words, "part of a history", "--history")
                 raise UserError(f"cannot read {part!r} in --history; write it like size=128,codec=jpeg:90")
         except ValueError as error:
-            raise UserError(
-                f"{part!r} in --history is not a number; write it like size=128,codec=jpeg:90"
-            ) from error
+            raise UserError(f"{part!r} in --history is not a number; write it like size=128,codec=jpeg:90") from error
     return history
 
 
@@ -175,9 +171,7 @@ def bring_to_size(image: NDArray[np.uint8], history: History) -> NDArray[np.uint
             "enlarging would leave traces of its own; lower --size, or leave this generator or photo out"
         )
     if image.shape[0] != image.shape[1]:
-        raise UserError(
-            f"an image of {image.shape[1]}x{image.shape[0]} is not square; use --history crop=center"
-        )
+        raise UserError(f"an image of {image.shape[1]}x{image.shape[0]} is not square; use --history crop=center")
     return resize(image, history.size, history.size, history.kernel, history.antialias)
 
 

@@ -14,9 +14,7 @@ KERNELS: list[str] = list(get_args(Kernel))
 _SUPPORT = {"bilinear": 1.0, "bicubic": 2.0, "lanczos": 3.0}
 
 
-def resize(
-    image: NDArray[np.uint8], height: int, width: int, kernel: Kernel, antialias: bool
-) -> NDArray[np.uint8]:
+def resize(image: NDArray[np.uint8], height: int, width: int, kernel: Kernel, antialias: bool) -> NDArray[np.uint8]:
     """Resample an image; sample points are pixel centres, and the result is rounded once.
 
     Args:

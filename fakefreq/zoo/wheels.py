@@ -185,8 +185,7 @@ def fetch_wheels(wheels: Sequence[Wheel], say: Say = silent) -> dict[str, Path]:
     if missing:
         wanted = ", ".join(f"{wheel.filename} (sha256 {wheel.sha256})" for wheel in missing)
         raise UserError(
-            f"cannot fetch {len(missing)} of {len(wheels)} files: {reason}; "
-            f"put them into {folder} by hand: {wanted}"
+            f"cannot fetch {len(missing)} of {len(wheels)} files: {reason}; put them into {folder} by hand: {wanted}"
         )
     return paths
 

@@ -10,11 +10,7 @@ from fakefreq.errors import UserError
 from fakefreq.models import Detector, create_detector, list_detectors, load_detector, save_detector
 
 SPECTRA = ("block_dct", "fft", "block_dct+fft")
-CASES = [
-    (name, spectrum)
-    for name in list_detectors()
-    for spectrum in (SPECTRA if name != "pixel" else SPECTRA[:1])
-]
+CASES = [(name, spectrum) for name in list_detectors() for spectrum in (SPECTRA if name != "pixel" else SPECTRA[:1])]
 
 
 def make(name: str, spectrum: str) -> Detector:

@@ -232,7 +232,9 @@ def test_schedules_peak_at_the_given_rate_for_any_length(schedule: str, steps: i
         ({"device": "cuda:63"}, "CUDA devices; use --device cpu"),
     ],
 )
-def test_a_wrong_setting_names_its_flag(manifest_path: Path, tmp_path: Path, change: dict[str, object], flag: str) -> None:
+def test_a_wrong_setting_names_its_flag(
+    manifest_path: Path, tmp_path: Path, change: dict[str, object], flag: str
+) -> None:
     with pytest.raises(UserError, match=flag):
         train(manifest_path, tmp_path / "run", replace(CONFIG, **change))  # type: ignore[arg-type]
     assert not (tmp_path / "run").exists()

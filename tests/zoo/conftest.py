@@ -70,12 +70,8 @@ def toy_generators(monkeypatch: pytest.MonkeyPatch) -> None:
         return Negative()
 
     monkeypatch.setattr(registry, "GENERATORS", {})
-    registry.register_generator(
-        registry.Generator("noise", "toy", "none", 64, (), 0.0, False, load_noise, block=4)
-    )
-    registry.register_generator(
-        registry.Generator("negative", "toy", "none", None, (), 0.0, True, load_negative)
-    )
+    registry.register_generator(registry.Generator("noise", "toy", "none", 64, (), 0.0, False, load_noise, block=4))
+    registry.register_generator(registry.Generator("negative", "toy", "none", None, (), 0.0, True, load_negative))
 
 
 @pytest.fixture(scope="session")

@@ -32,9 +32,7 @@ def read_images(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*.jpg"))}
 
 
-def test_a_build_resumes_with_the_same_bytes_and_touches_nothing_that_is_there(
-    tmp_path: Path, photos: Draw
-) -> None:
+def test_a_build_resumes_with_the_same_bytes_and_touches_nothing_that_is_there(tmp_path: Path, photos: Draw) -> None:
     build_demo_set(tmp_path / "a", photos=photos(15), counts=COUNTS, size=48)
     first = read_images(tmp_path / "a")
     assert len(first) == 6 + 6 + 5 + 5 + 4
@@ -59,9 +57,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(tmp_path: Pa
     )
 
 
-def test_a_paired_fake_shares_its_photo_s_group_and_subsets_share_no_photo(
-    tmp_path: Path, photos: Draw
-) -> None:
+def test_a_paired_fake_shares_its_photo_s_group_and_subsets_share_no_photo(tmp_path: Path, photos: Draw) -> None:
     manifest = build_demo_set(tmp_path / "a", photos=photos(15), counts=COUNTS, size=48)
     table = pd.read_csv(manifest, keep_default_na=False)
     reals = table[table["label"] == 0]

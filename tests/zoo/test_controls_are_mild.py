@@ -39,9 +39,9 @@ def test_a_control_keeps_picture_and_size_and_repeats(pixels: Draw, name: str, s
     np.testing.assert_array_equal(processed, CONTROLS[name](image))
     assert not np.array_equal(processed, image)
     # Channels stay in their places: each is more like itself than like another.
-    correlation = np.corrcoef(
-        np.concatenate([image.reshape(-1, 3), processed.reshape(-1, 3)], axis=1).astype(float).T
-    )[:3, 3:]
+    correlation = np.corrcoef(np.concatenate([image.reshape(-1, 3), processed.reshape(-1, 3)], axis=1).astype(float).T)[
+        :3, 3:
+    ]
     assert (np.argmax(correlation, axis=1) == [0, 1, 2]).all()
     assert np.diag(correlation).min() > 0.7
 

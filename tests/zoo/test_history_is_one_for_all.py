@@ -67,13 +67,9 @@ def test_raw_keeps_every_pixel(pixels: Draw) -> None:
 
 
 @pytest.mark.parametrize(("subsampling", "factors"), [("4:2:0", 0x22), ("4:2:2", 0x21), ("4:4:4", 0x11)])
-def test_jpeg_has_the_size_and_the_subsampling_asked_for(
-    pixels: Draw, subsampling: str, factors: int
-) -> None:
+def test_jpeg_has_the_size_and_the_subsampling_asked_for(pixels: Draw, subsampling: str, factors: int) -> None:
     payload = apply_history(pixels(3), parse_history(f"size=48,codec=jpeg:80,subsampling={subsampling}"))
-    assert payload == apply_history(
-        pixels(3), parse_history(f"size=48,codec=jpeg:80,subsampling={subsampling}")
-    )
+    assert payload == apply_history(pixels(3), parse_history(f"size=48,codec=jpeg:80,subsampling={subsampling}"))
     assert decode(payload).shape == (48, 48, 3)
     frame = payload.index(b"\xff\xc0")
     assert payload[frame + 11] == factors  # first component's sampling, horizontal and vertical
@@ -86,9 +82,7 @@ def test_a_quality_range_is_one_law_for_both_classes() -> None:
         assert set(drawn) == set(range(80, 96))
         assert np.mean(drawn) == pytest.approx(87.5, abs=0.4)  # 4 standard errors
     assert draw_quality(history, "a", 0) == draw_quality(history, "a", 0)
-    assert [draw_quality(history, str(i), 0) for i in range(9)] != [
-        draw_quality(history, str(i), 1) for i in range(9)
-    ]
+    assert [draw_quality(history, str(i), 0) for i in range(9)] != [draw_quality(history, str(i), 1) for i in range(9)]
 
 
 @pytest.mark.parametrize(
