@@ -162,7 +162,7 @@ def _luma_table(segment: bytes) -> np.ndarray | None:
 def _png(data: bytes) -> HeaderFacts:
     width, height, depth, colour = struct.unpack_from(">IIBB", data, 16)
     modes = {0: "gray", 2: "rgb", 3: "palette", 4: "gray+alpha", 6: "rgba"}
-    mode = modes[colour] if colour in modes else ""
+    mode = modes.get(colour, "")
     return HeaderFacts("png", mode + ("16" if depth == 16 else ""), width, height, 0, "", len(data))
 
 

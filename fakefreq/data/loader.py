@@ -1,0 +1,253 @@
+"""From manifest rows to batches of uint8 pixels, the same for any number of worker processes."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import cv2
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from fakefreq.data.header import ImageError
+from fakefreq.data.images import read_image
+from fakefreq.errors import UserError
+
+Sampling = Literal["none", "oversample", "undersample"]
+
+
+@dataclass(frozen=True)
+class Augment:
+    """What is done at random to training images of both classes alike, after decoding and before the crop.
+
+    Args:
+        flip: mirror left and right with probability one half.
+        rotate: turn by up to this many degrees either way, bilinear, borders reflected; 0 never resamples.
+    """
+
+    flip: bool = True
+    rotate: float = 0.0
+
+
+class Batch(NamedTuple):
+    """One step's images.
+
+    Args:
+        images: (B, 3, crop, crop), uint8, RGB.
+        labels: (B,), float32, 0 real and 1 fake.
+        index: (B,), int64, row positions in the table that the batches were made from.
+    """
+
+    images: Tensor
+    labels: Tensor
+    index: Tensor
+
+
+def crop_image(image: np.ndarray, crop: int, top: float, left: float) -> np.ndarray:
+    """Cut a square out of an image; where the image is smaller it is first continued by reflection, centred.
+
+    Args:
+        image: (H, W, 3).
+        crop: side in pixels.
+        top: where the square starts, as a share in [0, 1] of the room that there is; .5 is the centre.
+        left: the same, sideways.
+
+    Shape:
+        - output: (crop, crop, 3)
+
+    >>> crop_image(np.arange(3, dtype=np.uint8).reshape(1, 3, 1).repeat(3, 2), 2, 0.5, 1.0)[..., 0].tolist()
+    [[1, 2], [1, 2]]
+    """
+    height, width = image.shape[:2]
+    down, right = max(0, crop - height), max(0, crop - width)
+    if down or right:
+        # BORDER_REFLECT repeats the edge pixel, so it is defined for a single pixel and reflects again as often as needed.
+        image = cv2.copyMakeBorder(
+            image, down // 2, down - down // 2, right // 2, right - right // 2, cv2.BORDER_REFLECT
+        )
+        height, width = image.shape[:2]
+    y, x = (min(int(share * (room + 1)), room) for share, room in ((top, height - crop), (left, width - crop)))
+    return image[y : y + crop, x : x + crop]
+
+
+def _augmented(image: np.ndarray, crop: int, augment: Augment, random: np.random.Generator) -> np.ndarray:
+    # Always the same number of draws, so that switching one augmentation off leaves the others as they were.
+    mirrored, angle, top, left = random.random(4)
+    if augment.rotate > 0:
+        height, width = image.shape[:2]
+        degrees = (2 * angle - 1) * augment.rotate
+        matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, 1.0)
+        image = cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+    image = crop_image(image, crop, top, left)
+    return image[:, ::-1] if augment.flip and mirrored < 0.5 else image
+
+
+class _Images(Dataset[tuple[int, np.ndarray | str]]):
+    """Decodes, augments and crops; a bad image comes back as its reason, so that a worker never dies of it."""
+
+    def __init__(self, paths: list[str], crop: int, augment: Augment | None, seed: int) -> None:
+        self.paths, self.crop, self.augment, self.seed = paths, crop, augment, seed
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, key: tuple[int, int, int]) -> tuple[int, np.ndarray | str]:  # type: ignore[override]
+        epoch, position, row = key
+        try:
+            image = read_image(self.paths[row])
+        except ImageError as error:
+            return row, error.reason
+        if self.augment is None:
+            return row, np.ascontiguousarray(crop_image(image, self.crop, 0.5, 0.5))
+        # `position` tells apart the copies of an image that oversampling repeats within one epoch.
+        random = np.random.default_rng((self.seed, epoch, position, row))
+        return row, np.ascontiguousarray(_augmented(image, self.crop, self.augment, random))
+
+
+class _Order(Sampler[list[tuple[int, int, int]]]):
+    """Which rows make up which batch of which epoch."""
+
+    def __init__(self, labels: np.ndarray, batch_size: int, train: bool, seed: int, sampling: Sampling) -> None:
+        self.labels, self.batch_size, self.train = labels, batch_size, train
+        self.seed, self.sampling, self.epoch = seed, sampling, 0
+
+    def rows(self) -> np.ndarray:
+        """Row positions in this epoch's order."""
+        if not self.train:
+            return np.arange(len(self.labels))
+        random = np.random.default_rng((self.seed, self.epoch))
+        rows = np.arange(len(self.labels))
+        if self.sampling != "none":
+            parts = [np.flatnonzero(self.labels == label) for label in (0, 1)]
+            size = (max if self.sampling == "oversample" else min)(len(part) for part in parts)
+            # Whole permutations first: no image comes a second time before every image of its class has come once.
+            rows = np.concatenate(
+                [
+                    np.concatenate([random.permutation(part) for _ in range(-(-size // len(part)))])[:size]
+                    for part in parts
+                ]
+            )
+        return random.permutation(rows)
+
+    def __len__(self) -> int:
+        counts = np.bincount(self.labels, minlength=2)
+        sizes = {"none": counts.sum(), "oversample": 2 * counts.max(), "undersample": 2 * counts.min()}
+        full, rest = divmod(int(sizes[self.sampling if self.train else "none"]), self.batch_size)
+        # A training batch of one image has no variance for a batch norm to divide by.
+        return full + (rest > (1 if self.train and full else 0))
+
+    def __iter__(self) -> Iterator[list[tuple[int, int, int]]]:
+        rows = self.rows()
+        for number in range(len(self)):
+            start = number * self.batch_size
+            chunk = rows[start : start + self.batch_size]
+            yield [(self.epoch, start + offset, int(row)) for offset, row in enumerate(chunk)]
+
+
+def _collate(samples: list[tuple[int, np.ndarray | str]]) -> tuple[Tensor, Tensor, list[tuple[int, str]]]:
+    good = [(row, image) for row, image in samples if not isinstance(image, str)]
+    bad = [(row, image) for row, image in samples if isinstance(image, str)]
+    stacked = torch.from_numpy(np.stack([image for _, image in good])) if good else torch.empty(0, 1, 1, 3).byte()
+    # Pixels lie channels last in memory, as decoded and as the backbone wants them.
+    return stacked.permute(0, 3, 1, 2), torch.tensor([row for row, _ in good], dtype=torch.int64), bad
+
+
+class Batches:
+    """Batches of one table; iterate once an epoch. Made by `make_batches`.
+
+    Attributes:
+        skipped: images that did not decode so far, as (path, reason), where `on_error` is `skip`.
+    """
+
+    def __init__(self, rows: pd.DataFrame, loader: "DataLoader[object]", order: _Order, on_error: str) -> None:
+        self._rows, self._loader, self._order, self._on_error = rows, loader, order, on_error
+        self._labels = torch.as_tensor(rows["label"].to_numpy(), dtype=torch.float32)
+        self.skipped: list[tuple[str, str]] = []
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose order and augmentation the next iteration gives."""
+        self._order.epoch = epoch
+
+    def __iter__(self) -> Iterator[Batch]:
+        for images, index, bad in self._loader:  # type: ignore[misc]
+            for row, reason in bad:
+                path = str(self._rows["path"].iloc[row])
+                if self._on_error == "stop":
+                    raise UserError(f"{path}: {reason}; mend it, or take it out of the manifest")
+                if (path, reason) not in self.skipped:
+                    self.skipped.append((path, reason))
+            if len(index):
+                yield Batch(images, self._labels[index], index)
+
+
+def make_batches(
+    rows: pd.DataFrame,
+    root: str | Path,
+    crop: int,
+    batch_size: int,
+    train: bool,
+    seed: int = 0,
+    sampling: Sampling = "none",
+    augment: Augment | None = None,
+    workers: int = -1,
+    on_error: Literal["stop", "skip"] = "stop",
+) -> Batches:
+    """Make the batches of some manifest rows.
+
+    Args:
+        rows: rows of a manifest.
+        root: the folder that their paths are relative to.
+        crop: side in pixels of the crop: at random for training, from the centre else. Nothing is resized; what is
+            smaller than the crop is continued by reflection, for both classes alike.
+        batch_size: images a step; the last batch may be smaller.
+        train: shuffle, and crop and augment at random; False keeps the table's order.
+        seed: of order, crops and augmentation. They depend on seed, epoch and row only, not on `workers`.
+        sampling: in training, repeat images of the smaller class (`oversample`) or leave out images of the larger
+            one, others each epoch (`undersample`), until both are equal.
+        augment: for training.
+        workers: processes that decode; 0 decodes in this one, -1 chooses by the number of cores.
+        on_error: `stop` at an image that does not decode, or `skip` and list it.
+
+    Raises:
+        UserError: at the iteration that meets an image that does not decode.
+    """
+    root = Path(root)
+    paths = [str(root / path) for path in rows["path"]]
+    if workers < 0:
+        # One core is left to the network; few images are decoded before a process has started.
+        workers = min(8, (os.cpu_count() or 2) - 1) if len(rows) >= 200 else 0
+    order = _Order(rows["label"].to_numpy().astype(np.int64), batch_size, train, seed, sampling)
+    loader: DataLoader[object] = DataLoader(
+        _Images(paths, crop, (augment or Augment()) if train else None, seed),
+        batch_sampler=order,  # type: ignore[arg-type]
+        collate_fn=_collate,
+        num_workers=workers,
+        pin_memory=torch.cuda.is_available(),
+        worker_init_fn=_one_thread if workers else None,
+    )
+    return Batches(rows, loader, order, on_error)
+
+
+def _one_thread(_: int) -> None:
+    """A worker's own threads would fight with the network for the cores."""
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+
+
+def class_weights(labels: np.ndarray) -> np.ndarray:
+    """Return the loss weight of each class, inverse to its share and of mean 1 over the images.
+
+    >>> class_weights(np.array([0, 0, 0, 1])).round(3).tolist()
+    [0.667, 2.0]
+    """
+    counts = np.bincount(labels.astype(np.int64), minlength=2)
+    if counts.min() == 0:
+        raise UserError("class weights need images of both classes")
+    return counts.sum() / (2.0 * counts)  # type: ignore[no-any-return]
