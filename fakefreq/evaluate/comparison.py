@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,119 +11,117 @@ import pandas as pd
 
 from fakefreq.errors import UserError
 from fakefreq.evaluate import metrics
+from fakefreq.evaluate.alignment import TestSet, align_scores, test_sets
 from fakefreq.evaluate.bootstrap import METRICS, Bootstrap, bootstrap, percentile_interval
+from fakefreq.evaluate.metrics import Array
 from fakefreq.evaluate.statistics import delong, wilson_interval
 from fakefreq.evaluate.tables import format_markdown, format_table, wide
 
-__all__ = ["COLUMNS", "compare_scores", "format_markdown", "format_table", "read_comparison", "test_sets", "wide"]
+__all__ = ["COLUMNS", "compare_scores", "format_markdown", "format_table", "read_comparison", "wide"]
 
-COLUMNS = (
-    "seed generator kind seen detector metric value low high p baseline n_real n_fake threshold trained_on draws note"
-).split()
+COLUMNS = [
+    *("seed", "generator", "kind", "seen", "detector", "metric", "value", "low", "high", "p", "baseline"),
+    *("n_real", "n_fake", "threshold", "trained_on", "draws", "note"),
+]
 MEAN_NAME = "mean of unseen"
-FEW = 10  # images of a class below which a row is marked
+FEW = 10  # groups of a class below which a row is marked: a percentile interval of so few is too narrow
+
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class TestSet:
-    """Rows of the scores that stand against each other.
+class _Measure:
+    """Everything that the rows of a test set are made of; arrays are in the order of the aligned tables."""
 
-    Args:
-        name: the generator; of a control its subset.
-        kind: `generator`, or `control` for a subset of reals only.
-        rows: positions in the score table, ascending.
-    """
+    labels: npt.NDArray[np.int64]
+    groups: npt.NDArray[Any]
+    logits: dict[str, Array]
+    thresholds: Mapping[str, float]
+    baseline: str
+    resampled: Bootstrap
 
-    __test__ = False  # pytest takes classes called Test... for tests
+    def rows(self, part: TestSet) -> list[Row]:
+        """Return a row a detector and metric of one test set."""
+        labels = self.labels[part.rows]
+        groups = [len(np.unique(self.groups[part.rows][labels == label])) for label in (0, 1)]
+        found: list[Row] = []
+        for name in self.logits:
+            if all(groups):
+                found += self._ranked(part, name, min(groups))
+            elif part.kind == "generator":
+                note = "no real image stands against these fakes, so there is no AUC"
+                found.append({"detector": name, "metric": "auc", "note": note})
+            found += self._rates(part, name, groups)
+        return found
 
-    name: str
-    kind: str
-    rows: npt.NDArray[np.int64]
+    def _ranked(self, part: TestSet, name: str, smallest: int) -> list[Row]:
+        """AUC, AP and accuracy with bootstrap intervals, and their differences from the baseline."""
+        labels, logits = self.labels[part.rows], self.logits[name][part.rows]
+        threshold = self.thresholds[name]
+        values = _point_values(labels, logits, threshold)
+        rows: list[Row] = []
+        for metric, value in values.items():
+            low, high = self.resampled.interval(name, metric, part.name)
+            rows.append({"detector": name, "metric": metric, "value": value, "low": low, "high": high})
+        if values["auc"] in (0.0, 1.0):
+            rows[0]["note"] = "the classes are perfectly separated, which leaves the bootstrap no spread"
+        if name != self.baseline:
+            others = self.logits[self.baseline][part.rows]
+            baseline = _point_values(labels, others, self.thresholds[self.baseline])
+            for metric, value in values.items():
+                low, high = self.resampled.difference(name, self.baseline, metric, part.name)
+                row = {"detector": name, "metric": f"{metric}_difference", "baseline": self.baseline}
+                rows.append({**row, "value": value - baseline[metric], "low": low, "high": high})
+                if metric == "auc":
+                    test = delong(labels, logits, others, self.groups[part.rows])
+                    rows[-1] |= {"p": test.p, "note": test.reason}
+        if smallest < FEW:
+            few = f"only {smallest} independent groups of a class"
+            bounds = {"low": None, "high": None} if smallest < 2 else {}
+            rows = [{**row, **bounds, "note": "; ".join(filter(None, (row.get("note"), few)))} for row in rows]
+        return rows
 
-
-def test_sets(scores: pd.DataFrame) -> list[TestSet]:
-    """Return the fakes of each generator with the reals of the same subsets, then the subsets of reals only.
-
-    Args:
-        scores: with columns label, generator and subset.
-    """
-    fake = (scores["label"] == 1).to_numpy()
-    generator, subset = scores["generator"].to_numpy(), scores["subset"].to_numpy()
-    sets, paired = [], set(subset[fake])
-    for name in sorted(set(generator[fake])):
-        of_generator = fake & (generator == name)
-        against = ~fake & np.isin(subset, sorted(set(subset[of_generator])))
-        sets.append(TestSet(str(name), "generator", np.flatnonzero(of_generator | against)))
-    for name in sorted(set(subset[~fake]) - paired):
-        sets.append(TestSet(str(name) or "reals", "control", np.flatnonzero(~fake & (subset == name))))
-    return sets
-
-
-test_sets.__test__ = False  # type: ignore[attr-defined]
-
-
-def check_score_table(scores: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Return a score table with all columns that a comparison needs, sorted by key.
-
-    Args:
-        scores: with path, label and logit at least; a missing generator, subset, group or sha256 counts as empty.
-        name: of the detector, for the messages.
-
-    Raises:
-        UserError: a column or all rows missing, keys twice, labels other than 0 and 1, logits that are not finite.
-    """
-    missing = [column for column in ("path", "label", "logit") if column not in scores]
-    if missing:
-        raise UserError(f"the scores of {name} lack the columns {', '.join(missing)}")
-    if scores.empty:
-        raise UserError(f"the scores of {name} are empty: there is no test image to compare on")
-    table = scores.copy()
-    for column in ("sha256", "generator", "subset", "group"):
-        table[column] = table[column].fillna("").astype(str) if column in table else ""
-    twice = table[table.duplicated(["path", "sha256"])]
-    if len(twice):
-        first = twice["path"].iloc[0]
-        raise UserError(f"the scores of {name} list {len(twice)} images twice, {first} among them; score them again")
-    try:
-        metrics.check_scores(table["label"], table["logit"], classes=())
-    except UserError as error:
-        raise UserError(f"the scores of {name}: {error}") from error
-    table.loc[(table["label"] == 1) & (table["generator"] == ""), "generator"] = "(unnamed)"
-    # An image without a group is a group of its own; the prefix keeps it apart from groups that are named so.
-    table["group"] = table["group"].where(table["group"] != "", "\0" + table["path"].astype(str))
-    return table.sort_values(["path", "sha256"], kind="stable").reset_index(drop=True)
+    def _rates(self, part: TestSet, name: str, groups: list[int]) -> list[Row]:
+        """The shares of reals and of fakes that are called fake."""
+        labels, above = self.labels[part.rows], self.logits[name][part.rows] > self.thresholds[name]
+        rows = []
+        for label, metric in ((0, "fpr"), (1, "tpr")):
+            if groups[label]:
+                share = float(above[labels == label].mean())
+                low, high = wilson_interval(share * groups[label], groups[label])
+                rows.append({"detector": name, "metric": metric, "value": share, "low": low, "high": high})
+        return rows
 
 
-def align_scores(scores: Mapping[str, pd.DataFrame], baseline: str) -> dict[str, pd.DataFrame]:
-    """Return the score tables row for row on the same images, the baseline's first.
+def _point_values(labels: npt.NDArray[np.int64], logits: Array, threshold: float) -> dict[str, float]:
+    return {
+        "auc": metrics.auc(labels, logits),
+        "ap": metrics.average_precision(labels, logits),
+        "accuracy": metrics.accuracy(labels, logits, threshold),
+    }
 
-    Raises:
-        UserError: no such baseline, fewer than two detectors, or tables that are not of the same images.
-    """
-    if baseline not in scores:
-        raise UserError(f"there are no scores of the baseline {baseline!r}; there are: {', '.join(scores) or 'none'}")
-    if len(scores) < 2:
-        raise UserError(f"a comparison needs the scores of {baseline!r} and of another detector; got one table")
-    names = [baseline, *(name for name in scores if name != baseline)]
-    tables = {name: check_score_table(scores[name], name) for name in names}
-    reference = tables[baseline]
-    keys = set(zip(reference["path"], reference["sha256"], strict=True))
-    for name, table in tables.items():
-        other = set(zip(table["path"], table["sha256"], strict=True))
-        if keys != other:
-            example = min(keys ^ other)[0]
-            raise UserError(
-                f"{baseline} and {name} were not scored on the same images: {len(keys - other)} only in the first, "
-                f"{len(other - keys)} only in the second, such as {example}; score both on one manifest"
-            )
-        for column in ("label", "generator", "subset", "group"):
-            unlike = (table[column] != reference[column]).to_numpy()
-            if unlike.any():
-                first = reference["path"].iloc[int(np.argmax(unlike))]
-                raise UserError(
-                    f"{baseline} and {name} disagree on the {column} of {first}; score both on one manifest"
-                )
-    return tables
+
+def _means(rows: list[Row], names: list[str], resampled: Bootstrap) -> list[Row]:
+    """Return macro means over generators; each draw's mean is over the same resampled images."""
+    found = []
+    values: dict[tuple[str, str], list[float]] = {}
+    for row in rows:
+        if row["generator"] in names and str(row["metric"]).removesuffix("_difference") in METRICS:
+            values.setdefault((row["detector"], row["metric"]), []).append(row["value"])
+    baseline = next(row["detector"] for row in rows)
+    for (name, metric), of_generators in values.items():
+        plain = metric.removesuffix("_difference")
+        samples = np.mean([resampled.samples[part, name, plain] for part in names], axis=0)
+        if plain != metric:
+            samples -= np.mean([resampled.samples[part, baseline, plain] for part in names], axis=0)
+        low, high = percentile_interval(samples)
+        row = {"detector": name, "metric": metric, "value": float(np.mean(of_generators))}
+        found.append({**row, "low": low, "high": high, "baseline": baseline if plain != metric else ""})
+    return found
+
+
+def _counts(labels: npt.NDArray[np.int64]) -> dict[str, int]:
+    return {"n_real": int((labels == 0).sum()), "n_fake": int((labels == 1).sum())}
 
 
 def compare_scores(
@@ -135,9 +134,10 @@ def compare_scores(
 ) -> pd.DataFrame:
     """Measure every detector on every generator, and its paired difference from the baseline.
 
-    Intervals of AUC, AP, accuracy and of differences are 95 % percentile intervals of a bootstrap by group with the
-    same draws for all detectors; those of false- and true-positive rates are Wilson's, with groups as the number of
-    independent images. `p` is of the paired DeLong test, for groups as Obuchowski (1997) widens it.
+    Intervals of AUC, AP, accuracy and of differences are 95 % percentile intervals of a bootstrap by group
+    with the same draws for all detectors; those of false- and true-positive rates are Wilson's, with groups
+    as the number of independent images. `p` is of the paired DeLong test, for groups as Obuchowski (1997)
+    widens it.
 
     Args:
         scores: detector -> its scores, on the same images.
@@ -148,10 +148,10 @@ def compare_scores(
         draws: of the bootstrap, at least 100.
 
     Returns:
-        One row a test set, detector and metric, with the columns `COLUMNS`. `kind` is generator, mean (over the
-        unseen generators, where there are two or more) or control (reals only). Metrics are auc, ap, accuracy, fpr,
-        tpr, and for all but the baseline auc_difference, ap_difference, accuracy_difference. An empty `value`, `low`
-        or `p` has its reason in `note`.
+        One row a test set, detector and metric, with the columns `COLUMNS`. `kind` is generator, mean (over
+        the unseen generators, where there are two or more) or control (reals only). Metrics are auc, ap,
+        accuracy, fpr, tpr, and for all but the baseline auc_difference, ap_difference, accuracy_difference.
+        An empty `value`, `low` or `p` has its reason in `note`.
 
     Raises:
         UserError: tables of different images, keys twice, NaN, no threshold, too few draws.
@@ -161,29 +161,52 @@ def compare_scores(
         if name not in thresholds or not np.isfinite(thresholds[name]):
             raise UserError(f"there is no finite validation threshold of {name}; train it again")
     keys = tables[baseline]
-    labels, groups = keys["label"].to_numpy(), keys["group"].to_numpy()
+    labels, groups = keys["label"].to_numpy(dtype=np.int64), keys["group"].to_numpy()
     logits = {name: table["logit"].to_numpy(dtype=np.float64) for name, table in tables.items()}
     sets = test_sets(keys)
-    paired = {part.name: part.rows for part in sets if _counts(labels[part.rows])[0] and part.kind == "generator"}
+    generators = [part for part in sets if part.kind == "generator"]
+    paired = {part.name: part.rows for part in generators if not labels[part.rows].all()}
     resampled = bootstrap(labels, logits, groups, METRICS, draws, seed, thresholds, paired)
-    unseen = [part.name for part in sets if part.name in paired and part.name not in trained_on]
-    cell = _Cells(labels, groups, logits, dict(thresholds), baseline, resampled)
-    rows: list[dict[str, Any]] = []
-    ordered = sorted(sets, key=lambda part: (part.kind == "control", part.name not in trained_on))
-    for part in ordered:
-        seen = part.name in trained_on if part.kind == "generator" else None
-        found = cell.measure(part)
-        counts = _counts(labels[part.rows])
-        rows += [{"generator": part.name, "kind": part.kind, "seen": seen, **row, **counts_of(counts)} for row in found]
+    measure = _Measure(labels, groups, logits, thresholds, baseline, resampled)
+    rows: list[Row] = []
+    for part in sorted(generators, key=lambda part: part.name not in trained_on):
+        facts = {"generator": part.name, "kind": part.kind, "seen": part.name in trained_on}
+        rows += [{**facts, **_counts(labels[part.rows]), **row} for row in measure.rows(part)]
+    unseen = [name for name in paired if name not in trained_on]
     if len(unseen) > 1:
         together = np.unique(np.concatenate([paired[name] for name in unseen]))
-        position = next((i for i, row in enumerate(rows) if row["kind"] == "control"), len(rows))
-        shared = {"generator": MEAN_NAME, "kind": "mean", "seen": False, **counts_of(_counts(labels[together]))}
-        rows[position:position] = [{**shared, **row} for row in _means(rows, unseen, resampled, baseline)]
-    constant = {"seed": seed, "trained_on": "+".join(trained_on), "draws": draws}
-    table = pd.DataFrame([{**row, **constant} for row in rows], columns=COLUMNS)
-    table["threshold"] = table["detector"].map(dict(thresholds))
-    table["seen"] = table["seen"].astype("boolean")
-    for column in ("value", "low", "high", "p"):
-        table[column] = table[column].astype(float)
-    return table.fillna({"baseline": "", "note": ""})
+        facts = {"generator": MEAN_NAME, "kind": "mean", "seen": False}
+        rows += [{**facts, **_counts(labels[together]), **row} for row in _means(rows, unseen, resampled)]
+    for part in sets:
+        if part.kind == "control":
+            facts = {"generator": part.name, "kind": part.kind, "seen": None}
+            rows += [{**facts, **_counts(labels[part.rows]), **row} for row in measure.rows(part)]
+    shared = {"seed": seed, "trained_on": "+".join(trained_on), "draws": draws}
+    table = pd.DataFrame([{**shared, "threshold": thresholds[row["detector"]], **row} for row in rows])
+    return _typed(table.reindex(columns=COLUMNS))
+
+
+def _typed(table: pd.DataFrame) -> pd.DataFrame:
+    """Give the columns their types; what does not apply is <NA>, NaN or empty."""
+    numbers = dict.fromkeys(["value", "low", "high", "p", "threshold"], "float64")
+    return table.fillna({"baseline": "", "note": ""}).astype({"seen": "boolean", **numbers})
+
+
+def read_comparison(path: str | Path) -> pd.DataFrame:
+    """Read a comparison.csv.
+
+    Raises:
+        UserError: missing, not a table, or not a comparison.
+    """
+    text = dict.fromkeys(["generator", "kind", "detector", "metric", "baseline", "trained_on", "note"], str)
+    empty = dict.fromkeys(["seen", "value", "low", "high", "p"], "")
+    try:
+        table = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=empty)
+    except FileNotFoundError as error:
+        raise UserError(f"the comparison {path} is missing; make it with `fakefreq compare`") from error
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot read the comparison {path}: {error}") from error
+    missing = [name for name in COLUMNS if name not in table]
+    if missing:
+        raise UserError(f"{path} lacks the columns {', '.join(missing)}: it is not a comparison")
+    return _typed(table)

@@ -1,19 +1,13 @@
 """A comparison for people: wide rows, aligned text for the terminal, Markdown."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
 from fakefreq.errors import UserError
-
-METRIC_NAMES = {
-    "auc": "AUC",
-    "ap": "average precision",
-    "accuracy": "accuracy",
-    "fpr": "false-positive rate",
-    "tpr": "true-positive rate",
-}
 
 
 @dataclass(frozen=True)
@@ -66,7 +60,7 @@ def number(value: float, signed: bool = False) -> str:
     >>> number(0.94712), number(0.0121, signed=True), number(float("nan"))
     ('0.947', '+0.012', '')
     """
-    if pd.isna(value):
+    if math.isnan(value):
         return ""
     text = f"{value:+.3f}" if signed else f"{value:.3f}"
     return "0.000" if text in ("+0.000", "-0.000") else text
@@ -78,7 +72,7 @@ def with_interval(value: float, low: float, high: float, signed: bool = False) -
     >>> with_interval(0.94712, 0.93, 0.9641)
     '0.947 [0.930, 0.964]'
     """
-    if pd.isna(low):
+    if math.isnan(low):
         return number(value, signed)
     return f"{number(value, signed)} [{number(low, signed)}, {number(high, signed)}]"
 
@@ -89,7 +83,7 @@ def p_value(value: float) -> str:
     >>> p_value(0.0213), p_value(2e-7), p_value(float("nan"))
     ('0.021', '<0.001', '')
     """
-    if pd.isna(value):
+    if math.isnan(value):
         return ""
     return "<0.001" if value < 0.001 else f"{value:.3f}"
 
@@ -122,11 +116,12 @@ def tables_of(comparison: pd.DataFrame) -> list[TextTable]:
     return tables
 
 
-def _cell(row: "pd.Series[object]", column: str, signed: bool = False) -> str:
-    return with_interval(*(row.get(column + bound, float("nan")) for bound in ("", "_low", "_high")), signed)  # type: ignore[arg-type]
+def _cell(row: "pd.Series[Any]", column: str, signed: bool = False) -> str:
+    value, low, high = (row.get(column + bound, math.nan) for bound in ("", "_low", "_high"))
+    return with_interval(value, low, high, signed)
 
 
-def _start(row: "pd.Series[object]", many_seeds: bool) -> list[str]:
+def _start(row: "pd.Series[Any]", many_seeds: bool) -> list[str]:
     training = "" if pd.isna(row["seen"]) else ("seen" if row["seen"] else "unseen")
     seed = [str(row["seed"])] if many_seeds else []
     return [str(row["generator"]), *seed, training, str(row["n_real"]), str(row["n_fake"])]
@@ -142,23 +137,22 @@ def _auc_table(table: pd.DataFrame, detectors: Sequence[str], many_seeds: bool) 
         cells = [*_start(row, many_seeds), _cell(row, f"{baseline}_auc")]
         for name in others:
             column = f"{name}_auc_difference"
-            cells += [_cell(row, f"{name}_auc"), _cell(row, column, signed=True), p_value(row.get(f"{column}_p", None))]
+            cells += [_cell(row, f"{name}_auc"), _cell(row, column, signed=True)]
+            cells.append(p_value(row.get(f"{column}_p", math.nan)))
         rows.append(cells)
     return TextTable("AUC [95 % bootstrap interval]; p: paired DeLong test", header, rows)
 
 
 def _others_table(table: pd.DataFrame, detectors: Sequence[str], many_seeds: bool) -> TextTable:
-    header = ["generator", *(["seed"] if many_seeds else []), "training", "real", "fake"]
-    header += [f"{name} {short}" for name in detectors for short in ("AP", "accuracy", "FPR")]
-    rows = [
-        [
-            *_start(row, many_seeds),
-            *(_cell(row, f"{name}_{metric}") for name in detectors for metric in ("ap", "accuracy", "fpr")),
-        ]
-        for _, row in table.iterrows()
-    ]
-    title = "Average precision; accuracy and false-positive rate at the validation threshold [95 % interval]"
-    return TextTable(title, header, rows)
+    seeds = ["seed"] if many_seeds else []
+    header = ["generator", *seeds, "training", "detector", "AP", "accuracy", "FPR"]
+    rows = []
+    for _, row in table.iterrows():
+        start = _start(row, many_seeds)[:-2]
+        for name in detectors:
+            rows.append([*start, name, *(_cell(row, f"{name}_{metric}") for metric in ("ap", "accuracy", "fpr"))])
+    title = "Average precision (AP); accuracy and false-positive rate (FPR) at the validation threshold"
+    return TextTable(f"{title} [95 % interval]", header, rows)
 
 
 def format_table(comparison: pd.DataFrame) -> str:
@@ -174,20 +168,16 @@ def format_table(comparison: pd.DataFrame) -> str:
     for table in tables_of(comparison):
         cells = [table.header, *table.rows]
         widths = [max(len(row[column]) for row in cells) for column in range(len(table.header))]
-        # A cell with an interval is centred nowhere: text to the left, numbers to the right, so digits line up.
         lines = [
             "  ".join(
-                _justify(cell, width, i) for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+                cell.rjust(width) if column else cell.ljust(width)
+                for column, (cell, width) in enumerate(zip(row, widths, strict=True))
             ).rstrip()
             for row in cells
         ]
         rule = "-" * max(map(len, lines))
         blocks.append("\n".join([table.title, lines[0], rule, *lines[1:]]))
     return "\n\n".join(blocks)
-
-
-def _justify(cell: str, width: int, column: int) -> str:
-    return cell.ljust(width) if column == 0 else cell.rjust(width)
 
 
 def format_markdown(comparison: pd.DataFrame) -> str:
