@@ -1,0 +1,153 @@
+"""Building blocks of a self-contained page: no script, no outside resource, readable on a phone and in print."""
+
+import html
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fakefreq.files import write_text
+
+STYLE = """
+:root { color-scheme: light; }
+* { box-sizing: border-box; }
+body { margin: 0 auto; padding: 1rem 1rem 3rem; max-width: 70rem; background: #fff; color: #1b1b1b;
+  font: 1rem/1.5 system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; overflow-wrap: break-word; }
+h1 { font-size: 1.5rem; line-height: 1.25; margin: .5rem 0; }
+h2 { font-size: 1.2rem; margin: 2.2rem 0 .5rem; padding-top: .6rem; border-top: 1px solid #ccc; }
+h3 { font-size: 1rem; margin: 1.4rem 0 .3rem; }
+p, li { max-width: 46rem; }
+.headline { font-size: 1.1rem; padding: .8rem 1rem; background: #eef4f9; border-left: 4px solid #0072B2;
+  max-width: none; }
+.scroll { overflow-x: auto; margin: .5rem 0 1rem; }
+table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tabular-nums; }
+caption { text-align: left; font-weight: 600; padding: 0 0 .3rem; }
+th, td { padding: .3rem .7rem .3rem 0; text-align: right; white-space: nowrap; border-bottom: 1px solid #ddd;
+  vertical-align: top; }
+thead th { border-bottom: 2px solid #555; }
+th:first-child, td:first-child, table.facts td { text-align: left; font-weight: 400; }
+thead th:first-child { font-weight: 600; }
+table.facts td { white-space: normal; overflow-wrap: anywhere; }
+.panels { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 18rem), 1fr)); gap: 1rem; }
+figure { margin: 0 0 .5rem; min-width: 0; break-inside: avoid; }
+figure.single { max-width: 36rem; }
+figure svg, figure img { display: block; width: 100%; height: auto; }
+figcaption { font-size: .875rem; color: #444; }
+pre { overflow-x: auto; padding: .6rem .8rem; background: #f5f5f5; font-size: .8rem; line-height: 1.4; }
+@media print {
+  body { max-width: none; padding: 0; font-size: 10pt; }
+  .scroll { overflow: visible; } table { font-size: 7.5pt; } th, td { padding-right: .4rem; }
+  h2, h3 { break-after: avoid; } tr { break-inside: avoid; }
+  pre { white-space: pre-wrap; overflow-wrap: anywhere; }
+  .panels { grid-template-columns: repeat(3, 1fr); }
+}
+"""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a page.
+
+    Args:
+        title: plain text; empty for a part without a heading.
+        body: HTML, made of the functions of this module.
+    """
+
+    title: str
+    body: str
+
+
+def paragraph(text: str, kind: str = "") -> str:
+    """Return a paragraph of plain text.
+
+    >>> paragraph("AUC < 1")
+    '<p>AUC &lt; 1</p>'
+    """
+    opening = f'<p class="{html.escape(kind)}">' if kind else "<p>"
+    return f"{opening}{html.escape(text)}</p>"
+
+
+def heading(text: str) -> str:
+    """Return a heading inside a section."""
+    return f"<h3>{html.escape(text)}</h3>"
+
+
+def bullets(lines: Iterable[str]) -> str:
+    """Return a list of plain texts."""
+    return "<ul>\n" + "\n".join(f"<li>{html.escape(line)}</li>" for line in lines) + "\n</ul>"
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]], caption: str) -> str:
+    """Return a table of plain texts that scrolls sideways where the page is narrower than it is."""
+    head = "".join(f'<th scope="col">{html.escape(cell)}</th>' for cell in header)
+    lines = []
+    for row in rows:
+        first, *others = (html.escape(cell) for cell in row)
+        lines.append(f'<tr><th scope="row">{first}</th>' + "".join(f"<td>{cell}</td>" for cell in others) + "</tr>")
+    # A region that scrolls takes the keyboard's focus, so that it can be scrolled without a mouse.
+    region = f'<div class="scroll" role="region" tabindex="0" aria-label="{html.escape(caption)}">'
+    body = "\n".join(lines)
+    return (
+        f"{region}<table><caption>{html.escape(caption)}</caption>\n"
+        f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>"
+    )
+
+
+def facts_table(facts: dict[str, Any]) -> str:
+    """Return single facts as a table, and each fact that is a table or list itself as JSON below it."""
+    plain = {name: value for name, value in facts.items() if not isinstance(value, dict | list | tuple)}
+    parts = []
+    if plain:
+        rows = "\n".join(
+            f'<tr><th scope="row">{html.escape(str(name))}</th><td>{html.escape(str(value))}</td></tr>'
+            for name, value in plain.items()
+        )
+        parts.append(f'<table class="facts"><tbody>\n{rows}\n</tbody></table>')
+    for name, value in facts.items():
+        if name not in plain:
+            text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
+            parts.append(f"{heading(str(name))}\n<pre>{html.escape(text)}</pre>")
+    return "\n".join(parts)
+
+
+def figure(element: str, caption: str, single: bool = False) -> str:
+    """Return a figure with its caption.
+
+    Args:
+        element: an <svg> or <img>, as `svg_element` and `png_element` return it.
+        caption: plain text.
+        single: it stands alone, not among `panels`.
+    """
+    kind = ' class="single"' if single else ""
+    return f"<figure{kind}>{element}\n<figcaption>{html.escape(caption)}</figcaption></figure>"
+
+
+def panels(figures: Iterable[str]) -> str:
+    """Return figures side by side, as many in a row as the page is wide."""
+    return '<div class="panels">\n' + "\n".join(figures) + "\n</div>"
+
+
+def write_page(path: str | Path, title: str, sections: Sequence[Section]) -> None:
+    """Write a self-contained HTML page, atomically.
+
+    Args:
+        path: the .html file.
+        title: plain text.
+        sections: in the order of reading.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    parts = []
+    for section in sections:
+        head = f"<h2>{html.escape(section.title)}</h2>\n" if section.title else ""
+        parts.append(f"<section>\n{head}{section.body}\n</section>")
+    body = "\n".join(parts)
+    write_text(
+        path,
+        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>{html.escape(title)}</title>\n'
+        f"<style>{STYLE}</style>\n</head>\n<body>\n<main>\n<h1>{html.escape(title)}</h1>\n{body}\n</main>\n</body>\n"
+        "</html>\n",
+    )
