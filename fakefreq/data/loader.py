@@ -65,7 +65,7 @@ def crop_image(image: np.ndarray, crop: int, top: float, left: float) -> np.ndar
     height, width = image.shape[:2]
     down, right = max(0, crop - height), max(0, crop - width)
     if down or right:
-        # BORDER_REFLECT repeats the edge pixel, so it is defined for a single pixel and reflects again as often as needed.
+        # BORDER_REFLECT repeats the edge pixel, so it is defined for one pixel too and repeats as often as needed.
         image = cv2.copyMakeBorder(
             image, down // 2, down - down // 2, right // 2, right - right // 2, cv2.BORDER_REFLECT
         )
@@ -165,7 +165,7 @@ class Batches:
 
     def __init__(self, rows: pd.DataFrame, loader: "DataLoader[object]", order: _Order, on_error: str) -> None:
         self._rows, self._loader, self._order, self._on_error = rows, loader, order, on_error
-        self._labels = torch.as_tensor(rows["label"].to_numpy(), dtype=torch.float32)
+        self._labels = torch.tensor(rows["label"].tolist(), dtype=torch.float32)
         self.skipped: list[tuple[str, str]] = []
 
     def __len__(self) -> int:
@@ -223,6 +223,10 @@ def make_batches(
     if workers < 0:
         # One core is left to the network; few images are decoded before a process has started.
         workers = min(8, (os.cpu_count() or 2) - 1) if len(rows) >= 200 else 0
+    if workers:
+        # A forked process inherits OpenCV's pool without its threads and would wait for them for ever; set here, before
+        # the fork, because setting it in the child waits for them too. A worker has one core anyway.
+        cv2.setNumThreads(0)
     order = _Order(rows["label"].to_numpy().astype(np.int64), batch_size, train, seed, sampling)
     loader: DataLoader[object] = DataLoader(
         _Images(paths, crop, (augment or Augment()) if train else None, seed),
@@ -230,15 +234,8 @@ def make_batches(
         collate_fn=_collate,
         num_workers=workers,
         pin_memory=torch.cuda.is_available(),
-        worker_init_fn=_one_thread if workers else None,
     )
     return Batches(rows, loader, order, on_error)
-
-
-def _one_thread(_: int) -> None:
-    """A worker's own threads would fight with the network for the cores."""
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)
 
 
 def class_weights(labels: np.ndarray) -> np.ndarray:

@@ -81,7 +81,7 @@ class FFTStream(nn.Module):
         self.project = nn.Sequential(nn.Flatten(), nn.Linear(flat, self.width), nn.GELU())
 
     def spectrum(self, pixels: Tensor) -> Tensor:
-        """Return log power, (B, 1, 64, 33), float32: rows from 0 over Nyquist to -1/64, columns 0 to 1/2 cycles/pixel."""
+        """Return log power, (B, 1, 64, 33), float32: rows 0 to -1/64, columns 0 to 1/2 cycles/pixel."""
         return self.transform(rgb_to_gray(pixels) * 255.0)  # type: ignore[no-any-return]
 
     def forward(self, pixels: Tensor) -> Tensor:

@@ -1,0 +1,226 @@
+"""Spectra against scipy in float64, and against what physics says."""
+
+import numpy as np
+import pytest
+import scipy.fft
+import torch
+from torch import Tensor
+
+from fakefreq.errors import UserError
+from fakefreq.spectra import (
+    BlockDCT,
+    PowerSpectrum,
+    block_dct,
+    dct2,
+    dct_basis,
+    idct2,
+    power_spectrum,
+    rgb_to_gray,
+    rgb_to_ycbcr,
+    to_float,
+)
+
+SIZES = [(1, 1), (2, 2), (7, 8), (8, 8), (63, 64), (64, 63), (224, 224), (255, 256), (299, 301)]
+
+
+def noise(*shape: int, dtype: torch.dtype = torch.float64, seed: int = 0) -> Tensor:
+    return torch.rand(*shape, dtype=dtype, generator=torch.Generator().manual_seed(seed))
+
+
+def error(found: Tensor, expected: np.ndarray) -> float:
+    return float(np.abs(found.double().numpy() - expected).max() / np.abs(expected).max())
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_dct2_is_scipy_s_at_any_size(size: tuple[int, int]) -> None:
+    images = noise(2, 3, *size)
+    expected = scipy.fft.dctn(images.numpy(), axes=(2, 3), norm="ortho")
+    assert error(dct2(images), expected) <= 1e-12
+    assert error(dct2(images.float()), expected) <= 1e-6
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_dct2_comes_back_and_keeps_energy(size: tuple[int, int]) -> None:
+    images = noise(2, 1, *size)
+    torch.testing.assert_close(idct2(dct2(images)), images, rtol=0, atol=1e-12)
+    torch.testing.assert_close(dct2(images).square().sum(), images.square().sum())
+
+
+@pytest.mark.parametrize(("block", "stride"), [(4, 4), (8, 8), (8, 3), (16, 8), (32, 32)])
+@pytest.mark.parametrize("size", [(32, 32), (63, 64), (65, 99)])
+def test_block_dct_is_scipy_s_block_by_block(block: int, stride: int, size: tuple[int, int]) -> None:
+    images = noise(2, 3, *size)
+    windows = np.lib.stride_tricks.sliding_window_view(images.numpy(), (block, block), (2, 3))[:, :, ::stride, ::stride]
+    expected = scipy.fft.dctn(windows, axes=(4, 5), norm="ortho")
+    expected = expected.reshape(*expected.shape[:4], -1).transpose(0, 1, 4, 2, 3)
+    assert error(block_dct(images, block, stride), expected) <= 1e-12
+    # A 32x32 block sums 1,024 products in one go: float32 rounds those a little more.
+    assert error(block_dct(images.float(), block, stride), expected) <= (1e-6 if block <= 16 else 2e-6)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("half", [True, False])
+def test_power_without_a_window_is_scipy_s(size: tuple[int, int], half: bool) -> None:
+    images = noise(2, 3, *size)
+    centred = images.numpy() - images.numpy().mean(axis=(2, 3), keepdims=True)
+    transform = scipy.fft.rfft2 if half else scipy.fft.fft2
+    expected = np.abs(transform(centred, axes=(2, 3))) ** 2 / (size[0] * size[1])
+    found = power_spectrum(images, window="none", scale="linear", half=half)
+    assert np.abs(found.numpy() - expected).max() <= 1e-12 * max(expected.max(), 1)
+
+
+def test_basis_is_orthonormal_to_float64_and_right_in_float32() -> None:
+    basis = dct_basis(512)
+    torch.testing.assert_close(basis @ basis.T, torch.eye(512, dtype=torch.float64), rtol=0, atol=1e-12)
+    assert float((dct_basis(512, torch.float32).double() - basis).abs().max()) < 1e-7
+
+
+@pytest.mark.parametrize("transform", [dct2, block_dct, power_spectrum, lambda x: power_spectrum(x, tile=16)])
+def test_images_do_not_touch_each_other(transform) -> None:  # type: ignore[no-untyped-def]
+    images = noise(4, 3, 40, 37)
+    together = transform(images)
+    for number in range(4):
+        torch.testing.assert_close(transform(images[number : number + 1]), together[number : number + 1])
+        torch.testing.assert_close(transform(images[:, 1:2]), together[:, 1:2])
+
+
+@pytest.mark.parametrize("transform", [dct2, block_dct, power_spectrum, lambda x: power_spectrum(x, tile=8)])
+def test_gradients_are_right(transform) -> None:  # type: ignore[no-untyped-def]
+    images = noise(1, 2, 9, 10).requires_grad_()
+    assert torch.autograd.gradcheck(transform, (images,))
+
+
+@pytest.mark.parametrize("transform", [dct2, idct2, block_dct, power_spectrum, rgb_to_gray, rgb_to_ycbcr])
+def test_autocast_is_kept_out(transform) -> None:  # type: ignore[no-untyped-def]
+    images = noise(2, 3, 64, 64, dtype=torch.float32)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        inside = transform(images)
+    assert inside.dtype == torch.float32
+    assert torch.equal(inside, transform(images))
+
+
+@pytest.mark.parametrize("transform", [dct2, block_dct, power_spectrum, rgb_to_gray, rgb_to_ycbcr])
+def test_half_precision_input_is_computed_in_float32(transform) -> None:  # type: ignore[no-untyped-def]
+    images = noise(2, 3, 64, 64, dtype=torch.float32).bfloat16()
+    assert torch.equal(transform(images), transform(images.float()))
+
+
+@pytest.mark.parametrize("transform", [dct2, block_dct, power_spectrum, rgb_to_gray, rgb_to_ycbcr])
+def test_uint8_becomes_float_before_any_arithmetic(transform) -> None:  # type: ignore[no-untyped-def]
+    images = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(transform(images), transform(images.float() / 255))
+
+
+def test_float64_modules_stay_exact_on_float64_images() -> None:
+    images = noise(1, 1, 32, 32)
+    assert BlockDCT()(images).dtype == torch.float64
+    assert torch.equal(BlockDCT().bfloat16()(images), BlockDCT()(images))
+    low = BlockDCT().bfloat16()
+    assert error(low(images.float()), BlockDCT()(images).numpy()) <= 1e-6
+
+
+def test_jpeg_s_colours() -> None:
+    colours = torch.tensor([[1.0, 1, 1], [1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 0, 0]], dtype=torch.float64)
+    found = rgb_to_ycbcr(colours.view(5, 3, 1, 1)).flatten(1)
+    # Poynton, A Technical Introduction to Digital Video (1996): JFIF's full-range primaries.
+    expected = [[1, 0, 0], [0.299, -0.168736, 0.5], [0.587, -0.331264, -0.418688], [0.114, 0.5, -0.081312], [0, 0, 0]]
+    torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64), rtol=0, atol=1e-6)
+    torch.testing.assert_close(rgb_to_gray(colours.view(5, 3, 1, 1)).flatten(), found[:, 0])
+
+
+def tone(height: int, width: int, row: int, column: int) -> Tensor:
+    y, x = torch.arange(height, dtype=torch.float64), torch.arange(width, dtype=torch.float64)
+    return torch.cos(2 * np.pi * (row * y[:, None] / height + column * x[None, :] / width)).view(1, 1, height, width)
+
+
+@pytest.mark.parametrize("size", [(64, 64), (63, 65), (64, 33)])
+@pytest.mark.parametrize("frequency", [(0, 5), (7, 0), (3, 11), (9, 9)])
+def test_a_pure_tone_is_one_bin(size: tuple[int, int], frequency: tuple[int, int]) -> None:
+    power = power_spectrum(tone(*size, *frequency), window="none", scale="linear")[0, 0]
+    assert np.unravel_index(int(power.argmax()), power.shape) == frequency
+    assert power[frequency] / power.sum() > 0.499  # the other half, where there is one, is the conjugate
+
+
+def test_white_noise_is_flat_and_of_its_variance() -> None:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(400, 1, 32, 32, dtype=torch.float64, generator=generator)
+    for window in ("hann", "none"):
+        power = power_spectrum(images, window=window, scale="linear", half=False).mean(0)[0]  # type: ignore[arg-type]
+        away_from_dc = power[4:28, 4:28]
+        assert abs(float(away_from_dc.mean()) - 1) < 0.01
+        assert float(away_from_dc.std()) < 0.08
+
+
+def test_the_window_removes_the_cross_that_a_photo_s_edges_make() -> None:
+    """Row 11 of the traps: high-frequency power on the axes over that off the axes."""
+    random = np.random.default_rng(0)
+    side, crop, ratios = 512, 128, {}
+    radius = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.fftfreq(side)[None, :])
+    radius[0, 0] = 1
+    crops = []
+    for _ in range(20):
+        field = np.fft.ifft2(np.fft.fft2(random.standard_normal((side, side))) / radius).real
+        crops.append(field[100 : 100 + crop, 100 : 100 + crop])
+    images = torch.from_numpy(np.stack(crops)).unsqueeze(1)
+    for window in ("none", "hann"):
+        power = power_spectrum(images, window=window, scale="linear", half=False).mean(0)[0]  # type: ignore[arg-type]
+        high = slice(crop // 4, crop // 2)
+        axis = 0.5 * (power[0, high].mean() + power[high, 0].mean())
+        # Off the axes, at the same distance from 0.
+        k = torch.arange(crop // 4, crop // 2)
+        diagonal = power[(k / np.sqrt(2)).round().long(), (k / np.sqrt(2)).round().long()].mean()
+        ratios[window] = float(axis / diagonal)
+    assert ratios["none"] > 20
+    assert 0.7 < ratios["hann"] < 1.5
+
+
+def checkerboard(images: Tensor, factor: int = 2) -> Tensor:
+    """Nearest-neighbour upsampling."""
+    return images.repeat_interleave(factor, -1).repeat_interleave(factor, -2)
+
+
+def test_nearest_upsampling_empties_the_nyquist_frequency_and_zero_insertion_copies_the_spectrum() -> None:
+    small = torch.randn(50, 1, 32, 32, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    nearest = power_spectrum(checkerboard(small), window="none", scale="linear").mean(0)[0]
+    assert float(nearest[32, :].mean()) < 1e-20  # cos(pi f / 2) is 0 at 1/2 cycles/pixel
+    inserted = torch.zeros(50, 1, 64, 64, dtype=torch.float64)
+    inserted[..., ::2, ::2] = small + 1.0
+    zeros = power_spectrum(inserted, window="none", scale="linear", half=False).mean(0)[0]
+    peaks = sorted(zip(*np.unravel_index(np.argsort(zeros.flatten().numpy())[-3:], zeros.shape), strict=True))
+    assert [(int(a), int(b)) for a, b in peaks] == [(0, 32), (32, 0), (32, 32)]
+
+
+def test_tiles_average_to_the_same_power_with_less_spread() -> None:
+    images = torch.randn(64, 1, 128, 128, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    tiles = PowerSpectrum(tile=32, scale="linear")(images)
+    assert tiles.shape == (64, 1, 32, 17)
+    one = PowerSpectrum(scale="linear")(images[..., :32, :32])
+    inner = (slice(None), 0, slice(4, 28), slice(4, 14))
+    assert abs(float(tiles[inner].mean()) - 1) < 0.02
+    assert float(tiles[inner].std()) < 0.4 * float(one[inner].std())
+
+
+def test_log1p_has_no_outliers_below_zero() -> None:
+    assert float(power_spectrum(torch.zeros(1, 1, 16, 16)).abs().max()) == 0
+    assert float(power_spectrum(noise(1, 1, 16, 16)).min()) >= 0
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: BlockDCT(block=1), "block is 1"),
+        (lambda: BlockDCT(stride=0), "stride is 0"),
+        (lambda: block_dct(torch.zeros(1, 1, 7, 9)), "smaller than one 8x8 block"),
+        (lambda: power_spectrum(torch.zeros(1, 1, 9, 9), tile=16), "smaller than one 16x16 tile"),
+        (lambda: PowerSpectrum(window="hamming"), "unknown window"),  # type: ignore[arg-type]
+        (lambda: PowerSpectrum(overlap=1.0), "overlap is 1.0"),
+        (lambda: PowerSpectrum(tile=1), "tile is 1"),
+    ],
+)
+def test_wrong_arguments_say_what_is_allowed(make, message: str) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(UserError, match=message):
+        make()
+
+
+def test_to_float_keeps_float64() -> None:
+    assert to_float(torch.zeros(1, dtype=torch.float64)).dtype == torch.float64
