@@ -94,6 +94,9 @@ def tables_of(comparison: pd.DataFrame) -> list[TextTable]:
         raise UserError("the comparison is empty: no test image was scored")
     detectors = detectors_of(comparison)
     table = wide(comparison)
+    # The seeds of a generator stand below each other.
+    names = list(dict.fromkeys(table["generator"]))
+    table = table.sort_values("generator", key=lambda column: column.map(names.index), kind="stable")
     generators, controls = table[table["kind"] != "control"], table[table["kind"] == "control"]
     many_seeds = table["seed"].nunique() > 1
     tables = []
