@@ -189,7 +189,8 @@ def compare_scores(
 def _typed(table: pd.DataFrame) -> pd.DataFrame:
     """Give the columns their types; what does not apply is <NA>, NaN or empty."""
     numbers = dict.fromkeys(["value", "low", "high", "p", "threshold"], "float64")
-    return table.fillna({"baseline": "", "note": ""}).astype({"seen": "boolean", **numbers})
+    texts = {name: table[name].astype(object).where(table[name].notna(), "") for name in ("baseline", "note")}
+    return table.assign(**texts).astype({"seen": "boolean", "baseline": str, "note": str, **numbers})
 
 
 def read_comparison(path: str | Path) -> pd.DataFrame:

@@ -20,14 +20,15 @@ h3 { font-size: 1rem; margin: 1.4rem 0 .3rem; }
 p, li { max-width: 46rem; }
 .headline { font-size: 1.1rem; padding: .8rem 1rem; background: #eef4f9; border-left: 4px solid #0072B2;
   max-width: none; }
-.scroll { overflow-x: auto; margin: .5rem 0 1rem; }
+.scroll { overflow-x: auto; margin: 0 0 1.2rem; }
 table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tabular-nums; }
-caption { text-align: left; font-weight: 600; padding: 0 0 .3rem; }
+p.caption { font-weight: 600; font-size: .875rem; margin: 1rem 0 .2rem; max-width: none; }
 th, td { padding: .3rem .7rem .3rem 0; text-align: right; white-space: nowrap; border-bottom: 1px solid #ddd;
   vertical-align: top; }
 thead th { border-bottom: 2px solid #555; }
 th:first-child, td:first-child, table.facts td { text-align: left; font-weight: 400; }
 thead th:first-child { font-weight: 600; }
+.scroll th:first-child { position: sticky; left: 0; background: #fff; }
 table.facts td { white-space: normal; overflow-wrap: anywhere; }
 .panels { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 18rem), 1fr)); gap: 1rem; }
 figure { margin: 0 0 .5rem; min-width: 0; break-inside: avoid; }
@@ -89,19 +90,23 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], caption: str) ->
     region = f'<div class="scroll" role="region" tabindex="0" aria-label="{html.escape(caption)}">'
     body = "\n".join(lines)
     return (
-        f"{region}<table><caption>{html.escape(caption)}</caption>\n"
+        f"{paragraph(caption, 'caption')}\n{region}<table>\n"
         f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>"
     )
 
 
 def facts_table(facts: dict[str, Any]) -> str:
-    """Return single facts as a table, and each fact that is a table or list itself as JSON below it."""
-    plain = {name: value for name, value in facts.items() if not isinstance(value, dict | list | tuple)}
+    """Return single facts and short lists as a table, and each fact with an inner structure as JSON below it."""
+    plain: dict[str, str] = {}
+    for name, value in facts.items():
+        items = value if isinstance(value, list | tuple) else [value]
+        if not any(isinstance(item, dict | list | tuple) for item in items):
+            plain[name] = ", ".join(str(item) for item in items)
     parts = []
     if plain:
         rows = "\n".join(
-            f'<tr><th scope="row">{html.escape(str(name))}</th><td>{html.escape(str(value))}</td></tr>'
-            for name, value in plain.items()
+            f'<tr><th scope="row">{html.escape(str(name))}</th><td>{html.escape(text)}</td></tr>'
+            for name, text in plain.items()
         )
         parts.append(f'<table class="facts"><tbody>\n{rows}\n</tbody></table>')
     for name, value in facts.items():

@@ -8,7 +8,7 @@ import re
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-RESOLUTION = 160  # pixels an inch: a panel 3.6 in wide is 576 pixels, sharp at phone width on dense screens
+RESOLUTION = 140  # pixels an inch: a panel 3.6 in wide is 504 pixels, sharp at phone width on dense screens
 
 
 def svg_element(figure: Figure, name: str, alt: str) -> str:
@@ -26,7 +26,7 @@ def svg_element(figure: Figure, name: str, alt: str) -> str:
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     drawing = buffer.getvalue()
     drawing = drawing[drawing.index("<svg") :]
-    drawing = re.sub(r"<metadata>.*?</metadata>", "", drawing, flags=re.DOTALL)
+    drawing = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", drawing, flags=re.DOTALL)
     drawing = re.sub(r'\bid="', f'id="{name}-', drawing)
     drawing = re.sub(r'(xlink:href="|url\()#', rf"\1#{name}-", drawing)
     # The page sets the size; the viewBox keeps the proportions.

@@ -15,6 +15,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from fakefreq.errors import UserError
 from fakefreq.evaluate.metrics import Array, auc, roc_curve
@@ -25,6 +26,7 @@ MARKERS = ["o", "s", "^", "D", "v", "P"]
 WIDTH = 3.6  # inches of a panel: 10 pt type is then about 14 px on a page 390 px wide
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",  # it comes with matplotlib, so a page looks alike on every machine
+    "text.parse_math": False,  # names of generators may hold dollar signs
     "font.size": 10,
     "axes.titlesize": 10,
     "axes.spines.top": False,
@@ -140,7 +142,7 @@ def training_figures(logs: Mapping[str, pd.DataFrame]) -> dict[str, Figure]:
         for axes, title in ((loss, "loss (dashed: training)"), (area, "validation AUC")):
             axes.set(title=title, xlabel="epoch")
             axes.set_xlim(0 if axes is loss else 0.8, last + 0.2)
-            axes.xaxis.get_major_locator().set_params(integer=True)
+            axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
             _legend(axes, colours, loc="best")
     return {"loss": loss_figure, "auc": auc_figure}
 
@@ -148,8 +150,8 @@ def training_figures(logs: Mapping[str, pd.DataFrame]) -> dict[str, Figure]:
 def spectrum_figures(real: Array, fake: Array) -> dict[str, Figure]:
     """Return maps of the mean log spectrum of reals, of fakes, and of their difference.
 
-    Reals and fakes share one scale; that of the difference is symmetric about zero. Scales span the central 99 % of
-    the values, so that the constant component alone does not set them.
+    Reals and fakes share one scale; that of the difference is symmetric about zero. Scales leave out the outermost
+    values, so that the constant component alone does not set them.
 
     Args:
         real: mean log power, frequency zero at [side // 2, side // 2].
@@ -165,7 +167,7 @@ def spectrum_figures(real: Array, fake: Array) -> dict[str, Figure]:
         raise UserError("a mean spectrum has values that are not finite")
     low, high = np.quantile(np.stack([real, fake]), [0.005, 0.995])
     # Equal spectra leave no difference to scale by; any width will do, and zero stays in the middle.
-    reach = float(np.quantile(np.abs(fake - real), 0.995)) or 1.0
+    reach = float(np.quantile(np.abs(fake - real), 0.999)) or 1.0
     return {
         "real": _map(real, "cividis", low, max(high, low + 1e-9)),
         "fake": _map(fake, "cividis", low, max(high, low + 1e-9)),

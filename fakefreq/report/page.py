@@ -73,7 +73,9 @@ def write_comparison_report(
         sections.append(Section("Generator by generator", "\n".join(body)))
     if (comparison["metric"] == "auc_difference").any():
         sections.append(Section("What the AUC gains or loses", _forest(comparison)))
+    order = {str(name): place for place, name in enumerate(dict.fromkeys(comparison["generator"]))}
     sets = [part for part in _sets(scores) if part[0].kind == "generator" and _has_both(part[1])]
+    sets.sort(key=lambda part: order.get(part[0].name, len(order)))
     if sets:
         sections.append(Section("ROC curves", _roc(sets)))
     if controls:
