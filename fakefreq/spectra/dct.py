@@ -88,7 +88,7 @@ class BlockDCT(nn.Module):
             raise UserError(f"stride is {stride}; it takes 1 or more pixels")
         basis = dct_basis(block)
         kernels = torch.einsum("ui,vj->uvij", basis, basis).reshape(block * block, 1, block, block)
-        # Kept in float64: a float64 image is transformed in float64, whatever the module was cast to.
+        # Kept in float64, out of reach of `.to(dtype)`: a model that is cast to bfloat16 keeps its exact kernels.
         self._exact = kernels
         self.register_buffer("kernels", kernels.float(), persistent=False)
 
@@ -99,7 +99,8 @@ class BlockDCT(nn.Module):
             raise UserError(f"an image of {height}x{width} is smaller than one {self.block}x{self.block} block; pad it")
         with torch.autocast(images.device.type, enabled=False):
             pixels = to_float(images)
-            kernels = self.kernels if pixels.dtype == torch.float32 else self._exact.to(pixels.device)
+            is_exact = pixels.dtype == self.kernels.dtype
+            kernels = self.kernels if is_exact else self._exact.to(pixels.device)
             planes = pixels.reshape(batch * channels, 1, height, width)
             maps = nn.functional.conv2d(planes, kernels.to(pixels.dtype), stride=self.stride)
             return maps.reshape(batch, channels, self.block**2, *maps.shape[-2:])
