@@ -17,9 +17,9 @@ import torch
 import tyro
 from tqdm import tqdm
 
+from fakefreq.detector_config import DEFAULT_BACKBONE
 from fakefreq.files import atomic_path
 from fakefreq.models import Detector, create_detector
-from fakefreq.models.config import DEFAULT_BACKBONE
 from fakefreq.train.environment import choose_device
 
 

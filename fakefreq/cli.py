@@ -40,10 +40,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         print(f"fakefreq {__version__}")
         return 0
-    command = tyro.extras.subcommand_cli_from_dict(
-        COMMANDS, prog="fakefreq", description=DESCRIPTION, args=words or ["--help"]
-    )
     try:
+        command = tyro.extras.subcommand_cli_from_dict(
+            COMMANDS, prog="fakefreq", description=DESCRIPTION, args=words or ["--help"]
+        )
         command.run()
     except UserError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)

@@ -187,7 +187,7 @@ class Compare:
     seeds: tuple[int, ...] = (0,)
     """one training of each detector for every seed; --seed is unused"""
     draws: int = 2000
-    """bootstrap draws behind the intervals"""
+    """bootstrap draws behind the intervals, 100 or more"""
 
     def run(self) -> None:
         from fakefreq.compare import compare

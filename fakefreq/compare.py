@@ -119,5 +119,6 @@ def _facts(
         "seeds": list(seeds),
         "bootstrap draws": draws,
         "manifest digest": manifest_digest(manifest),
+        "command": environment["command"],
         "environment": environment,
     }

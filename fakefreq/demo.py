@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from fakefreq.compare import compare
-from fakefreq.data.manifest import read_manifest, write_manifest
+from fakefreq.data.manifest import fill_headers, read_manifest, write_manifest
 from fakefreq.data.splits import split_manifest
 from fakefreq.evaluate.comparison import format_table
 from fakefreq.train.experiment import TrainConfig
@@ -36,8 +36,9 @@ def demo(out: str | Path, epochs: int, seed: int, say: Callable[[str], None]) ->
     say(f"step 1 of 4: photographs and generators (in {out / 'images'})")
     manifest_path = build_demo_set(out / "images", say=say, size=SIZE, seed=seed)
     say("step 2 of 4: split by photograph, so that a photograph and its fake are never parted")
-    manifest = split_manifest(read_manifest(manifest_path), (0.7, 0.1, 0.2), seed=seed)
-    write_manifest(manifest, manifest_path)
+    manifest = fill_headers(read_manifest(manifest_path), manifest_path.parent)
+    manifest_path = out / "images" / "split.csv"
+    write_manifest(split_manifest(manifest, (0.7, 0.1, 0.2), seed=seed), manifest_path)
     say(f"step 3 of 4: train both detectors on {TRAIN_ON}, test on everything else")
     config = TrainConfig(train_on=(TRAIN_ON,), pretrained="wheel", crop=SIZE, epochs=epochs, seed=seed)
     results = out / f"compare-epochs{epochs}-seed{seed}"

