@@ -1,14 +1,14 @@
 """The command line. Thin: torch, timm and pandas are imported only by the command that needs them."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import tyro
 
 from fakefreq.commands import Command, Compare, Demo, Index, Predict, Score, Split, Train
 from fakefreq.errors import UserError
 
-COMMANDS: dict[str, type[Command]] = {
+COMMANDS: dict[str, Callable[..., Command]] = {
     "demo": Demo,
     "index": Index,
     "split": Split,

@@ -9,8 +9,6 @@ import tyro
 from fakefreq.errors import UserError
 from fakefreq.train.experiment import TrainConfig
 
-Positional = tyro.conf.Positional
-
 
 class Command(Protocol):
     """What every command can do."""
@@ -34,7 +32,7 @@ class Index:
     Example: fakefreq index faces/ --out faces/manifest.csv
     """
 
-    folder: Positional[Path]
+    folder: tyro.conf.Positional[Path]
     """the folder of images"""
     out: Path
     """the manifest to write (.csv); its paths are relative to its own folder"""
@@ -77,7 +75,7 @@ class Split:
     Example: fakefreq split faces/manifest.csv
     """
 
-    manifest: Positional[Path]
+    manifest: tyro.conf.Positional[Path]
     """the manifest"""
     out: Path | None = None
     """where to write; the manifest itself by default"""
@@ -107,7 +105,7 @@ class Train:
     Example: fakefreq train faces/manifest.csv --out runs/stylegan --train-on stylegan --detector two_stream
     """
 
-    manifest: Positional[Path]
+    manifest: tyro.conf.Positional[Path]
     """a manifest that `fakefreq split` has filled"""
     out: Path
     """the run folder"""
@@ -132,9 +130,9 @@ class Score:
     Example: fakefreq score runs/stylegan faces/manifest.csv --out scores.csv --split test
     """
 
-    detector: Positional[Path]
+    detector: tyro.conf.Positional[Path]
     """a run folder, RUN/best, or a .safetensors file"""
-    manifest: Positional[Path]
+    manifest: tyro.conf.Positional[Path]
     """the table of images"""
     out: Path
     """the score table to write (.csv)"""
@@ -177,7 +175,7 @@ class Compare:
     Example: fakefreq compare faces/manifest.csv --train-on stylegan --out runs/compare
     """
 
-    manifest: Positional[Path]
+    manifest: tyro.conf.Positional[Path]
     """a manifest that `fakefreq split` has filled"""
     out: Path
     """folder of the results; what is finished there is not done again"""
@@ -208,7 +206,7 @@ class Predict:
     Example: fakefreq predict a.jpg b.png --detector runs/stylegan
     """
 
-    images: Positional[tuple[Path, ...]]
+    images: tyro.conf.Positional[tuple[Path, ...]]
     """image files"""
     detector: Path
     """a run folder, RUN/best, or a .safetensors file"""

@@ -19,7 +19,8 @@ def draw_photo(rng: np.random.Generator, side: int) -> np.ndarray:
     blob = np.exp(-((rows - centre[0]) ** 2 + (columns - centre[1]) ** 2) / 0.04)
     luma = 110 + 25 * luma / luma.std() + 60 * blob
     tint = rng.uniform(0.8, 1.1, 3)
-    return np.clip(luma[..., None] * tint, 0, 255).round().astype(np.uint8)
+    picture: np.ndarray = np.clip(luma[..., None] * tint, 0, 255).round().astype(np.uint8)
+    return picture
 
 
 def draw_fake(rng: np.random.Generator, side: int, kernel: np.ndarray) -> np.ndarray:

@@ -61,7 +61,8 @@ def _ijg_tables() -> np.ndarray:
     """The luma table of each quality 1 to 100, as the Independent JPEG Group's library scales it, (100, 64)."""
     quality = np.arange(1, 101)
     scale = np.where(quality < 50, 5000 // quality, 200 - 2 * quality)
-    return np.clip((_LUMA * scale[:, None] + 50) // 100, 1, 255)
+    tables: np.ndarray = np.clip((_LUMA * scale[:, None] + 50) // 100, 1, 255)
+    return tables
 
 
 _TABLES = _ijg_tables()

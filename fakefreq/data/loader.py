@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -33,7 +33,8 @@ class Augment:
     rotate: float = 0.0
 
 
-class Batch(NamedTuple):
+@dataclass(frozen=True)
+class Batch:
     """One step's images.
 
     Args:
@@ -95,7 +96,7 @@ class _Images(Dataset[tuple[int, np.ndarray | str]]):
     def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitem__(self, key: tuple[int, int, int]) -> tuple[int, np.ndarray | str]:  # type: ignore[override]
+    def __getitem__(self, key: tuple[int, int, int]) -> tuple[int, np.ndarray | str]:
         epoch, position, row = key
         try:
             image = read_image(self.paths[row])
@@ -176,7 +177,7 @@ class Batches:
         self._order.epoch = epoch
 
     def __iter__(self) -> Iterator[Batch]:
-        for images, index, bad in self._loader:  # type: ignore[misc]
+        for images, index, bad in self._loader:
             for row, reason in bad:
                 path = str(self._rows["path"].iloc[row])
                 if self._on_error == "stop":
@@ -230,7 +231,7 @@ def make_batches(
     order = _Order(rows["label"].to_numpy().astype(np.int64), batch_size, train, seed, sampling)
     loader: DataLoader[object] = DataLoader(
         _Images(paths, crop, (augment or Augment()) if train else None, seed),
-        batch_sampler=order,  # type: ignore[arg-type]
+        batch_sampler=order,
         collate_fn=_collate,
         num_workers=workers,
         pin_memory=torch.cuda.is_available(),

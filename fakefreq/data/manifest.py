@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import pandas as pd
 from tqdm import tqdm
@@ -236,7 +236,8 @@ def rewrite_split(
         ]
     write_manifest(manifest, out)
     counts = manifest.groupby(["subset", "label"])["split"].value_counts().unstack(fill_value=0)
-    for (subset, label), row in counts.iterrows():  # type: ignore[misc]
+    for key, row in counts.iterrows():
+        subset, label = cast("tuple[str, int]", key)
         parts = ", ".join(f"{row.get(name, 0)} {name}" for name in ("train", "val", "test"))
         say(f"  {subset or 'all'} {'fake' if label else 'real'}: {parts}")
     say(f"split manifest: {out}")

@@ -1,6 +1,7 @@
 """The frequency streams: spectra of the batch, computed on its device, and a small network that reads them."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -44,7 +45,7 @@ class BlockDCTStream(nn.Module):
     def spectrum(self, pixels: Tensor) -> Tensor:
         """Return the signed log coefficients, (B, 192, H // 8, W // 8), float32."""
         # In units of 8-bit steps a coefficient below 1 is lost to rounding, so log1p is linear just there.
-        coefficients = self.transform(rgb_to_ycbcr(pixels) * 255.0).flatten(1, 2)
+        coefficients: Tensor = self.transform(rgb_to_ycbcr(pixels) * 255.0).flatten(1, 2)
         return coefficients.sign() * coefficients.abs().log1p()
 
     def forward(self, pixels: Tensor) -> Tensor:
@@ -114,8 +115,9 @@ class FrequencyStream(nn.Module):
         if len(set(names)) != len(names):
             raise UserError(f"the spectrum {spectrum!r} names one twice; --spectrum takes each at most once")
         self.branches = nn.ModuleDict({name: SPECTRA[name]() for name in names})
-        self.width = sum(int(branch.width) for branch in self.branches.values())  # type: ignore[arg-type]
-        self.minimum_size = max(int(branch.minimum_size) for branch in self.branches.values())  # type: ignore[arg-type]
+        branches: list[Any] = list(self.branches.values())
+        self.width = sum(int(branch.width) for branch in branches)
+        self.minimum_size = max(int(branch.minimum_size) for branch in branches)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Return features, (B, width)."""

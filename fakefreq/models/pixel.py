@@ -1,5 +1,7 @@
 """The pixel stream: any timm network with pooled features, its normalisation inside."""
 
+from typing import Any
+
 import timm
 import torch
 from torch import Tensor, nn
@@ -32,21 +34,23 @@ class PixelStream(nn.Module):
         choose(backbone, timm.list_models(), "backbone (a timm model)", "--backbone")
         # The classifier stays on until the weights are in, so that a whole ImageNet file loads strictly.
         # channels_last: depthwise networks run about three times faster on CPU with it.
-        self.network = timm.create_model(backbone, pretrained=False).to(memory_format=torch.channels_last)
+        network: Any = timm.create_model(backbone, pretrained=False).to(memory_format=torch.channels_last)
+        self.network: nn.Module = network
         # A network whose input size is fixed (ViT) does not say so in one place; its configuration does.
-        self.fixed_size = bool(self.network.pretrained_cfg.get("fixed_input_size", False))
+        self.fixed_size = bool(network.pretrained_cfg.get("fixed_input_size", False))
         if self.fixed_size:
-            self.minimum_size = int(self.network.pretrained_cfg["input_size"][-1])
-        self.width = int(getattr(self.network, "head_hidden_size", None) or self.network.num_features)
+            self.minimum_size = int(network.pretrained_cfg["input_size"][-1])
+        self.width = int(getattr(network, "head_hidden_size", None) or network.num_features)
         for name in ("mean", "std"):
-            values = torch.tensor(self.network.pretrained_cfg[name], dtype=torch.float32).view(1, -1, 1, 1)
+            values = torch.tensor(network.pretrained_cfg[name], dtype=torch.float32).view(1, -1, 1, 1)
             self.register_buffer(name, values, persistent=False)
 
     def drop_classifier(self) -> None:
         """Remove the ImageNet classifier; from here on the stream returns pooled features."""
-        if not hasattr(self.network, "reset_classifier"):
+        network: Any = self.network
+        if not hasattr(network, "reset_classifier"):
             raise UserError("this backbone has no classifier to remove; choose another --backbone")
-        self.network.reset_classifier(0)
+        network.reset_classifier(0)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Return pooled features, (B, width)."""

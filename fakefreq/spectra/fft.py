@@ -50,7 +50,8 @@ class PowerSpectrum(nn.Module):
             raise UserError(f"tile is {tile}; it takes 2 pixels or more")
         if not 0 <= overlap < 1:
             raise UserError(f"overlap is {overlap}; it takes 0 or more and less than 1")
-        self.window, self.tile, self.overlap, self.scale, self.half = window, tile, overlap, scale, half
+        self.window, self.tile, self.overlap, self.scale = window, tile, overlap, scale
+        self.half_plane = half  # not `half`: that is the module's method that casts it
 
     def forward(self, images: Tensor) -> Tensor:
         """Return power, by frequency."""
@@ -77,8 +78,8 @@ class PowerSpectrum(nn.Module):
             taper = torch.outer(_hann(height, frames), _hann(width, frames))
         else:
             taper = torch.ones(height, width, dtype=frames.dtype, device=frames.device)
-        transform = torch.fft.rfft2 if self.half else torch.fft.fft2
-        amplitude = transform(centred * taper)
+        transform = torch.fft.rfft2 if self.half_plane else torch.fft.fft2
+        amplitude: Tensor = transform(centred * taper)
         power = amplitude.real.square() + amplitude.imag.square()
         return power / taper.square().sum()
 
