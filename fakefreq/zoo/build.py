@@ -169,14 +169,17 @@ def _write_fakes(
         rows = [_plan_row(subset.name, 1, name, history, seed, group=name, **facts) for name in names]
     missing = [index for index, row in enumerate(rows) if not (folder / row.path).exists()]
     if missing:
+        from fakefreq.zoo.weights import one_thread  # torch: only when something is to be made
+
         network = generator.load(say)
         made = (
             _translate(network, subset.photos, missing, history)
             if generator.paired
             else _sample(network, missing, generator.block, seed)
         )
-        for index, pixels in tqdm(made, f"{subset.name} fakes", len(missing), unit="image", leave=False):
-            _write(folder, rows[index], bring_to_size(pixels, history), history)
+        with one_thread():
+            for index, pixels in tqdm(made, f"{subset.name} fakes", len(missing), unit="image", leave=False):
+                _write(folder, rows[index], bring_to_size(pixels, history), history)
     return rows
 
 

@@ -3,10 +3,12 @@
 import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import cv2
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from fakefreq.errors import UserError
@@ -55,7 +57,10 @@ class Noise:
 class Negative:
     """A translator."""
 
+    threads: ClassVar[set[int]] = set()
+
     def translate(self, photos: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        self.threads.add(torch.get_num_threads())
         return 255 - photos
 
 

@@ -7,9 +7,11 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from fakefreq.errors import UserError
+from fakefreq.zoo import registry
 from fakefreq.zoo.build import Subset, build_subsets
 from fakefreq.zoo.demo_set import build_demo_set
 from fakefreq.zoo.history import RAW, History
@@ -104,6 +106,19 @@ def test_raw_keeps_the_output_as_it_is_and_pairs_at_one_size(tmp_path: Path, pho
     fake = read(tmp_path / "a/negative/1_fake/photo_000.png")
     assert real.shape == (48, 68, 3)
     np.testing.assert_array_equal(real, 255 - fake)
+
+
+def test_generators_run_on_one_thread_and_give_the_others_back(tmp_path: Path, photos: Draw) -> None:
+    network = registry.GENERATORS["negative"].load(print)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        network.threads.clear()
+        build_subsets(tmp_path / "a", [Subset("negative", photos(2))], SMALL)
+        assert network.threads == {1}
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_wrong_builds_are_told_before_anything_is_written(tmp_path: Path, photos: Draw) -> None:
