@@ -192,7 +192,7 @@ class _Run:
         val_auc = auc(labels, logits)
         threshold = best_threshold(labels, logits)
         val_loss = nn.functional.binary_cross_entropy_with_logits(
-            torch.as_tensor(logits), torch.as_tensor(labels, dtype=torch.float64)
+            torch.tensor(logits), torch.tensor(labels, dtype=torch.float64)
         )
         accuracy = float(((logits > threshold) == (labels == 1)).mean())
         self.folder.log(
