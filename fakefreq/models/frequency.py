@@ -40,20 +40,22 @@ class BlockDCTStream(nn.Module):
         frequencies = 3 * self.block**2
         # One mean and variance for each colour channel and frequency: their scales differ by orders of magnitude.
         self.normalise = nn.BatchNorm2d(frequencies)
-        self.network = nn.Sequential(_conv(frequencies, 64, 1), _conv(64, 64, 3), _conv(64, 64, 3))
+        network = nn.Sequential(_conv(frequencies, 64, 1), _conv(64, 64, 3), _conv(64, 64, 3))
+        self.network = network.to(memory_format=torch.channels_last)
 
     def spectrum(self, pixels: Tensor) -> Tensor:
         """Return the signed log coefficients, (B, 192, H // 8, W // 8), float32."""
         # In units of 8-bit steps a coefficient below 1 is lost to rounding, so log1p is linear just there.
         coefficients: Tensor = self.transform(rgb_to_ycbcr(pixels) * 255.0).flatten(1, 2)
-        return coefficients.sign() * coefficients.abs().log1p()
+        return torch.copysign(coefficients.abs().log1p(), coefficients)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Return features, (B, 128)."""
-        maps = self.network(self.normalise(self.spectrum(pixels)))
-        # Not Tensor.std: its gradient is infinite where a map is constant.
-        deviation = (maps.var(dim=(2, 3), unbiased=False) + 1e-5).sqrt()
-        return torch.cat([maps.mean(dim=(2, 3)), deviation], dim=1)
+        maps = self.network(self.normalise(self.spectrum(pixels).contiguous(memory_format=torch.channels_last)))
+        mean = maps.mean(dim=(2, 3))
+        # Not Tensor.std: its gradient is infinite where a map is constant, and it takes eight times as long.
+        variance = (maps.square().mean(dim=(2, 3)) - mean.square()).clamp_min(0)
+        return torch.cat([mean, (variance + 1e-5).sqrt()], dim=1)
 
 
 class FFTStream(nn.Module):

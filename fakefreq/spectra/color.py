@@ -56,6 +56,7 @@ def rgb_to_ycbcr(images: Tensor) -> Tensor:
     >>> [round(value, 4) for value in rgb_to_ycbcr(torch.ones(1, 3, 1, 1)).flatten().tolist()]
     [1.0, 0.0, 0.0]
     """
-    red, green, blue = to_float(images).unbind(dim=1)
-    # Sums, not a matrix product: autocast would run that in half precision.
-    return torch.stack([row[0] * red + row[1] * green + row[2] * blue for row in _YCBCR], dim=1)
+    with torch.autocast(images.device.type, enabled=False):
+        pixels = to_float(images)
+        matrix = torch.tensor(_YCBCR, dtype=pixels.dtype, device=pixels.device)
+        return (matrix @ pixels.flatten(2)).unflatten(2, pixels.shape[2:])
