@@ -59,4 +59,4 @@ def rgb_to_ycbcr(images: Tensor) -> Tensor:
     with torch.autocast(images.device.type, enabled=False):
         pixels = to_float(images)
         matrix = torch.tensor(_YCBCR, dtype=pixels.dtype, device=pixels.device)
-        return (matrix @ pixels.flatten(2)).unflatten(2, pixels.shape[2:])
+        return (matrix @ pixels.flatten(2)).reshape(pixels.shape)

@@ -1,0 +1,57 @@
+"""On real faces, where FAKEFREQ_FACEBENCH names them: the way from folders to a comparison holds."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from fakefreq.compare import compare
+from fakefreq.data.manifest import index_folder, read_manifest, write_manifest
+from fakefreq.data.splits import check_splits, split_manifest
+from fakefreq.train.experiment import TrainConfig
+
+
+@pytest.fixture(scope="module")
+def manifest_path(facebench: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("facebench") / "manifest.csv"
+    manifest, skipped = index_folder(facebench, path)
+    assert skipped == []
+    write_manifest(split_manifest(manifest), path)
+    return path
+
+
+def test_headers_tell_what_the_folder_s_page_says(manifest_path: Path) -> None:
+    manifest = read_manifest(manifest_path)
+    stylegan = manifest[manifest["subset"] == "stylegan"]
+    facts = stylegan[["format", "width", "height", "jpeg_quality", "subsampling"]].drop_duplicates()
+    assert facts.to_numpy().tolist() == [["jpeg", 256, 256, 75, "4:2:0"]]
+    assert set(manifest.loc[manifest["subset"] == "began", "format"]) == {"png"}
+
+
+def test_the_same_person_in_two_folders_is_one_group(manifest_path: Path) -> None:
+    manifest = read_manifest(manifest_path)
+    check_splits(manifest)
+    reals = manifest[manifest["subset"].isin(["stylegan", "mobilestylegan_native"]) & (manifest["label"] == 0)]
+    shared = reals.groupby("group").filter(lambda rows: rows["subset"].nunique() == 2)
+    assert len(shared) == 600
+    assert (shared.groupby("group")["split"].nunique() == 1).all()
+    stylegan = manifest[manifest["subset"] == "stylegan"]
+    counts = stylegan.groupby("label")["split"].value_counts().unstack()[["train", "val", "test"]]
+    assert counts.to_numpy().tolist() == [[700, 100, 200]] * 2
+
+
+def test_a_small_comparison_runs_on_real_faces(manifest_path: Path, tmp_path: Path) -> None:
+    manifest = read_manifest(manifest_path)
+    strata = manifest.groupby(["subset", "label", "split"], sort=True)
+    few = pd.concat([rows.head(24) for _, rows in strata], ignore_index=True)
+    write_manifest(few, manifest_path.parent / "few.csv")
+    config = TrainConfig(
+        backbone="test_efficientnet", pretrained="none", train_on=("stylegan",), crop=128, epochs=1, device="cpu"
+    )
+    table = compare(manifest_path.parent / "few.csv", tmp_path / "out", config, draws=100)
+    measured = table[(table["metric"] == "auc") & (table["kind"] == "generator")]
+    assert set(measured["generator"]) == {"stylegan", "stylegan2", "dcgan", "began", "mobilestylegan_native"}
+    assert measured["value"].between(0, 1).all()
+    assert (measured["low"] <= measured["value"]).all()
+    assert (measured["value"] <= measured["high"]).all()
+    assert (tmp_path / "out" / "report.html").stat().st_size > 10_000
