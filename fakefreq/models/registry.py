@@ -92,7 +92,7 @@ def _pixel_stream(config: DetectorConfig, pretrained: Pretrained) -> PixelStream
     from fakefreq.models.weights import load_pretrained
 
     stream = PixelStream(config.backbone)
-    load_pretrained(stream.network, config.backbone, pretrained)
+    stream.weights_from = load_pretrained(stream.network, config.backbone, pretrained)
     stream.drop_classifier()
     return stream
 

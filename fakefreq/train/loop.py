@@ -62,7 +62,10 @@ def train(
     torch.manual_seed(config.seed)
     detector = build_detector(config.network, config.pretrained).to(device)
     detector.crop = config.crop
-    folder.claim(config, manifest_digest(manifest), describe_environment(device))
+    environment = describe_environment(device)
+    if "pixel" in detector.streams:
+        environment["pretrained_weights_from"] = detector.streams["pixel"].weights_from
+    folder.claim(config, manifest_digest(manifest), environment)
     say(
         f"{config.detector}: {sum(p.numel() for p in detector.parameters()) / 1e6:.2f} M parameters, "
         f"{len(selection.train)} training and {len(selection.val)} validation images, on {device}"

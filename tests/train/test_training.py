@@ -74,6 +74,10 @@ def test_a_run_leaves_the_files_it_promises(finished: Path) -> None:
     assert log.loc[log["phase"] == "train", "step"].tolist() == list(range(1, 10))
 
 
+def test_a_run_says_where_its_pretrained_weights_came_from(finished: Path) -> None:
+    assert read_json(finished / "environment.json", "environment")["pretrained_weights_from"] == "none"
+
+
 def test_the_loss_falls_and_the_artefact_is_learnt(manifest_path: Path, tmp_path: Path) -> None:
     config = replace(CONFIG, detector="frequency", epochs=12, head_learning_rate=5e-3)
     summary = train(manifest_path, tmp_path / "run", config)
