@@ -5,17 +5,15 @@ from collections.abc import Callable, Sequence
 
 import tyro
 
-from fakefreq.commands import Command, Compare, Demo, Index, Predict, Score, Split, Train
+from fakefreq.commands import comparison, data, detectors
+from fakefreq.commands.base import Command
 from fakefreq.errors import UserError
 
+# Each module of fakefreq.commands brings its own.
 COMMANDS: dict[str, Callable[..., Command]] = {
-    "demo": Demo,
-    "index": Index,
-    "split": Split,
-    "train": Train,
-    "score": Score,
-    "compare": Compare,
-    "predict": Predict,
+    **comparison.COMMANDS,
+    **data.COMMANDS,
+    **detectors.COMMANDS,
 }
 
 DESCRIPTION = """\

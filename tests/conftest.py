@@ -1,11 +1,13 @@
 """Pictures that the tests draw themselves: procedural photographs, and fakes with a real upsampling artefact."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 
 def draw_photo(rng: np.random.Generator, side: int) -> np.ndarray:
@@ -59,6 +61,21 @@ def draw_set(folder: Path, count: int, side: int = 64, seed: int = 0) -> Path:
             cv2.resize(half, (side, side), interpolation=cv2.INTER_CUBIC),
         )
     return folder
+
+
+def draw_pixels(seed: int, height: int = 80, width: int = 72) -> NDArray[np.uint8]:
+    """Smooth noise, its colour smoother than its luma: enough like a photo for crop, resize and codec."""
+    rng = np.random.default_rng(seed)
+    luma = cv2.GaussianBlur(rng.normal(0, 150, (height, width)), (0, 0), 1.5)
+    colour = cv2.GaussianBlur(rng.normal(0, 300, (height, width, 3)), (0, 0), 5.0)
+    image: NDArray[np.uint8] = np.clip(128 + luma[..., None] + colour, 0, 255).astype(np.uint8)
+    return image
+
+
+@pytest.fixture
+def pixels() -> Callable[..., NDArray[np.uint8]]:
+    """`draw_pixels`."""
+    return draw_pixels
 
 
 @pytest.fixture(scope="session")

@@ -10,10 +10,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from fakefreq.data.history import History, bring_to_size, draw_quality, encode
 from fakefreq.errors import UserError
 from fakefreq.files import atomic_path, read_json, write_json
 from fakefreq.zoo.controls import CONTROLS
-from fakefreq.zoo.history import History, bring_to_size, draw_quality, encode
 from fakefreq.zoo.photos import Photo
 from fakefreq.zoo.registry import Generator, Sampler, Translator, find_generator
 from fakefreq.zoo.wheels import WHEELS, Say, fetch_wheels, silent

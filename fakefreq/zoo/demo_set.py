@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
+from fakefreq.data.history import History
 from fakefreq.errors import UserError
 from fakefreq.zoo.build import Subset, build_subsets
-from fakefreq.zoo.history import History
 from fakefreq.zoo.photos import Photo, read_celeba
 from fakefreq.zoo.wheels import WHEELS, Say, fetch_wheels, silent
 

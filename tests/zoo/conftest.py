@@ -15,15 +15,7 @@ from fakefreq.errors import UserError
 from fakefreq.zoo import registry
 from fakefreq.zoo.photos import Photo
 from fakefreq.zoo.wheels import WHEELS, Say, fetch_wheel
-
-
-def draw_pixels(seed: int, height: int = 80, width: int = 72) -> NDArray[np.uint8]:
-    """Smooth noise, its colour smoother than its luma: enough like a photo for crop, resize and codec."""
-    rng = np.random.default_rng(seed)
-    luma = cv2.GaussianBlur(rng.normal(0, 150, (height, width)), (0, 0), 1.5)
-    colour = cv2.GaussianBlur(rng.normal(0, 300, (height, width, 3)), (0, 0), 5.0)
-    image: NDArray[np.uint8] = np.clip(128 + luma[..., None] + colour, 0, 255).astype(np.uint8)
-    return image
+from tests.conftest import draw_pixels
 
 
 def draw_photos(count: int, height: int = 80, width: int = 72) -> list[Photo]:
@@ -33,12 +25,6 @@ def draw_photos(count: int, height: int = 80, width: int = 72) -> list[Photo]:
         payload = cv2.imencode(".png", draw_pixels(seed, height, width))[1].tobytes()
         photos.append(Photo(f"photo_{seed:03d}", "drawn", functools.partial(bytes, payload)))
     return photos
-
-
-@pytest.fixture
-def pixels() -> Callable[..., NDArray[np.uint8]]:
-    """`draw_pixels`."""
-    return draw_pixels
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from fakefreq.data.history import RAW, History
 from fakefreq.errors import UserError
 from fakefreq.zoo import registry
 from fakefreq.zoo.build import Subset, build_subsets
 from fakefreq.zoo.demo_set import build_demo_set
-from fakefreq.zoo.history import RAW, History
 from fakefreq.zoo.photos import Photo
 
 Draw = Callable[..., list[Photo]]

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fakefreq.data.resample import KERNELS, Kernel, resize
 from fakefreq.errors import UserError, choose
-from fakefreq.zoo.resample import KERNELS, Kernel, resize
 
 Codec = Literal["jpeg", "png", "webp"]
 Subsampling = Literal["4:4:4", "4:2:2", "4:2:0"]
@@ -31,7 +31,7 @@ class History:
 
     Attributes:
         size: side in pixels after the crop; None keeps the size.
-        kernel: of the resize; see `fakefreq.zoo.resample.resize`.
+        kernel: of the resize; see `fakefreq.data.resample.resize`.
         antialias: whether the kernel is widened when it reduces (`area` always is).
         codec: `jpeg`, `png` (no loss) or `webp` (lossy).
         quality: of the codec, 1 to 100; two values are a range, drawn anew for each image by one law for
