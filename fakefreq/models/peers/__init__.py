@@ -1,0 +1,32 @@
+"""Peers: published detectors, re-implemented from their papers, under the contract of all detectors."""
+
+import importlib
+from dataclasses import replace
+
+from fakefreq.detector_config import DEFAULT_BACKBONE, DetectorConfig, Pretrained
+from fakefreq.models.detector import Detector
+from fakefreq.models.peers.catalogue import PEER_TRAINING, PEERS, Peer
+from fakefreq.models.registry import register_detector
+
+__all__ = ["PEERS", "PEER_TRAINING", "Peer", "build_peer"]
+
+
+def build_peer(config: DetectorConfig, pretrained: Pretrained) -> Detector:
+    """Build the peer that `config.name` names.
+
+    Args:
+        config: its `backbone` is the paper's where it is left at fakefreq's default, and unused where the paper
+            has a network of its own.
+        pretrained: where the backbone's weights come from; unused likewise.
+    """
+    name = config.name.removeprefix("peer/")
+    peer = PEERS[name]
+    if config.backbone == DEFAULT_BACKBONE and peer.backbone:
+        # The stored configuration names the network that was built, so that it loads without this rule.
+        config = replace(config, backbone=peer.backbone)
+    module = importlib.import_module(f"fakefreq.models.peers.{peer.module}")
+    return module.build(config, pretrained, name)  # type: ignore[no-any-return]
+
+
+for _name in PEERS:
+    register_detector(f"peer/{_name}")(build_peer)

@@ -1,0 +1,71 @@
+"""What the peers share: a detector around one stream, and the first stages of a ResNet-50."""
+
+from typing import Any
+
+from timm.models.resnet import Bottleneck, ResNet
+from torch import Tensor, nn
+
+from fakefreq.detector_config import DetectorConfig
+from fakefreq.models.detector import Detector
+
+
+class PeerDetector(Detector):
+    """A published detector: one stream named `peer` and a linear layer.
+
+    Args:
+        config: what it is made of; `spectrum` is not read.
+        stream: maps RGB floats in [0, 1], (B, 3, H, W), to features (B, D); has `width` and `minimum_size`, and
+            `pretrained_parameters()` where some of its weights may be pretrained.
+
+    Shape:
+        - input: (B, 3, H, W), RGB, uint8 or float in [0, 1], H and W at least `minimum_size`
+        - output: (B,) logits that grow towards fake
+    """
+
+    def __init__(self, config: DetectorConfig, stream: nn.Module) -> None:
+        super().__init__(config, {"peer": stream})
+
+    def pretrained_parameters(self) -> list[nn.Parameter]:
+        """Parameters that may start from pretrained weights and are trained on."""
+        stream: Any = self.streams["peer"]
+        return list(stream.pretrained_parameters()) if hasattr(stream, "pretrained_parameters") else []
+
+    def new_parameters(self) -> list[nn.Parameter]:
+        """All other parameters that are trained; a frozen backbone's are in neither list."""
+        known = {id(parameter) for parameter in self.pretrained_parameters()}
+        frozen = {id(p) for name, p in self.named_parameters() if name.startswith(self.frozen_prefixes)}
+        return [parameter for parameter in self.parameters() if id(parameter) not in known | frozen]
+
+    @property
+    def frozen_prefixes(self) -> tuple[str, ...]:
+        """Beginnings of the names of parameters that no training may move."""
+        return tuple(f"streams.peer.{name}" for name in getattr(self.streams["peer"], "frozen", ()))
+
+
+class TruncatedResNet50(nn.Module):
+    """ResNet-50 up to its second stage, with a 3x3 stem: the network of NPR and SAFE (Tan et al. 2024).
+
+    The stages are timm's bottleneck blocks (He et al. 2016, "Deep residual learning"), from random weights.
+
+    Shape:
+        - input: (B, 3, H, W), H and W at least 8
+        - output: (B, 512)
+    """
+
+    width = 512
+
+    def __init__(self) -> None:
+        super().__init__()
+        stages = ResNet(Bottleneck, (3, 4, 1, 1), num_classes=0)
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, 64, 3, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(64),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(3, stride=2, padding=1),
+        )
+        self.stage1, self.stage2 = stages.layer1, stages.layer2
+        nn.init.kaiming_normal_(self.stem[0].weight, mode="fan_out", nonlinearity="relu")  # type: ignore[arg-type]
+
+    def forward(self, residual: Tensor) -> Tensor:
+        """Return pooled features, (B, 512)."""
+        return self.stage2(self.stage1(self.stem(residual))).mean(dim=(2, 3))  # type: ignore[no-any-return]

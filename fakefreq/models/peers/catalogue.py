@@ -1,0 +1,55 @@
+"""Which published detectors there are, what their papers state, and how they are trained: plain data."""
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Peer:
+    """One published detector.
+
+    Args:
+        module: the file of this package that builds it, by a function `build(config, pretrained, name)`.
+        paper: authors and year, title, venue.
+        reads: what the network sees.
+        differs: what is done otherwise here than in the paper, and why; empty where nothing is.
+        backbone: the timm network that the paper takes; empty where the network is the paper's own.
+        parameters: what the paper, or the table that is quoted for it, states, in millions; None where nothing is.
+        macs: multiply-accumulates of one image in billions that are stated (papers call them FLOPs); None likewise.
+        macs_size: side in pixels of the image that `macs` holds for.
+        smallest: side in pixels of the smallest image that it takes.
+        fitted: the head is fitted in closed form to all training images, by `fit`, not by gradient steps.
+    """
+
+    module: str
+    paper: str
+    reads: str
+    differs: str = ""
+    backbone: str = ""
+    parameters: float | None = None
+    macs: float | None = None
+    macs_size: int = 256
+    smallest: int = 32
+    fitted: bool = False
+
+
+_FRANK = "Frank et al. 2020, Leveraging frequency analysis for deep fake image recognition, ICML"
+_DURALL = "Durall, Keuper and Keuper 2020, Watch your up-convolution, CVPR"
+
+PEERS: dict[str, Peer] = {
+    "freqnet": Peer(
+        "freqnet",
+        "Tan et al. 2024, Frequency-aware deepfake detection, AAAI",
+        "high-passed image and feature maps; 1x1 convolutions between FFT and inverse FFT",
+        "the convolutions take real and imaginary part, as the figures in the literature were obtained; "
+        "the text says amplitude and phase, whose angle jumps at pi",
+        parameters=1.85,
+        macs=2.58,
+    ),
+}
+
+# What a paper trains otherwise than `TrainConfig` does by itself: overrides of its fields. All are trained on the same
+# images, histories and budget; a paper's number of epochs and its data are not taken over.
+PEER_TRAINING: dict[str, dict[str, Any]] = {
+    "freqnet": {"dropout": 0.0, "optimizer": "adam", "head_learning_rate": 2e-4, "weight_decay": 0.0},
+}
