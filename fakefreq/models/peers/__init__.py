@@ -6,9 +6,9 @@ from dataclasses import replace
 from fakefreq.detector_config import DEFAULT_BACKBONE, DetectorConfig, Pretrained
 from fakefreq.models.detector import Detector
 from fakefreq.models.peers.catalogue import PEER_TRAINING, PEERS, Peer
-from fakefreq.models.registry import register_detector
+from fakefreq.models.registry import list_detectors, register_detector
 
-__all__ = ["PEERS", "PEER_TRAINING", "Peer", "build_peer"]
+__all__ = ["PEERS", "PEER_TRAINING", "Peer", "build_peer", "register_peers"]
 
 
 def build_peer(config: DetectorConfig, pretrained: Pretrained) -> Detector:
@@ -28,5 +28,8 @@ def build_peer(config: DetectorConfig, pretrained: Pretrained) -> Detector:
     return module.build(config, pretrained, name)  # type: ignore[no-any-return]
 
 
-for _name in PEERS:
-    register_detector(f"peer/{_name}")(build_peer)
+def register_peers() -> None:
+    """Make all peers known as `peer/<name>`; a second call changes nothing."""
+    for name in (f"peer/{name}" for name in PEERS):
+        if not list_detectors(name):
+            register_detector(name)(build_peer)

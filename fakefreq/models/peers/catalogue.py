@@ -46,10 +46,28 @@ PEERS: dict[str, Peer] = {
         parameters=1.85,
         macs=2.58,
     ),
+    "npr": Peer(
+        "npr",
+        "Tan et al. 2024, Rethinking the up-sampling operations in CNN-based generative network, CVPR",
+        "image minus itself sampled down and up by nearest neighbour; ResNet-50 to its second stage",
+        "odd sizes work",
+        parameters=1.44,
+        macs=2.29,
+    ),
+    "ferretnet": Peer(
+        "ferretnet",
+        "Liang et al. 2025, FerretNet, NeurIPS",
+        "image minus the median of the eight neighbours; depthwise, dilated and separable convolutions",
+        "border continued by its pixels instead of zeros",
+        parameters=1.06,
+        macs=2.38,
+    ),
 }
 
 # What a paper trains otherwise than `TrainConfig` does by itself: overrides of its fields. All are trained on the same
 # images, histories and budget; a paper's number of epochs and its data are not taken over.
 PEER_TRAINING: dict[str, dict[str, Any]] = {
+    "npr": {"dropout": 0.0, "optimizer": "adam", "head_learning_rate": 2e-4, "weight_decay": 0.0},
+    "ferretnet": {"dropout": 0.2, "optimizer": "adam", "head_learning_rate": 2e-4, "weight_decay": 5e-4},
     "freqnet": {"dropout": 0.0, "optimizer": "adam", "head_learning_rate": 2e-4, "weight_decay": 0.0},
 }
