@@ -2,10 +2,12 @@
 
 from typing import Any
 
+import torch
 from timm.models.resnet import Bottleneck, ResNet
 from torch import Tensor, nn
 
-from fakefreq.detector_config import DetectorConfig
+from fakefreq.detector_config import DetectorConfig, Pretrained
+from fakefreq.errors import UserError
 from fakefreq.models.detector import Detector
 
 
@@ -69,3 +71,52 @@ class TruncatedResNet50(nn.Module):
     def forward(self, residual: Tensor) -> Tensor:
         """Return pooled features, (B, 512)."""
         return self.stage2(self.stage1(self.stem(residual))).mean(dim=(2, 3))  # type: ignore[no-any-return]
+
+
+def load_backbone(network: nn.Module, config: DetectorConfig, pretrained: Pretrained) -> str:
+    """Fill a timm network with the weights that `pretrained` names; return where they came from."""
+    from fakefreq.models.weights import load_pretrained  # which imports Detector, and so this package
+
+    return load_pretrained(network, config.backbone, pretrained)
+
+
+def layers_in_order(network: nn.Module) -> dict[str, nn.Module]:
+    """Return a timm network's layers up to its pooling, by name, in the order in which they run.
+
+    Holds for networks that are a plain sequence of layers, such as Xception and ResNet.
+
+    Raises:
+        UserError: the network is none of them.
+    """
+    layers: dict[str, nn.Module] = {}
+    for name, layer in network.named_children():
+        if name == "global_pool":
+            return layers
+        layers[name] = layer
+    raise UserError(
+        "this backbone is no plain sequence of layers; this peer takes --backbone legacy_xception, resnet18, resnet50, ..."
+    )
+
+
+def widen_stem(network: nn.Module, channels: int) -> nn.Conv2d:
+    """Replace a timm network's first convolution by one of another number of channels; return it.
+
+    The weights are repeated over the new channels and scaled, so that a pretrained network sees activations as large
+    as before.
+
+    Args:
+        network: has `pretrained_cfg["first_conv"]`.
+        channels: of the new input.
+    """
+    name: str = network.pretrained_cfg["first_conv"]  # type: ignore[index, assignment]
+    first: Any = network.get_submodule(name)
+    new: nn.Conv2d = type(first)(
+        channels, first.out_channels, first.kernel_size, first.stride, first.padding, bias=first.bias is not None
+    )
+    with torch.no_grad():
+        source = torch.arange(channels) % first.in_channels
+        new.weight.copy_(first.weight[:, source] * (first.in_channels / channels))
+        if first.bias is not None and new.bias is not None:
+            new.bias.copy_(first.bias)
+    network.set_submodule(name, new)
+    return new

@@ -37,6 +37,25 @@ _FRANK = "Frank et al. 2020, Leveraging frequency analysis for deep fake image r
 _DURALL = "Durall, Keuper and Keuper 2020, Watch your up-convolution, CVPR"
 
 PEERS: dict[str, Peer] = {
+    "cnndetection": Peer(
+        "cnndetection",
+        "Wang et al. 2020, CNN-generated images are surprisingly easy to spot... for now, CVPR",
+        "pixels; ResNet-50 from ImageNet weights, trained on blurred and recompressed images",
+        backbone="resnet50",
+        parameters=23.51,
+        macs=4.09,
+        macs_size=224,
+    ),
+    "univfd": Peer(
+        "univfd",
+        "Ojha, Li and Lee 2023, Towards universal fake image detectors, CVPR",
+        "pixels; frozen CLIP ViT-L/14 and a linear layer",
+        "images above 224 pixels are cropped, none is resized",
+        backbone="vit_large_patch14_clip_224.openai",
+        parameters=303.97,
+        macs_size=224,
+        smallest=224,
+    ),
     "freqnet": Peer(
         "freqnet",
         "Tan et al. 2024, Frequency-aware deepfake detection, AAAI",
@@ -54,6 +73,14 @@ PEERS: dict[str, Peer] = {
         parameters=1.44,
         macs=2.29,
     ),
+    "safe": Peer(
+        "safe",
+        "Li et al. 2025, Improving synthetic image detection towards generalization, KDD",
+        "HH band of the bior1.3 wavelet, resized to the image; NPR's network",
+        "colour jitter and patch masks of its training are left to the harness",
+        parameters=1.44,
+        macs=2.30,
+    ),
     "ferretnet": Peer(
         "ferretnet",
         "Liang et al. 2025, FerretNet, NeurIPS",
@@ -67,7 +94,17 @@ PEERS: dict[str, Peer] = {
 # What a paper trains otherwise than `TrainConfig` does by itself: overrides of its fields. All are trained on the same
 # images, histories and budget; a paper's number of epochs and its data are not taken over.
 PEER_TRAINING: dict[str, dict[str, Any]] = {
+    "cnndetection": {
+        "degrade": "0.5*blur:0..3 0.5*jpeg:30..100",
+        "dropout": 0.0,
+        "optimizer": "adam",
+        "learning_rate": 1e-4,
+        "head_learning_rate": 1e-4,
+        "weight_decay": 0.0,
+    },
+    "univfd": {"dropout": 0.0, "optimizer": "adamw", "head_learning_rate": 1e-3, "weight_decay": 0.0},
     "npr": {"dropout": 0.0, "optimizer": "adam", "head_learning_rate": 2e-4, "weight_decay": 0.0},
+    "safe": {"dropout": 0.0, "optimizer": "adamw", "head_learning_rate": 1e-3, "weight_decay": 0.01, "rotate": 180.0},
     "ferretnet": {"dropout": 0.2, "optimizer": "adam", "head_learning_rate": 2e-4, "weight_decay": 5e-4},
     "freqnet": {"dropout": 0.0, "optimizer": "adam", "head_learning_rate": 2e-4, "weight_decay": 0.0},
 }
