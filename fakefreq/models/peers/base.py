@@ -94,7 +94,7 @@ def layers_in_order(network: nn.Module) -> dict[str, nn.Module]:
             return layers
         layers[name] = layer
     raise UserError(
-        "this backbone is no plain sequence of layers; this peer takes --backbone legacy_xception, resnet18, resnet50, ..."
+        "this backbone is no plain sequence of layers; this peer takes legacy_xception or a ResNet as --backbone"
     )
 
 
