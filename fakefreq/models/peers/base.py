@@ -1,6 +1,6 @@
 """What the peers share: a detector around one stream, and the first stages of a ResNet-50."""
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from timm.models.resnet import Bottleneck, ResNet
@@ -44,6 +44,13 @@ class PeerDetector(Detector):
         return tuple(f"streams.peer.{name}" for name in getattr(self.streams["peer"], "frozen", ()))
 
 
+def first_stages() -> tuple[nn.Module, nn.Module]:
+    """Return the first two stages of a ResNet-50, of 256 and 512 channels, with random weights."""
+    # The stages that are left out are made as small as timm allows.
+    network: Any = ResNet(cast(Any, Bottleneck), (3, 4, 1, 1), num_classes=0)
+    return network.layer1, network.layer2
+
+
 class TruncatedResNet50(nn.Module):
     """ResNet-50 up to its second stage, with a 3x3 stem: the network of NPR and SAFE (Tan et al. 2024).
 
@@ -58,19 +65,19 @@ class TruncatedResNet50(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        stages = ResNet(Bottleneck, (3, 4, 1, 1), num_classes=0)
+        self.stage1, self.stage2 = first_stages()
         self.stem = nn.Sequential(
             nn.Conv2d(3, 64, 3, stride=2, padding=1, bias=False),
             nn.BatchNorm2d(64),
             nn.ReLU(inplace=True),
             nn.MaxPool2d(3, stride=2, padding=1),
         )
-        self.stage1, self.stage2 = stages.layer1, stages.layer2
         nn.init.kaiming_normal_(self.stem[0].weight, mode="fan_out", nonlinearity="relu")  # type: ignore[arg-type]
 
     def forward(self, residual: Tensor) -> Tensor:
         """Return pooled features, (B, 512)."""
-        return self.stage2(self.stage1(self.stem(residual))).mean(dim=(2, 3))  # type: ignore[no-any-return]
+        maps: Tensor = self.stage2(self.stage1(self.stem(residual)))
+        return maps.mean(dim=(2, 3))
 
 
 def load_backbone(network: nn.Module, config: DetectorConfig, pretrained: Pretrained) -> str:

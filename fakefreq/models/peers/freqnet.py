@@ -2,12 +2,11 @@
 domain learning", AAAI): high-pass filters and convolutions in the Fourier domain, between the stages of a ResNet."""
 
 import torch
-from timm.models.resnet import Bottleneck, ResNet
 from torch import Tensor, nn
 
 from fakefreq.detector_config import DetectorConfig, Pretrained
 from fakefreq.models.detector import Detector
-from fakefreq.models.peers.base import PeerDetector
+from fakefreq.models.peers.base import PeerDetector, first_stages
 
 
 def high_pass(maps: Tensor, dims: tuple[int, ...]) -> Tensor:
@@ -33,7 +32,8 @@ def high_pass(maps: Tensor, dims: tuple[int, ...]) -> Tensor:
         shape = [1] * maps.ndim
         shape[dim] = size
         keep = keep | is_high.view(shape)
-    return torch.fft.ifftn(spectrum * keep, dim=dims, norm="ortho").real.relu()
+    passed: Tensor = torch.fft.ifftn(spectrum * keep, dim=dims, norm="ortho").real
+    return passed.relu()
 
 
 class FrequencyConvolution(nn.Module):
@@ -55,7 +55,8 @@ class FrequencyConvolution(nn.Module):
         """Return the maps, their spectra mixed over channels."""
         spectrum = torch.fft.fft2(maps, norm="ortho")
         mixed = torch.complex(self.real(spectrum.real), self.imaginary(spectrum.imag))
-        return torch.fft.ifft2(mixed, norm="ortho").real.relu()
+        mapped: Tensor = torch.fft.ifft2(mixed, norm="ortho").real
+        return mapped.relu()
 
 
 class FreqNetStream(nn.Module):
@@ -71,13 +72,12 @@ class FreqNetStream(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        stages = ResNet(Bottleneck, (3, 4, 1, 1), num_classes=0)
         self.project1, self.project2 = nn.Conv2d(3, 64, 1), nn.Conv2d(64, 64, 1, stride=2)
         self.project3, self.project4 = nn.Conv2d(256, 256, 1), nn.Conv2d(256, 256, 1, stride=2)
         self.frequency1, self.frequency2 = FrequencyConvolution(64), FrequencyConvolution(64)
         self.frequency3, self.frequency4 = FrequencyConvolution(256), FrequencyConvolution(256)
         self.pool = nn.MaxPool2d(3, stride=2, padding=1)
-        self.stage1, self.stage2 = stages.layer1, stages.layer2
+        self.stage1, self.stage2 = first_stages()
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -96,7 +96,8 @@ class FreqNetStream(nn.Module):
             maps = self.stage1(self.pool(maps))
             maps = self.frequency3(self.project3(high_pass(maps, space)).relu())
             maps = self.frequency4(self.project4(high_pass(maps, space)).relu())
-            return self.stage2(maps).mean(dim=(2, 3))  # type: ignore[no-any-return]
+            features: Tensor = self.stage2(maps).mean(dim=(2, 3))
+            return features
 
 
 def build(config: DetectorConfig, pretrained: Pretrained, name: str) -> Detector:

@@ -37,7 +37,8 @@ def phase_image(gray: Tensor) -> Tensor:
         amplitude = spectrum.abs()
         # Where there is no amplitude there is no phase: a flat image has its mean alone.
         unit = torch.where(amplitude > 1e-7, spectrum / amplitude.clamp_min(1e-7), torch.zeros_like(spectrum))
-        return torch.fft.irfft2(unit, s=gray.shape[-2:])
+        image: Tensor = torch.fft.irfft2(unit, s=gray.shape[-2:])
+        return image
 
 
 class SPSLStream(nn.Module):
