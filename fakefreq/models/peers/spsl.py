@@ -34,9 +34,10 @@ def phase_image(gray: Tensor) -> Tensor:
     """
     with torch.autocast(gray.device.type, enabled=False):
         spectrum = torch.fft.rfft2(gray.float())
-        amplitude = spectrum.abs()
+        amplitude = (spectrum.real.square() + spectrum.imag.square()).sqrt()
         # Where there is no amplitude there is no phase: a flat image has its mean alone.
-        unit = torch.where(amplitude > 1e-7, spectrum / amplitude.clamp_min(1e-7), torch.zeros_like(spectrum))
+        gain = torch.where(amplitude > 1e-7, 1 / amplitude.clamp_min(1e-7), 0.0)
+        unit = torch.complex(spectrum.real * gain, spectrum.imag * gain)
         image: Tensor = torch.fft.irfft2(unit, s=gray.shape[-2:])
         return image
 
