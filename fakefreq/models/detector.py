@@ -51,6 +51,17 @@ class Detector(nn.Module):
         features = torch.cat([stream(pixels) for stream in self.streams.values()], dim=1)
         return self.head(features).squeeze(1)  # type: ignore[no-any-return]
 
+    def training_outputs(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return what training learns from: the logits, and by name those of parts that have a loss of their own.
+
+        A detector whose streams decide for themselves too overrides this; it must not compute its streams twice.
+
+        Shape:
+            - input: as `forward`
+            - output: (B,), and (B,) for every name
+        """
+        return self(images), {}
+
     def pretrained_parameters(self) -> list[nn.Parameter]:
         """Parameters that may start from pretrained weights: those of the pixel stream's backbone."""
         return list(self.streams["pixel"].parameters()) if "pixel" in self.streams else []
