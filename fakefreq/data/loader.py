@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import cv2
 import numpy as np
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from fakefreq.data.degrade import parse_augmentation
 from fakefreq.data.header import ImageError
 from fakefreq.data.images import read_image
 from fakefreq.errors import UserError
@@ -27,7 +28,7 @@ class Augment:
     Args:
         flip: mirror left and right with probability one half.
         rotate: turn by up to this many degrees either way, bilinear, borders reflected; 0 never resamples.
-        degrade: degradations of the whole image before all else, as `fakefreq.data.degrade` reads them; empty: none.
+        degrade: degradations of the whole image before all else, as `parse_augmentation` reads them; empty: none.
     """
 
     flip: bool = True
@@ -125,11 +126,7 @@ class _Images(Dataset["_Sample"]):
     ) -> None:
         self.paths, self.labels, self.crop, self.augment, self.seed = paths, labels, crop, augment, seed
         self.twins = twins if twins is not None and twins.probability > 0 else None
-        self.degrade: Any = None
-        if augment and augment.degrade:
-            from fakefreq.data.degrade import parse_degradation
-
-            self.degrade = parse_degradation(augment.degrade)
+        self.degrade = parse_augmentation(augment.degrade if augment else "")
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -155,8 +152,7 @@ class _Images(Dataset["_Sample"]):
         # A generator of its own for each image: a twin meets the same chance as its parent.
         assert self.augment is not None
         random = np.random.default_rng(state)
-        if self.degrade is not None:
-            image = self.degrade.apply(image, np.random.default_rng((*state, 2)))
+        image = self.degrade.apply(image, np.random.default_rng((*state, 2)))
         return np.ascontiguousarray(_augmented(image, self.crop, self.augment, random))
 
 

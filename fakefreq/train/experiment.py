@@ -31,8 +31,8 @@ class TrainConfig:
         crop: side in pixels of the random crop in training and the centre crop in validation. Nothing is resized.
         flip: mirror half of the training images.
         rotate: training images turn by up to this many degrees either way (bilinear); 0 leaves pixels untouched.
-        degrade: what training images of both classes pass with one law, such as `resize:0.5..1:bicubic+jpeg:60..95`;
-            empty: nothing.
+        degrade: degradations that training images of both classes pass by one law, each with its probability, such as
+            `0.5*resize:0.5..1 0.5*jpeg:60..95|webp:60..95`; empty: none.
         simulate: probability that a real of a training batch gets a fake of our own making beside it: its twin, gone
             through a simulated upsampler, with its parent's codec, degradations and crop.
         simulate_families: the upsamplers to draw from, separated by commas; empty: all that the zoo simulates.
@@ -64,8 +64,8 @@ class TrainConfig:
         workers: processes that decode images; -1 chooses by the number of cores.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         log_every: steps between two lines of log.csv.
-        checkpoint_seconds: time between two saved states within an epoch; each epoch's end is saved anyway; 0: no other.
-        checkpoint_steps: saves the state after this many steps of an epoch too; 0: by time only.
+        checkpoint_seconds: time between two saved states within an epoch; 0: by steps only. Each epoch's end is saved.
+        checkpoint_steps: saves the state after every so many steps of an epoch, too; 0: by time only.
     """
 
     detector: str = "two_stream"
@@ -158,6 +158,7 @@ class TrainConfig:
             raise UserError(f"--freeze is {self.freeze!r}; it takes none, all, or a number of stages")
         if not 0 <= self.rotate <= 180:
             raise UserError(f"--rotate is {self.rotate} degrees; it takes 0 to 180")
+        self._check_degradations()
         choose(self.optimizer, ["adamw", "adam", "sgd"], "optimizer", "--optimizer")
         choose(self.schedule, ["cosine", "one_cycle", "constant"], "schedule", "--schedule")
         choose(self.balance, ["none", "weights", "oversample", "undersample"], "balance", "--balance")
@@ -165,6 +166,14 @@ class TrainConfig:
         choose(self.precision, ["fp32", "bf16"], "precision", "--precision")
         if self.balance_by == "generator" and self.balance not in ("oversample", "undersample"):
             raise UserError("--balance-by generator needs --balance oversample or --balance undersample")
+
+    def _check_degradations(self) -> None:
+        from fakefreq.data.degrade import parse_augmentation
+
+        try:
+            parse_augmentation(self.degrade)
+        except UserError as error:
+            raise UserError(f"--degrade: {error}") from error
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON stores it."""

@@ -25,7 +25,7 @@ def stages_of(detector: Detector) -> list[list[nn.Parameter]]:
             f"timm names no stages of {detector.config.backbone}; use --layer-decay 1 and --freeze none or all"
         )
     parameters = dict(network.named_parameters())
-    number_of = group_with_matcher(parameters.items(), network.group_matcher(coarse=True), reverse=True)
+    number_of = group_with_matcher(iter(parameters.items()), network.group_matcher(coarse=True), reverse=True)
     stages: list[list[nn.Parameter]] = [[] for _ in range(1 + max(number_of.values()))]
     for name, number in number_of.items():
         stages[number].append(parameters[name])

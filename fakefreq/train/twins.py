@@ -1,10 +1,13 @@
 """Fakes of our own making: a photo's twin that went through a simulated upsampler and then through its codec."""
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import pandas as pd
 
+from fakefreq.data.distortions import jpeg
+from fakefreq.data.history import SUBSAMPLINGS, Subsampling
 from fakefreq.data.loader import Twins
 
 
@@ -31,8 +34,10 @@ class UpsampledTwin:
 
         family = draw_family(random)
         twin = simulate(image[None], family, int(random.integers(2**31)))[0]
-        quality = self.quality[row]
-        return encode_jpeg(twin, quality, self.subsampling[row]) if quality else twin
+        if not self.quality[row]:
+            return twin
+        subsampling = self.subsampling[row]
+        return jpeg(twin, self.quality[row], cast(Subsampling, subsampling if subsampling in SUBSAMPLINGS else "4:4:4"))
 
 
 def make_twins(rows: pd.DataFrame, probability: float, families: str) -> Twins | None:
