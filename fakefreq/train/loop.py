@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from fakefreq.data.loader import Augment, class_weights, make_batches
+from fakefreq.data.loader import Augment, make_batches
 from fakefreq.data.manifest import manifest_digest, read_manifest
+from fakefreq.data.sampling import class_weights
 from fakefreq.data.splits import check_splits
 from fakefreq.errors import UserError
 from fakefreq.evaluate.metrics import auc, best_threshold
