@@ -67,6 +67,12 @@ def _load_cyclegan(say: Say) -> Translator:
     return load_cyclegan(say)
 
 
+def _load_mobilestylegan(say: Say) -> Sampler:
+    from fakefreq.zoo.mobilestylegan import load_mobilestylegan
+
+    return load_mobilestylegan(say)
+
+
 GENERATORS: dict[str, Generator] = {}
 
 
@@ -103,6 +109,17 @@ for _generator in (
         0.06,
         True,
         _load_cyclegan,
+    ),
+    Generator(
+        "mobilestylegan",
+        "StyleGAN (MobileStyleGAN, faces after FFHQ)",
+        "inverse Haar wavelet",
+        1024,
+        ("random-face",),
+        1.6,
+        False,
+        _load_mobilestylegan,
+        block=1,
     ),
 ):
     register_generator(_generator)
