@@ -2,7 +2,7 @@
 
 import re
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ Fetch = Callable[[str], Path]
 Array = NDArray[np.generic]
 
 
-def floats(values: list[float] | list[list[float]]) -> Array:
+def floats(values: Sequence[float | Sequence[float]]) -> Array:
     """An array of float32."""
     return np.array(values, np.float32)
 
