@@ -97,6 +97,12 @@ def _load_realesrgan_compact(say: Say) -> Translator:
     return load_realesrgan("realesrgan_compact", say)
 
 
+def _load_openpeople(say: Say) -> Sampler:
+    from fakefreq.zoo.openpeople import load_openpeople
+
+    return load_openpeople(say)
+
+
 GENERATORS: dict[str, Generator] = {}
 
 
@@ -184,6 +190,17 @@ for _generator in (
         0.02,
         True,
         _load_realesrgan_compact,
+    ),
+    Generator(
+        "openpeople",
+        "diffusion (Gemini 3 Pro Image; 60 ready-made images, to test on)",
+        "unknown",
+        1536,
+        ("openpeople",),
+        0.1,
+        False,
+        _load_openpeople,
+        block=1,
     ),
 ):
     register_generator(_generator)
