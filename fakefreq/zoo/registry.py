@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fakefreq.errors import UserError, choose
 from fakefreq.zoo.controls import CONTROLS
-from fakefreq.zoo.wheels import Say
+from fakefreq.zoo.wheels import WHEELS, Say
 
 
 class Sampler(Protocol):
@@ -29,6 +29,16 @@ class Translator(Protocol):
 
 
 @dataclass(frozen=True)
+class Origin:
+    """Where a generator that no pinned wheel carries is from: its name, version (or settings) and sha256."""
+
+    name: str
+    version: str = ""
+    sha256: str = ""
+    licence: str = ""
+
+
+@dataclass(frozen=True)
 class Generator:
     """One generator of the zoo.
 
@@ -42,6 +52,9 @@ class Generator:
         paired: each fake is made from a photo (a `Translator`), else from a latent (a `Sampler`).
         load: fetches and builds it.
         block: latents that are made at once; fixed, so that a resumed build repeats the same numbers.
+        limit: how many images there are, where it holds a ready-made set.
+        group: the group of image i, where images share a person; None where each stands by itself.
+        origin: where it is from, if from no wheel.
     """
 
     name: str
@@ -53,6 +66,16 @@ class Generator:
     paired: bool
     load: Callable[[Say], Any]
     block: int = 16
+    limit: int | None = None
+    group: Callable[[int], str] | None = None
+    origin: Origin | None = None
+
+    def find_origin(self) -> Origin:
+        """Its own origin, or that of its first wheel."""
+        if self.origin or not self.packages:
+            return self.origin or Origin("")
+        wheel = WHEELS[self.packages[0]]
+        return Origin(wheel.name, wheel.version, wheel.sha256, wheel.licence)
 
 
 def _load_dcgan(say: Say) -> Sampler:
