@@ -1,7 +1,8 @@
-"""Ready-made fakes of a diffusion model (Gemini 3 Pro Image), which the package openpeople carries: 60 images.
+"""Ready-made fakes of Gemini 3 Pro Image, which the package openpeople carries: 40 of its 60 images.
 
-An unseen family to test on, never to train on: ten people who do not exist, six images of each, all of them
-saved once as JPEG before the zoo meets them. There are no reals of their kind, so read their recall at a
+An unseen family to test on, never to train on: ten people who do not exist, four images of each, all of them
+saved once as JPEG before the zoo meets them. The package's other 20 images are sheets of many views with
+captions, no face images, and are left out. There are no reals of their kind, so read their recall at a
 threshold set elsewhere, or their scores beside other reals' with the real-vs-real control.
 """
 
@@ -18,22 +19,16 @@ from fakefreq.zoo.wheels import WHEELS, Say, fetch_wheel, silent
 
 PACKAGE = "openpeople"
 SIZE = 1536
-# The least side of all; each image is cropped to it, not resampled. Sheets (many views, captions) come last.
-_KINDS = (
-    "studio_portrait",
-    "amateur_selfie",
-    "studio_posture",
-    "amateur_posture",
-    "emotions_sheet",
-    "character_sheet",
-)
+"""The least side of all; each image is cropped to it, not resampled."""
+
+COUNT = 40
+_PEOPLE = 10
+_KINDS = ("studio_portrait", "amateur_selfie", "studio_posture", "amateur_posture")
 _FOLDER = "openpeople/data/curated/"
 
 
 class OpenPeople:
-    """The images in a fixed order: 10 portraits, 10 selfies, 20 standing people, then 20 sheets of many views.
-
-    Image i shows person i % 10. The first 40 show one person each; sheets are no face images: ask for 40.
+    """The images in a fixed order: 10 portraits, 10 selfies, 20 standing people; image i shows person i % 10.
 
     Args:
         path: the wheel.
@@ -57,7 +52,7 @@ class OpenPeople:
         """Read chosen images.
 
         Args:
-            indices: 0 to 59.
+            indices: 0 to 39.
             seed: means nothing here, since the images are fixed.
 
         Shape: (len(indices), 1536, 1536, 3) uint8, RGB.
@@ -72,6 +67,15 @@ class OpenPeople:
             )
         images = [decode_photo(read_member(self.path, self.members[index]), self.members[index]) for index in indices]
         return np.stack([_crop(image) for image in images])
+
+
+def person_of(index: int) -> str:
+    """The group of an image: who is on it.
+
+    >>> person_of(13)
+    'openpeople_P004'
+    """
+    return f"openpeople_P{index % _PEOPLE + 1:03d}"
 
 
 def _crop(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -120,6 +120,12 @@ def _load_realesrgan_compact(say: Say) -> Translator:
     return load_realesrgan("realesrgan_compact", say)
 
 
+def _person_of(index: int) -> str:
+    from fakefreq.zoo.openpeople import person_of
+
+    return person_of(index)
+
+
 def _load_openpeople(say: Say) -> Sampler:
     from fakefreq.zoo.openpeople import load_openpeople
 
@@ -216,7 +222,7 @@ for _generator in (
     ),
     Generator(
         "openpeople",
-        "diffusion (Gemini 3 Pro Image; 60 ready-made images, to test on)",
+        "diffusion (Gemini 3 Pro Image; 40 ready-made images, to test on)",
         "unknown",
         1536,
         ("openpeople",),
@@ -224,6 +230,8 @@ for _generator in (
         False,
         _load_openpeople,
         block=1,
+        limit=40,
+        group=_person_of,
     ),
 ):
     register_generator(_generator)
