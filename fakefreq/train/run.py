@@ -9,7 +9,8 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from fakefreq.data.loader import Augment, Batch, class_weights, make_batches
+from fakefreq.data.loader import Augment, Batch, make_batches
+from fakefreq.data.sampling import class_weights
 from fakefreq.errors import UserError
 from fakefreq.evaluate.metrics import auc, best_threshold
 from fakefreq.evaluate.score import score_rows
