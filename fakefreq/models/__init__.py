@@ -2,10 +2,10 @@
 
 from fakefreq.detector_config import DetectorConfig
 from fakefreq.models.detector import Detector
-from fakefreq.models.frequency import SPECTRA, FrequencyStream
 from fakefreq.models.peers import PEER_TRAINING, PEERS, register_peers
 from fakefreq.models.pixel import PixelStream
 from fakefreq.models.registry import create_detector, list_detectors, register_detector
+from fakefreq.models.streams import SPECTRA, FrequencyStream
 from fakefreq.models.weights import load_detector, save_detector
 
 __all__ = [
