@@ -1,14 +1,21 @@
 """Fakes of our own making: a photo's twin that went through a simulated upsampler and then through its codec."""
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from fakefreq.data.distortions import jpeg
 from fakefreq.data.history import SUBSAMPLINGS, Subsampling
 from fakefreq.data.loader import Twins
+from fakefreq.errors import UserError
+from fakefreq.zoo.families import SimulatedFamily, draw_family, parse_family
+
+SMALLEST = 16  # pixels a side that a simulated family takes
 
 
 @dataclass(frozen=True)
@@ -19,37 +26,82 @@ class UpsampledTwin:
     of a JPEG is encoded with its parent's quality and chroma subsampling before anything else happens to the two.
 
     Args:
-        families: names of simulated families to draw from; empty: all.
+        families: the simulated families, with the seed of each one's weights.
         quality: JPEG quality of each row's file; 0 where it is no JPEG.
         subsampling: its chroma subsampling, such as `4:2:0`.
     """
 
-    families: tuple[str, ...]
+    families: tuple[tuple[SimulatedFamily, int], ...]
     quality: tuple[int, ...]
     subsampling: tuple[str, ...]
 
-    def __call__(self, image: np.ndarray, row: int, random: np.random.Generator) -> np.ndarray:
-        """Return the twin of `image`, the picture of row `row`."""
-        from fakefreq.zoo.simulated import draw_family, simulate
+    def __call__(self, image: NDArray[np.uint8], row: int, random: np.random.Generator) -> NDArray[np.uint8] | None:
+        """Return the twin of `image`, the picture of row `row`; none where it is too small for the simulator."""
+        from fakefreq.zoo.simulated import simulate
 
-        family = draw_family(random)
-        twin = simulate(image[None], family, int(random.integers(2**31)))[0]
+        family, seed = self.families[int(random.integers(len(self.families)))]
+        if min(image.shape[:2]) < SMALLEST:
+            return None
+        with _one_thread():
+            twin: NDArray[np.uint8] = simulate(np.ascontiguousarray(image)[None], family, seed)[0]
         if not self.quality[row]:
             return twin
         subsampling = self.subsampling[row]
         return jpeg(twin, self.quality[row], cast(Subsampling, subsampling if subsampling in SUBSAMPLINGS else "4:4:4"))
 
 
-def make_twins(rows: pd.DataFrame, probability: float, families: str) -> Twins | None:
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """As in a worker process: sums in another order would make another twin where no worker is used."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def read_families(text: str, seed: int = 0) -> tuple[tuple[SimulatedFamily, int], ...]:
+    """Return simulated families with the seed of each one's weights.
+
+    Args:
+        text: how many to draw at random, or families in the zoo's words, parted by spaces.
+        seed: of the draw and of the weights.
+
+    Raises:
+        UserError: no family, or one that the zoo does not know.
+
+    >>> [(family.upsampler, seed) for family, seed in read_families("nearest transposed4,kernel=5", seed=2)]
+    [('nearest', 2000), ('transposed4', 2001)]
+    >>> len(read_families("12"))
+    12
+    """
+    words = text.split()
+    if len(words) == 1 and words[0].isdecimal():
+        random = np.random.default_rng((seed, 3))
+        families = [draw_family(random) for _ in range(int(words[0]))]
+    else:
+        families = [parse_family(word) for word in words]
+    if not 1 <= len(families) <= 128:
+        raise UserError(
+            f"--simulate-families {text!r} names {len(families)} families; it takes how many to draw (1 to 128), "
+            "or families such as `nearest transposed4,kernel=5`"
+        )
+    return tuple((family, 1000 * seed + number) for number, family in enumerate(families))
+
+
+def make_twins(rows: pd.DataFrame, probability: float, families: str, seed: int) -> Twins | None:
     """Return what makes twins of some manifest rows; None where none is wanted.
 
     Args:
         rows: of the training images.
         probability: that a real gets a twin, each time that it is read.
-        families: names of simulated families, separated by commas; empty: all.
+        families: as `read_families` takes them.
+        seed: of the families.
     """
     if probability == 0:
         return None
-    names = tuple(name.strip() for name in families.split(",") if name.strip())
     qualities = tuple(int(value) for value in rows["jpeg_quality"])
-    return Twins(UpsampledTwin(names, qualities, tuple(rows["subsampling"])), probability)
+    return Twins(UpsampledTwin(read_families(families, seed), qualities, tuple(rows["subsampling"])), probability)
