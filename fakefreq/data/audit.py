@@ -21,7 +21,7 @@ def audit_verdict(
         The finding; its `verdict` is `pass`, `warn` or `fail`, its `reasons` say why.
     """
     bounds = thresholds or Thresholds()
-    whole, without_size = header_probe(manifest, limit, seed)
+    whole, without_size = header_probe(manifest, limit, seed, explain_above=bounds.header_warn)
     if whole is None or without_size is None:
         return Finding("header", "warn", ["too few images or groups of a class to judge header facts by"])
     verdict = judge(whole.auc, bounds.header_warn, bounds.header_fail, whole.low)

@@ -31,12 +31,19 @@ def sample_rows(manifest: pd.DataFrame, limit: int, seed: int = 0) -> pd.DataFra
     return chosen.sort_index()
 
 
-def header_probe(manifest: pd.DataFrame, limit: int = LIMIT, seed: int = 0) -> tuple[Probe | None, Probe | None]:
-    """Return the probe of all header facts, file size among them, and of the facts without the file size."""
+def header_probe(
+    manifest: pd.DataFrame, limit: int = LIMIT, seed: int = 0, explain_above: float = 0.0
+) -> tuple[Probe | None, Probe | None]:
+    """Return the probe of all header facts, file size among them, and of the facts without the file size.
+
+    Single features are judged, which takes several times longer, where the AUC is above `explain_above`.
+    """
     rows = sample_rows(manifest, limit, seed)
     table = header_table(rows)
     labels, groups = rows["label"].to_numpy(dtype=np.int64), rows["group"].to_numpy()
-    whole = probe(table, labels, groups, seed)
+    whole = probe(table, labels, groups, seed, explain=False)
+    if whole is not None and whole.auc > explain_above:
+        whole = probe(table, labels, groups, seed)
     return whole, probe(table.drop(columns=FILE_SIZE), labels, groups, seed, explain=False)
 
 

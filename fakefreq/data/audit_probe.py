@@ -103,14 +103,19 @@ def probe(
 
 
 def _folds(labels: Ints, codes: Ints, seed: int) -> list[tuple[Ints, Ints]]:
-    from sklearn.model_selection import StratifiedGroupKFold
-
-    fewest = min((len(set(codes[labels == label].tolist())) for label in (0, 1)), default=0)
-    if fewest < 2 or min(np.bincount(labels, minlength=2)) < 4:
+    """Pairs of training and held-out rows: groups of the same make-up are dealt out in turn, in random order."""
+    counts = np.zeros((int(codes.max(initial=-1)) + 1, 2), dtype=np.int64)
+    np.add.at(counts, (codes, labels), 1)
+    fewest = int((counts > 0).sum(axis=0).min(initial=len(counts)))
+    if fewest < 2 or counts.sum(axis=0).min() < 4:
         return []
-    splitter = StratifiedGroupKFold(min(FOLDS, fewest), shuffle=True, random_state=seed)
-    found = list(splitter.split(labels, labels, codes))
-    return [pair for pair in found if all(len(set(labels[part].tolist())) == 2 for part in pair)]
+    folds = min(FOLDS, fewest)
+    order = np.random.default_rng(seed).permutation(len(counts))
+    order = order[np.lexsort((counts[order, 1], counts[order, 0]))]
+    fold = np.empty(len(counts), dtype=np.int64)
+    fold[order] = np.arange(len(counts)) % folds
+    pairs = [(np.flatnonzero(fold[codes] != k), np.flatnonzero(fold[codes] == k)) for k in range(folds)]
+    return [pair for pair in pairs if all(len(set(labels[part].tolist())) == 2 for part in pair)]
 
 
 def _numbers(table: pd.DataFrame) -> tuple[Floats, list[bool]]:
