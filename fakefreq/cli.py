@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import tyro
 
-from fakefreq.commands import comparison, data, detectors
+from fakefreq.commands import comparison, data, detectors, zoo
 from fakefreq.commands.base import Command
 from fakefreq.errors import UserError
 
@@ -14,6 +14,7 @@ COMMANDS: dict[str, Callable[..., Command]] = {
     **comparison.COMMANDS,
     **data.COMMANDS,
     **detectors.COMMANDS,
+    **zoo.COMMANDS,
 }
 
 DESCRIPTION = """\

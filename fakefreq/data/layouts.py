@@ -47,7 +47,7 @@ def list_images(folder: Path) -> tuple[list[Path], int]:
         raise UserError(f"there is no folder {folder}; give the folder that holds the images")
     found, others = [], 0
     for place, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+        folders[:] = [name for name in folders if not name.startswith(".") and name != "contact_sheets"]
         for name in names:
             if name.startswith("."):
                 continue

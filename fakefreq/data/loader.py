@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import cv2
 import numpy as np
@@ -40,6 +40,26 @@ class Augment:
     degrade: str = ""
 
 
+class MakeTwin(Protocol):
+    """Makes a fake out of a decoded image, the same for the same state of `random`; worker processes pickle it."""
+
+    def __call__(self, image: np.ndarray, row: int, random: np.random.Generator) -> np.ndarray:
+        """Return a fake of the given image's size; `row` is the image's position in the table."""
+
+
+@dataclass(frozen=True)
+class Twins:
+    """Fakes made on the way: some reals of a training batch get one beside them.
+
+    Args:
+        make: makes the fake out of its parent.
+        probability: that a real gets one.
+    """
+
+    make: MakeTwin
+    probability: float
+
+
 @dataclass(frozen=True)
 class Batch:
     """One step's images.
@@ -47,12 +67,18 @@ class Batch:
     Args:
         images: (B, 3, crop, crop), uint8, RGB.
         labels: (B,), float32, 0 real and 1 fake.
-        index: (B,), int64, row positions in the table that the batches were made from.
+        index: (B,), int64, row positions in the table that the batches were made from; a twin has its parent's.
+        is_twin: (B,), bool, fakes made on the way; they come last.
     """
 
     images: Tensor
     labels: Tensor
     index: Tensor
+    is_twin: Tensor
+
+
+# A row, its pixels or the reason that it has none, and its twin's pixels.
+_Sample = tuple[int, "np.ndarray | str", "np.ndarray | None"]
 
 
 def crop_image(image: np.ndarray, crop: int, top: float, left: float) -> np.ndarray:
@@ -95,19 +121,23 @@ def _augmented(
     return image[:, ::-1] if augment.flip and mirrored < 0.5 else image
 
 
-class _Images(Dataset[tuple[int, np.ndarray | str]]):
+class _Images(Dataset[_Sample]):
     """Decodes, augments and crops; a bad image comes back as its reason, so that a worker never dies of it."""
 
     def __init__(
         self,
         paths: list[str],
         keys: list[str],
+        labels: NDArray[np.int64],
         crop: int,
         augment: Augment | None,
+        twins: Twins | None,
         seed: int,
         history: History | None,
         cache: PixelCache | None,
     ) -> None:
+        self.labels = labels
+        self.twins = twins if twins is not None and twins.probability > 0 else None
         self.paths, self.keys, self.crop, self.augment, self.seed = paths, keys, crop, augment, seed
         self.history, self.cache = history, cache
         self.degrade = parse_augmentation(augment.degrade) if augment and augment.degrade else None
@@ -126,26 +156,38 @@ class _Images(Dataset[tuple[int, np.ndarray | str]]):
             self.cache.put(row, image)
         return image
 
-    def __getitem__(self, key: tuple[int, int, int]) -> tuple[int, np.ndarray | str]:
+    def __getitem__(self, key: tuple[int, int, int]) -> _Sample:
         epoch, position, row = key
         try:
             image = self._decoded(row)
         except ImageError as error:
-            return row, error.reason
+            return row, error.reason, None
         except UserError as error:
-            return row, str(error)
+            return row, str(error), None
         if self.augment is None:
-            return row, np.ascontiguousarray(crop_image(image, self.crop, 0.5, 0.5))
+            return row, np.ascontiguousarray(crop_image(image, self.crop, 0.5, 0.5)), None
         # `position` tells apart the copies of an image that oversampling repeats within one epoch.
-        random = np.random.default_rng((self.seed, epoch, position, row))
-        return row, np.ascontiguousarray(_augmented(image, self.crop, self.augment, self.degrade, random))
+        state = (self.seed, epoch, position, row)
+        twin = None
+        if self.twins is not None and self.labels[row] == 0:
+            random = np.random.default_rng((*state, 1))
+            if random.random() < self.twins.probability:
+                twin = self._training_crop(self.twins.make(image, row, random), state)
+        return row, self._training_crop(image, state), twin
+
+    def _training_crop(self, image: NDArray[np.uint8], state: tuple[int, ...]) -> NDArray[np.uint8]:
+        # A generator of its own for each image: a twin meets the same chance as its parent.
+        assert self.augment is not None
+        random = np.random.default_rng(state)
+        return np.ascontiguousarray(_augmented(image, self.crop, self.augment, self.degrade, random))
 
 
 class _Order(Sampler[list[tuple[int, int, int]]]):
     """Which rows make up which batch of which epoch."""
 
     def __init__(self, order: EpochOrder, batch_size: int, train: bool) -> None:
-        self.order, self.batch_size, self.train, self.epoch = order, batch_size, train, 0
+        self.order, self.batch_size, self.train = order, batch_size, train
+        self.epoch, self.first = 0, 0
 
     def __len__(self) -> int:
         full, rest = divmod(len(self.order), self.batch_size)
@@ -154,18 +196,21 @@ class _Order(Sampler[list[tuple[int, int, int]]]):
 
     def __iter__(self) -> Iterator[list[tuple[int, int, int]]]:
         rows = self.order.rows(self.epoch) if self.train else np.arange(len(self.order))
-        for number in range(len(self)):
+        for number in range(self.first, len(self)):
             start = number * self.batch_size
             chunk = rows[start : start + self.batch_size]
             yield [(self.epoch, start + offset, int(row)) for offset, row in enumerate(chunk)]
 
 
-def _collate(samples: list[tuple[int, np.ndarray | str]]) -> tuple[Tensor, Tensor, list[tuple[int, str]]]:
-    good = [(row, image) for row, image in samples if not isinstance(image, str)]
-    bad = [(row, image) for row, image in samples if isinstance(image, str)]
-    stacked = torch.from_numpy(np.stack([image for _, image in good])) if good else torch.empty(0, 1, 1, 3).byte()
+def _collate(samples: list[_Sample]) -> tuple[Tensor, Tensor, int, list[tuple[int, str]]]:
+    good = [(row, image) for row, image, _ in samples if not isinstance(image, str)]
+    twins = [(row, twin) for row, _, twin in samples if twin is not None]
+    bad = [(row, image) for row, image, _ in samples if isinstance(image, str)]
+    pixels = [image for _, image in good + twins]
+    stacked = torch.from_numpy(np.stack(pixels)) if pixels else torch.empty(0, 1, 1, 3).byte()
+    index = torch.tensor([row for row, _ in good + twins], dtype=torch.int64)
     # Pixels lie channels last in memory, as decoded and as the backbone wants them.
-    return stacked.permute(0, 3, 1, 2), torch.tensor([row for row, _ in good], dtype=torch.int64), bad
+    return stacked.permute(0, 3, 1, 2), index, len(twins), bad
 
 
 class Batches:
@@ -183,12 +228,12 @@ class Batches:
     def __len__(self) -> int:
         return len(self._order)
 
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose order and augmentation the next iteration gives."""
-        self._order.epoch = epoch
+    def set_epoch(self, epoch: int, first: int = 0) -> None:
+        """Choose the epoch whose order and augmentation the next iteration gives, and the batch that it begins with."""
+        self._order.epoch, self._order.first = epoch, first
 
     def __iter__(self) -> Iterator[Batch]:
-        for images, index, bad in self._loader:
+        for images, index, twins, bad in self._loader:
             for row, reason in bad:
                 path = str(self._rows["path"].iloc[row])
                 if self._on_error == "stop":
@@ -196,7 +241,8 @@ class Batches:
                 if (path, reason) not in self.skipped:
                     self.skipped.append((path, reason))
             if len(index):
-                yield Batch(images, self._labels[index], index)
+                is_twin = torch.arange(len(index)) >= len(index) - twins
+                yield Batch(images, torch.where(is_twin, 1.0, self._labels[index]), index, is_twin)
 
 
 def make_batches(
@@ -211,6 +257,7 @@ def make_batches(
     workers: int = -1,
     on_error: Literal["stop", "skip"] = "stop",
     balance_by: BalanceBy = "class",
+    twins: Twins | None = None,
     history: History | None = None,
     cache: str | Path = "none",
 ) -> Batches:
@@ -229,6 +276,7 @@ def make_batches(
         workers: processes that decode; 0 decodes in this one, -1 chooses by the number of cores.
         on_error: `stop` at an image that does not decode, or is too small for the history, or `skip` and list it.
         balance_by: what the sampling evens out.
+        twins: in training, fakes to make beside reals; they share their parents' augmentation and crop.
         history: brings every image of either class through one crop, resize and codec, in training and in
             scoring, with the quality (and kernel) drawn by the image's sha256, as `fakefreq align` does; the pixels
             are those of its files.
@@ -252,12 +300,15 @@ def make_batches(
     if history is not None and "" in keys:
         raise UserError("a history on the way in is drawn by each image's sha256, which the manifest lacks; index anew")
     kept = None if str(cache) == "none" else _make_cache(rows, keys, history, cache)
+    labels = rows["label"].to_numpy().astype(np.int64)
     loader: DataLoader[object] = DataLoader(
-        _Images(paths, keys, crop, (augment or Augment()) if train else None, seed, history, kept),
+        _Images(paths, keys, labels, crop, (augment or Augment()) if train else None, twins, seed, history, kept),
         batch_sampler=order,
         collate_fn=_collate,
         num_workers=workers,
         pin_memory=torch.cuda.is_available(),
+        # Its own, or every new epoch would draw from the generator that dropout draws from.
+        generator=torch.Generator().manual_seed(seed),
         # Pixels in memory are shared by fork; elsewhere the platform's way of starting processes is kept.
         multiprocessing_context="fork" if workers and str(cache) == "memory" else None,
     )

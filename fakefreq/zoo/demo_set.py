@@ -13,12 +13,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from fakefreq.data.history import History
-from fakefreq.errors import UserError
-from fakefreq.zoo.build import Subset, build_subsets
+from fakefreq.zoo.build import build_subsets
 from fakefreq.zoo.photos import Photo, read_celeba
+from fakefreq.zoo.selection import draw_subsets
 from fakefreq.zoo.wheels import WHEELS, Say, fetch_wheels, silent
 
 DEMO_HISTORY = History(size=64, kernel="area", codec="jpeg", quality=90, subsampling="4:2:0")
@@ -56,13 +54,5 @@ def build_demo_set(
     if photos is None:
         fetch_wheels([WHEELS[package] for package in DEMO_PACKAGES], say)
         photos = read_celeba(say)
-    wanted = sum(counts.values())
-    if wanted > len(photos):
-        raise UserError(f"the demo set wants {wanted} photos, {len(photos)} are there; give more or lower the counts")
-    order = np.random.default_rng(seed).permutation(len(photos))
-    subsets, start = [], 0
-    for name, count in counts.items():
-        chosen = sorted(order[start : start + count].tolist())
-        subsets.append(Subset(name, [photos[index] for index in chosen], fakes=count))
-        start += count
+    subsets = draw_subsets(photos, counts, seed)
     return build_subsets(folder, subsets, replace(DEMO_HISTORY, size=size), seed, say)
