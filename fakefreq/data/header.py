@@ -20,7 +20,11 @@ _PROBES: tuple[tuple[bytes, Callable[[bytes], HeaderFacts]], ...] = (
     (b"RIFF", probe_webp),
 )
 # Brands of ISO base media files that hold pictures.
-_UNREAD = {b"heic": "HEIC", b"heix": "HEIC", b"hevc": "HEIC", b"mif1": "HEIF", b"msf1": "HEIF", b"avif": "AVIF", b"avis": "AVIF"}  # fmt: skip
+_UNREAD = {
+    **dict.fromkeys((b"heic", b"heix", b"hevc"), "HEIC"),
+    **dict.fromkeys((b"mif1", b"msf1"), "HEIF"),
+    **dict.fromkeys((b"avif", b"avis"), "AVIF"),
+}
 
 
 def read_file(path: str | Path) -> bytes:

@@ -1,4 +1,7 @@
-"""What the headers of PNG, WebP, GIF, BMP and TIFF tell. Cut or damaged ones raise ValueError, IndexError or struct.error."""
+"""What the headers of PNG, WebP, GIF, BMP and TIFF tell.
+
+Cut or damaged ones raise ValueError, IndexError or struct.error.
+"""
 
 import struct
 

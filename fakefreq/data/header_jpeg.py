@@ -81,9 +81,7 @@ def probe_jpeg(data: bytes) -> HeaderFacts:
         subsampling = _SUBSAMPLINGS.get((horizontal, vertical), f"{horizontal}x{vertical}")
     mode = {1: "gray", 3: "rgb", 4: "cmyk"}.get(components, "")
     quality = _quality_of(luma) if luma else 0
-    return HeaderFacts(
-        "jpeg", mode, width, height, quality, subsampling, progressive, software, icc, bytes=len(data)
-    )
+    return HeaderFacts("jpeg", mode, width, height, quality, subsampling, progressive, software, icc, bytes=len(data))
 
 
 def _luma_table(segment: bytes) -> bytes:

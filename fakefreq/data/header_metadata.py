@@ -49,7 +49,9 @@ def icc_name(profile: bytes) -> str:
                 return clean_text(profile[offset + 12 : offset + 12 + min(length, 4 * LONGEST)]) or "?"
             if kind == b"mluc":
                 length, start = struct.unpack_from(">II", profile, offset + 20)
-                text = profile[offset + start : offset + start + min(length, 2 * LONGEST)].decode("utf-16-be", "replace")
+                text = profile[offset + start : offset + start + min(length, 2 * LONGEST)].decode(
+                    "utf-16-be", "replace"
+                )
                 return clean_text(text.encode()) or "?"
     except struct.error:
         return "?"

@@ -77,7 +77,7 @@ def tar_members(shard: str | Path) -> tuple[dict[str, TarMember], list[ImageErro
 
 
 @functools.lru_cache(maxsize=64)
-def _tar_members(shard: str, size: int, changed: int) -> tuple[dict[str, TarMember], list[ImageError]]:
+def _tar_members(shard: str, _size: int, _changed: int) -> tuple[dict[str, TarMember], list[ImageError]]:
     """As `tar_members`; size and time of change are there so that a shard written anew is read anew."""
     members: dict[str, TarMember] = {}
     refused = []
@@ -90,7 +90,9 @@ def _tar_members(shard: str, size: int, changed: int) -> tuple[dict[str, TarMemb
                 elif info.isreg():
                     members[posixpath.normpath(name)] = TarMember(info.offset_data, info.size)
     except tarfile.TarError as error:
-        raise UserError(f"{shard} is not an uncompressed tar ({error}); unpack it, or pack it again without gz") from error
+        raise UserError(
+            f"{shard} is not an uncompressed tar ({error}); unpack it, or pack it again without gz"
+        ) from error
     except (OSError, ValueError) as error:
         raise UserError(f"the shard {shard} cannot be read ({error})") from error
     return members, refused
