@@ -9,6 +9,10 @@ import pandas as pd
 from fakefreq.data.distortions import jpeg
 from fakefreq.data.history import SUBSAMPLINGS, Subsampling
 from fakefreq.data.loader import Twins
+from fakefreq.errors import choose
+
+# Generators are drawn once and used often: a new one costs a fit of a fraction of a second, in each worker.
+POOL = 48
 
 
 @dataclass(frozen=True)
@@ -19,7 +23,7 @@ class UpsampledTwin:
     of a JPEG is encoded with its parent's quality and chroma subsampling before anything else happens to the two.
 
     Args:
-        families: names of simulated families to draw from; empty: all.
+        families: upsamplers to draw from; empty: all.
         quality: JPEG quality of each row's file; 0 where it is no JPEG.
         subsampling: its chroma subsampling, such as `4:2:0`.
     """
@@ -30,10 +34,15 @@ class UpsampledTwin:
 
     def __call__(self, image: np.ndarray, row: int, random: np.random.Generator) -> np.ndarray:
         """Return the twin of `image`, the picture of row `row`."""
-        from fakefreq.zoo.simulated import draw_family, simulate
+        from fakefreq.zoo.families import draw_family
+        from fakefreq.zoo.simulated import simulate
 
-        family = draw_family(random)
-        twin = simulate(image[None], family, int(random.integers(2**31)))[0]
+        member = int(random.integers(POOL))
+        chance = np.random.default_rng(member)
+        family = draw_family(chance)
+        while self.families and family.upsampler not in self.families:
+            family = draw_family(chance)
+        twin = simulate(image[None], family, member)[0]
         if not self.quality[row]:
             return twin
         subsampling = self.subsampling[row]
@@ -50,6 +59,10 @@ def make_twins(rows: pd.DataFrame, probability: float, families: str) -> Twins |
     """
     if probability == 0:
         return None
+    from fakefreq.zoo.families import UPSAMPLERS
+
     names = tuple(name.strip() for name in families.split(",") if name.strip())
+    for name in names:
+        choose(name, UPSAMPLERS, "upsampler", "--simulate-families")
     qualities = tuple(int(value) for value in rows["jpeg_quality"])
     return Twins(UpsampledTwin(names, qualities, tuple(rows["subsampling"])), probability)
