@@ -161,8 +161,8 @@ class RankedScores:
         bins = self.bins(ranked)
         cells = bins + np.arange(len(ranked))[:, None] * BINS
         weights = (ranked * excess).ravel()
-        sums: Array = np.bincount(cells.ravel(), weights, len(ranked) * BINS).reshape(-1, BINS)
-        return np.asarray(np.abs(sums).sum(axis=1))
+        sums = np.bincount(cells.ravel(), weights, len(ranked) * BINS).reshape(-1, BINS)
+        return np.asarray(np.abs(sums).sum(axis=1), dtype=np.float64)
 
     def bins(self, ranked: Array) -> npt.NDArray[np.int64]:
         """Return the bin of each image, 0 to BINS - 1, of about equal weight; tied scores are in one bin.
