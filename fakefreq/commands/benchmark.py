@@ -49,6 +49,11 @@ class Benchmark:
     prevalence: float = 0.01
     """the share of fakes in the world for which precision is stated"""
 
+    sweep: tuple[str, ...] = ()
+    """also test on degraded images: such as jpeg:60 resize:0.5:area, or `default` for some forty of them"""
+    sweep_limit: int = 100
+    """images of each class of each subset that a degradation is tested on, at most; 0: all"""
+
     def run(self) -> None:
         from fakefreq.protocols.benchmark import benchmark, make_plan
 
@@ -64,7 +69,9 @@ class Benchmark:
             self.draws,
             self.prevalence,
         )
-        outcomes = benchmark(plan, self.out, self.jobs, self.any_code, self.cells, say=say)
+        outcomes = benchmark(
+            plan, self.out, self.jobs, self.any_code, self.cells, -1, self.sweep, self.sweep_limit, say
+        )
         say(f"tables: {self.out}")
         failed = sum(not outcome.is_done for outcome in outcomes)
         if failed:
@@ -74,4 +81,39 @@ class Benchmark:
             )
 
 
-COMMANDS = {"benchmark": Benchmark}
+@dataclass
+class Robustness:
+    """Test trained detectors on degraded images: of both classes, of the fakes only, of the reals only.
+
+    What is lost on both is a lack of robustness; what changes on one class alone is a bias. Writes robustness.csv.
+
+    Example: fakefreq robustness runs/pixel runs/two_stream --manifest faces/manifest.csv --out runs/robustness
+    """
+
+    runs: tyro.conf.Positional[tuple[Path, ...]]
+    """run folders, as `fakefreq train` leaves them"""
+    manifest: Path
+    """the table of images; those that a run has been trained on are left out"""
+    out: Path
+    """folder of robustness.csv and of the scores; what is there is not scored again"""
+    sweep: tuple[str, ...] = ("default",)
+    """degradations, such as jpeg:60 resize:0.5:area+jpeg:60..95; `default`: some forty of them"""
+    limit: int = 100
+    """images of each class of each subset, at most; 0: all"""
+    draws: int = 1000
+    """bootstrap draws behind the intervals"""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N"""
+
+    def run(self) -> None:
+        from fakefreq.evaluate.robustness import read_sweep
+        from fakefreq.protocols.robust import sweep_runs
+
+        sweep = read_sweep(self.sweep)
+        if not self.runs or not sweep:
+            raise UserError("robustness takes one or more run folders, and --sweep one or more degradations")
+        table = sweep_runs(self.runs, self.manifest, sweep, self.limit, self.out, self.draws, self.device, say)
+        say(f"{len(table)} rows: {self.out / 'robustness.csv'}")
+
+
+COMMANDS = {"benchmark": Benchmark, "robustness": Robustness}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import norm, t
+from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 from fakefreq.evaluate.bootstrap import percentile_interval
 from fakefreq.evaluate.metrics import Array
@@ -74,7 +74,7 @@ def combine_seeds(
     quantile = student(LEVEL, freedom)
     # The bootstrap's own skewness is kept; seeds widen both sides alike.
     low, high = percentile_interval(draws, LEVEL)
-    stretch = quantile * error / (norm.ppf(0.5 + LEVEL / 2) * np.sqrt(of_images)) if of_images > 0 else 1.0
+    stretch = quantile * error / (ndtri(0.5 + LEVEL / 2) * np.sqrt(of_images)) if of_images > 0 else 1.0
     plain = quantile * error if of_images == 0 else 0.0
     low = max(bounds[0], value - max(value - low, 0.0) * stretch - plain)
     high = min(bounds[1], value + max(high - value, 0.0) * stretch + plain)
@@ -82,8 +82,8 @@ def combine_seeds(
         p = 1.0 if value == 0 else float("nan")
     else:
         ratio = abs(value) / error
-        p = float(2 * (norm.sf(ratio) if np.isinf(freedom) else t.sf(ratio, freedom)))
-    detectable = (quantile + float(norm.ppf(POWER))) * error if error > 0 else float("nan")
+        p = float(2 * (ndtr(-ratio) if np.isinf(freedom) else stdtr(freedom, -ratio)))
+    detectable = (quantile + float(ndtri(POWER))) * error if error > 0 else float("nan")
     return Together(value, float(low), float(high), error, float(freedom), _spread(values), p, detectable)
 
 
@@ -94,8 +94,8 @@ def _spread(values: Sequence[float]) -> float:
 def student(level: float, freedom: float) -> float:
     """Return the two-sided quantile of Student's distribution; the normal one for infinite freedom."""
     if np.isinf(freedom):
-        return float(norm.ppf(0.5 + level / 2))
-    return float(t.ppf(0.5 + level / 2, max(freedom, 1.0)))
+        return float(ndtri(0.5 + level / 2))
+    return float(stdtrit(max(freedom, 1.0), 0.5 + level / 2))
 
 
 def holm(values: npt.ArrayLike) -> Array:

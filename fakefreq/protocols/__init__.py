@@ -55,7 +55,7 @@ abstention.csv: split-conformal, fitted on validation
 errors.csv: the most confident errors, for a gallery
     track, train_on, seed, detector, kind (false_positive, missed), rank, path, sha256, label, generator, source,
     logit, threshold, seen. `path` is relative to the folder of the track's manifest (see benchmark.json).
-robustness.csv (from `fakefreq robustness`, or `fakefreq benchmark --degrade`)
+robustness.csv (from `fakefreq robustness`, or `fakefreq benchmark --sweep`)
     protocol, track, train_on, seed, detector, test, kind, seen, family (jpeg, blur, ...), degradation (its text;
     `none` for the images as they are), level (a number to draw along; empty for chains), applied_to (both, fakes,
     reals), metric (auc, fpr, tpr, accuracy), value, low, high, difference (from `none`), difference_low,

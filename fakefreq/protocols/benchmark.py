@@ -11,12 +11,14 @@ import pandas as pd
 from fakefreq.data.manifest import manifest_digest, read_manifest
 from fakefreq.data.splits import check_splits
 from fakefreq.errors import UserError
+from fakefreq.evaluate.robustness import read_sweep
 from fakefreq.evaluate.store import read_table, table_path
 from fakefreq.files import read_json, write_json
 from fakefreq.protocols.cells import Cell, code_digest, expand, parse_detectors
 from fakefreq.protocols.derive import derive_tables
 from fakefreq.protocols.execute import Outcome, execute
 from fakefreq.protocols.protocol import find_protocol
+from fakefreq.protocols.robust import sweep_benchmark
 from fakefreq.protocols.tables import write_csv
 from fakefreq.train.experiment import TrainConfig
 from fakefreq.train.selection import generators_of
@@ -105,6 +107,8 @@ def benchmark(
     any_code: bool = False,
     store: Path | None = None,
     threads: int = -1,
+    degrade: Sequence[str] = (),
+    degrade_limit: int = 100,
     say: Say = lambda line: None,
 ) -> list[Outcome]:
     """Do the cells of a plan that are missing, then make all tables from their scores.
@@ -116,6 +120,8 @@ def benchmark(
         any_code: take finished cells that other versions of the code have made.
         store: folder of the cells; `out`/cells by default. Benchmarks may share one.
         threads: of the statistics; -1: one a core.
+        degrade: degradations to sweep all cells over (`default`: those of `evaluate.robustness.SWEEP`); none: no sweep.
+        degrade_limit: images of each class of each subset in a sweep, at most; 0: all.
         say: called with lines for the user.
 
     Returns:
@@ -127,7 +133,7 @@ def benchmark(
     plan.check()
     if jobs < 1:
         raise UserError(f"--jobs takes 1 or more; got {jobs}")
-    out = Path(out)
+    out, sweep = Path(out), read_sweep(tuple(degrade))
     manifests = {track: read_manifest(path) for track, path in plan.tracks.items()}
     for manifest in manifests.values():
         check_splits(manifest)
@@ -144,6 +150,8 @@ def benchmark(
     _write_cells(list(done.values()), failed, out)
     say("tables")
     derive_tables(plan, todo, manifests, done, out, os.cpu_count() or 1 if threads < 0 else threads, say)
+    if sweep:
+        sweep_benchmark(plan, todo, manifests, done, sweep, degrade_limit, out, say)
     return outcomes
 
 
@@ -201,8 +209,8 @@ def load_cell(outcome: Outcome) -> tuple[pd.DataFrame, float]:
         UserError: they are damaged, or of other images.
     """
     facts = read_json(outcome.folder / "cell.json", "the record of a cell")
-    if facts["data"] != outcome.cell.data:
-        raise UserError(f"{outcome.folder} holds scores of another manifest; delete it to make them again")
+    if not outcome.cell.is_of(facts):
+        raise UserError(f"{outcome.folder} holds another configuration or manifest; delete it to do this cell again")
     return read_table(table_path(outcome.folder)), float(facts["threshold"])
 
 

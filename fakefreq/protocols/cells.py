@@ -65,8 +65,14 @@ class Cell:
 
     @property
     def digest(self) -> str:
-        """12 hexadecimal digits of configuration and data: cells of one digest are the same training."""
-        text = json.dumps({"train": self.config.what_it_computes(), "data": self.data}, sort_keys=True)
+        """12 hexadecimal digits of configuration and data: cells of one digest are the same training.
+
+        What is left at its default does not enter, so that a new setting of a later version leaves cells their names;
+        a default that changes is caught by the digest of the code, and by `is_of`.
+        """
+        plain = TrainConfig().what_it_computes()
+        chosen = {name: value for name, value in self.config.what_it_computes().items() if value != plain[name]}
+        text = json.dumps({"train": chosen, "data": self.data}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     @property
@@ -80,6 +86,14 @@ class Cell:
     def name(self) -> str:
         """The folder's name."""
         return f"{self.stem}-{code_digest()}"
+
+    def is_of(self, stored: dict[str, Any]) -> bool:
+        """Whether the record of a finished cell is of this configuration and these images."""
+        try:
+            config = TrainConfig.from_dict(stored["train"])
+        except UserError:
+            return False  # a setting that this version does not know
+        return stored["data"] == self.data and config.what_it_computes() == self.config.what_it_computes()
 
     def facts(self) -> dict[str, Any]:
         """The columns that every table starts with."""

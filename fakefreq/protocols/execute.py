@@ -53,7 +53,7 @@ def find_folder(cell: Cell, root: Path, any_code: bool = False) -> Path:
     folder = root / cell.name
     if any_code and not is_done(folder):
         for other in sorted(root.glob(f"{cell.stem}-*")):
-            if is_done(other):
+            if is_done(other) and cell.is_of(read_json(other / "cell.json", "the record of a cell")):
                 return other
     return folder
 
@@ -106,6 +106,7 @@ def run_cell(cell: Cell, folder: Path, say: Say = lambda line: None) -> None:
             folder / "cell.json",
             {
                 "data": cell.data,
+                "train": config.to_dict(),
                 "threshold": float(summary["threshold"]),
                 "val_auc": float(summary["val_auc"]),
                 "best_epoch": int(summary["best_epoch"]),

@@ -66,8 +66,16 @@ class Protocol:
 
     def select(self, scores: "pd.DataFrame") -> "pd.DataFrame":
         """Return the test rows of a cell's scores that this protocol reports on."""
-        test = scores[scores["role"] == "test"]
-        return test[test["split"] == "test"] if self.test_rows == "test_split" else test
+        return self._reported(scores[scores["role"] == "test"])
+
+    def images(self, manifest: "pd.DataFrame", train_on: tuple[str, ...]) -> "pd.DataFrame":
+        """Return the rows of a manifest that this protocol tests a training set on."""
+        from fakefreq.train.selection import select_evaluation
+
+        return self._reported(select_evaluation(manifest, train_on))
+
+    def _reported(self, rows: "pd.DataFrame") -> "pd.DataFrame":
+        return rows[rows["split"] == "test"] if self.test_rows == "test_split" else rows
 
 
 PROTOCOLS = {
