@@ -1,4 +1,4 @@
-"""One history for both classes: every image of a manifest cropped, resized and encoded by one law, into a new folder."""
+"""One history for both classes: every image of a manifest cropped, resized and encoded by one law, written anew."""
 
 import hashlib
 import os
