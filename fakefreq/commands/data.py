@@ -12,38 +12,87 @@ from fakefreq.errors import UserError
 
 @dataclass
 class Index:
-    """Make a manifest, the table of images, out of a folder of real and fake images.
+    """Make a manifest, the table of images, out of a folder of real and fake images, of shards or of a list.
 
-    Recognises GENERATOR/{0_real,1_fake}, {real,fake}, real/ with fake/GENERATOR/, and a train|val|test level
-    above them. Reads headers and hashes, never whole pictures.
+    Recognises GENERATOR/{0_real,1_fake}, GenImage, {real,fake}, real/ with fake/GENERATOR/, CelebA, LFW, FFHQ,
+    WebDataset tar shards, Parquet tables with image bytes, and train|val|test levels. Reads headers and hashes, whole
+    pictures only with --phash. The same command again reads only files that changed.
 
     Example: fakefreq index faces/ --out faces/manifest.csv
     """
 
     folder: tyro.conf.Positional[Path]
-    """the folder of images"""
+    """the folder of images, or one .tar or .parquet file"""
     out: Path
-    """the manifest to write (.csv); its paths are relative to its own folder"""
-    group_by: Literal["stem", "file", "folder"] = "stem"
-    """images never to be parted by a split: same file name without ending, same bytes only, or same folder"""
+    """the manifest to write (.csv or .parquet; without an ending .csv, above 500,000 images .parquet)"""
+    layout: str = "auto"
+    """the layout's name where it is not recognised: generators, image_folder, celeba, lfw, ffhq, tar, parquet, ..."""
+    label: Literal["", "real", "fake"] = ""
+    """what all images are, where no folder says"""
+    generator: str = ""
+    """what made the fakes, where no folder says"""
+    real_classes: tuple[str, ...] = ()
+    """folders of photographs; each is a source, and every other folder a generator"""
+    list: Path | None = None
+    """a CSV or JSON list of the images, paths relative to the folder"""
+    path_column: str = "path"
+    """of the list"""
+    label_column: str = "label"
+    """of the list, the Parquet table, or the shard's JSON"""
+    generator_column: str = "generator"
+    """likewise"""
+    source_column: str = "source"
+    """likewise"""
+    group_column: str = "group"
+    """likewise: identity, person or parent photo"""
+    split_column: str = "split"
+    """likewise"""
+    real_values: tuple[str, ...] = ()
+    """values of the label column, beside 0 and real, that mean real"""
+    fake_values: tuple[str, ...] = ()
+    """values of the label column, beside 1 and fake, that mean fake"""
+    group_by: Literal["auto", "stem", "file", "folder"] = "auto"
+    """images never to be parted by a split: what the layout knows (identity, person), else the same file name
+    without ending; the same name; the same bytes only; the same folder"""
     source: tuple[str, ...] = ()
-    """where reals come from, as SUBSET=NAME: --source stylegan=ffhq dcgan=celeba"""
+    """where reals come from, as SUBSET=NAME: --source stylegan=ffhq dcgan=celeba; or one NAME for all"""
+    phash: bool = False
+    """decode the images to find near-duplicates, and keep them together"""
+    near_bits: int = 4
+    """bits of 64 by which the perceptual hashes of near-duplicates may differ"""
     on_error: Literal["stop", "skip"] = "stop"
-    """at an unreadable image: stop, or skip it and list it in skipped.csv"""
+    """at an image that cannot be used: stop, or skip it and list it in skipped.csv"""
     allow_one_class: bool = False
     """accept a folder of reals only or fakes only"""
+    fresh: bool = False
+    """read all files, also those that did not change since the last time"""
     jobs: int = -1
     """processes; -1: one a core"""
 
     def run(self) -> None:
+        from fakefreq.data.layout_values import Columns
+        from fakefreq.data.layouts import Hints
         from fakefreq.data.manifest import index_folder
 
-        sources = {}
+        sources, everywhere = {}, ""
         for entry in self.source:
-            subset, separator, name = entry.partition("=")
-            if not separator or not name:
-                raise UserError(f"--source takes SUBSET=NAME, such as stylegan=ffhq; got {entry!r}")
-            sources[subset] = name
+            subset, separator, name = entry.rpartition("=")
+            if not name or (separator and not subset) or (not separator and len(self.source) > 1):
+                raise UserError(f"--source takes SUBSET=NAME, such as stylegan=ffhq, or one NAME; got {entry!r}")
+            if separator:
+                sources[subset] = name
+            else:
+                everywhere = name
+        columns = Columns(
+            self.path_column,
+            self.label_column,
+            self.generator_column,
+            self.source_column,
+            self.group_column,
+            self.split_column,
+            self.real_values,
+            self.fake_values,
+        )
         index_folder(
             self.folder,
             self.out,
@@ -53,6 +102,11 @@ class Index:
             allow_one_class=self.allow_one_class,
             jobs=self.jobs,
             say=say,
+            hints=Hints(self.layout, self.label, self.generator, everywhere, self.real_classes, columns),
+            listed=self.list,
+            phash=self.phash,
+            near_bits=self.near_bits,
+            fresh=self.fresh,
         )
 
 

@@ -37,8 +37,7 @@ class TrainConfig:
             `0.5*resize:0.5..1 0.5*jpeg:60..95|webp:60..95`; empty: none.
         simulate: probability that a real of a training batch gets a fake of our own making beside it: its twin, gone
             through a simulated upsampler, with its parent's codec, degradations and crop.
-        simulate_families: how many simulated families to draw at random, or the zoo's words for some, parted by spaces,
-            such as `nearest transposed4,kernel=5`.
+        simulate_families: the upsamplers to draw from, separated by commas; empty: all that the zoo simulates.
         mixup: both parameters of the beta law by which pairs of images are mixed (Zhang et al. 2018); 0 mixes none.
         label_smoothing: labels are this share of the way from 0 and 1 towards one half.
         epochs: passes over the training images, at most.
@@ -85,7 +84,7 @@ class TrainConfig:
     rotate: float = 0.0
     degrade: str = ""
     simulate: float = 0.0
-    simulate_families: str = "32"
+    simulate_families: str = ""
     mixup: float = 0.0
     label_smoothing: float = 0.0
     epochs: int = 5
@@ -186,7 +185,7 @@ class TrainConfig:
         if self.simulate > 0:
             from fakefreq.train.twins import read_families
 
-            read_families(self.simulate_families, self.seed)
+            read_families(self.simulate_families)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON stores it."""

@@ -50,7 +50,7 @@ class Run:
             sampling="none" if config.balance == "weights" else config.balance,
             balance_by=config.balance_by,
             augment=Augment(flip=config.flip, rotate=config.rotate, degrade=config.degrade),
-            twins=make_twins(selection.train, config.simulate, config.simulate_families, config.seed),
+            twins=make_twins(selection.train, config.simulate, config.simulate_families),
             workers=config.workers,
             cache=config.cache,
         )

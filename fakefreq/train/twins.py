@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from fakefreq.data.distortions import jpeg
 from fakefreq.data.history import SUBSAMPLINGS, Subsampling
 from fakefreq.data.loader import Twins
-from fakefreq.errors import UserError
-from fakefreq.zoo.families import SimulatedFamily, draw_family, parse_family
+from fakefreq.errors import choose
+from fakefreq.zoo.families import UPSAMPLERS, SimulatedFamily, draw_family
 
+# Generators are drawn once and used often: a new one costs a fit of a fraction of a second, in each worker.
+POOL = 48
 SMALLEST = 16  # pixels a side that a simulated family takes
 
 
@@ -63,45 +65,40 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def read_families(text: str, seed: int = 0) -> tuple[tuple[SimulatedFamily, int], ...]:
-    """Return simulated families with the seed of each one's weights.
+def read_families(text: str) -> tuple[tuple[SimulatedFamily, int], ...]:
+    """Return a pool of simulated generators: families with the seed of each one's weights.
 
     Args:
-        text: how many to draw at random, or families in the zoo's words, parted by spaces.
-        seed: of the draw and of the weights.
+        text: upsamplers to draw families of, separated by commas; empty: all.
 
     Raises:
-        UserError: no family, or one that the zoo does not know.
+        UserError: an upsampler that the zoo does not know.
 
-    >>> [(family.upsampler, seed) for family, seed in read_families("nearest transposed4,kernel=5", seed=2)]
-    [('nearest', 2000), ('transposed4', 2001)]
-    >>> len(read_families("12"))
-    12
+    >>> sorted({family.upsampler for family, _ in read_families("nearest, transposed4")})
+    ['nearest', 'transposed4']
     """
-    words = text.split()
-    if len(words) == 1 and words[0].isdecimal():
-        random = np.random.default_rng((seed, 3))
-        families = [draw_family(random) for _ in range(int(words[0]))]
-    else:
-        families = [parse_family(word) for word in words]
-    if not 1 <= len(families) <= 128:
-        raise UserError(
-            f"--simulate-families {text!r} names {len(families)} families; it takes how many to draw (1 to 128), "
-            "or families such as `nearest transposed4,kernel=5`"
-        )
-    return tuple((family, 1000 * seed + number) for number, family in enumerate(families))
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    for name in names:
+        choose(name, UPSAMPLERS, "upsampler", "--simulate-families")
+    pool = []
+    for member in range(POOL):
+        random = np.random.default_rng(member)
+        family = draw_family(random)
+        while names and family.upsampler not in names:
+            family = draw_family(random)
+        pool.append((family, member))
+    return tuple(pool)
 
 
-def make_twins(rows: pd.DataFrame, probability: float, families: str, seed: int) -> Twins | None:
+def make_twins(rows: pd.DataFrame, probability: float, families: str) -> Twins | None:
     """Return what makes twins of some manifest rows; None where none is wanted.
 
     Args:
         rows: of the training images.
         probability: that a real gets a twin, each time that it is read.
         families: as `read_families` takes them.
-        seed: of the families.
     """
     if probability == 0:
         return None
     qualities = tuple(int(value) for value in rows["jpeg_quality"])
-    return Twins(UpsampledTwin(read_families(families, seed), qualities, tuple(rows["subsampling"])), probability)
+    return Twins(UpsampledTwin(read_families(families), qualities, tuple(rows["subsampling"])), probability)
