@@ -58,10 +58,10 @@ def train(
     if folder.is_finished():
         say(f"{folder.path} is finished already; nothing to train")
         return dict(read_json(folder.path / "summary.json", "the run's summary"))
-    verdict = check_bias(selection.train, audit, say)
     torch.manual_seed(config.seed)
     detector = build_detector(config.network, config.pretrained).to(device)
     detector.crop = config.crop
+    verdict = check_bias(selection.train, audit, say)
     environment = {**describe_environment(device), "audit": verdict}
     if config.teacher:
         environment["teacher_sha256"] = teacher_digest(config)
