@@ -42,7 +42,7 @@ class UpsampledTwin:
         family = draw_family(chance)
         while self.families and family.upsampler not in self.families:
             family = draw_family(chance)
-        twin = simulate(image[None], family, member)[0]
+        twin: np.ndarray = simulate(image[None], family, member)[0]
         if not self.quality[row]:
             return twin
         subsampling = self.subsampling[row]
