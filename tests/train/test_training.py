@@ -13,10 +13,12 @@ from fakefreq.data.splits import split_manifest
 from fakefreq.errors import UserError
 from fakefreq.files import read_json
 from fakefreq.models import create_detector
-from fakefreq.train import loop
+from fakefreq.train import run as run_module
+from fakefreq.train import step as step_module
 from fakefreq.train.experiment import TrainConfig
 from fakefreq.train.loop import train
 from fakefreq.train.optim import make_optimizer, make_schedule
+from fakefreq.train.run import Run
 
 CONFIG = TrainConfig(
     detector="two_stream",
@@ -115,19 +117,19 @@ def test_an_interrupted_run_resumes_to_the_same_bits(
 ) -> None:
     config = replace(CONFIG, optimizer=optimizer, schedule=schedule, flip=True, rotate=10.0)  # type: ignore[arg-type]
     train(manifest_path, tmp_path / "whole", config)
-    original = loop._Run._train_epoch
+    original = Run._train_epoch
 
-    def interrupted(self: loop._Run, epoch: int) -> None:
+    def interrupted(self: Run, epoch: int) -> None:
         if epoch == 2:
             torch.manual_seed(99)  # whatever happened to the random state must not matter
             self.folder.log(epoch=2, step=4, phase="train", loss=9.0)
             raise KeyboardInterrupt
         original(self, epoch)
 
-    monkeypatch.setattr(loop._Run, "_train_epoch", interrupted)
+    monkeypatch.setattr(Run, "_train_epoch", interrupted)
     with pytest.raises(KeyboardInterrupt):
         train(manifest_path, tmp_path / "cut", config)
-    monkeypatch.setattr(loop._Run, "_train_epoch", original)
+    monkeypatch.setattr(Run, "_train_epoch", original)
     with pytest.raises(UserError, match="interrupted run; go on with --resume"):
         train(manifest_path, tmp_path / "cut", config)
     train(manifest_path, tmp_path / "cut", config, resume=True)
@@ -169,7 +171,7 @@ def test_early_stopping_stops_after_the_patience(
     manifest_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     values = iter([0.7, 0.8, 0.6, 0.8, 0.9])
-    monkeypatch.setattr(loop, "auc", lambda *_: next(values))
+    monkeypatch.setattr(run_module, "auc", lambda *_: next(values))
     summary = train(manifest_path, tmp_path / "run", replace(CONFIG, epochs=5, patience=2))
     assert (summary["epochs"], summary["best_epoch"], summary["val_auc"]) == (4, 2, 0.8)
 
@@ -177,7 +179,7 @@ def test_early_stopping_stops_after_the_patience(
 def test_a_loss_that_is_not_finite_names_the_batch(
     manifest_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop._Run, "_loss", lambda *_: torch.tensor(float("nan"), requires_grad=True))
+    monkeypatch.setattr(step_module.Stepper, "classification_loss", lambda *_: torch.tensor(float("nan")))
     with pytest.raises(UserError, match=r"loss is nan at epoch 1, step 1.*alpha_(real|fake)_\d+\.jpg"):
         train(manifest_path, tmp_path / "run", CONFIG)
 
