@@ -7,6 +7,7 @@ import pandas as pd
 
 from fakefreq.errors import choose
 from fakefreq.zoo.controls import CONTROLS
+from fakefreq.zoo.families import UPSAMPLERS
 from fakefreq.zoo.registry import GENERATORS, find_generator
 from fakefreq.zoo.wheels import WHEELS, Wheel
 
@@ -37,6 +38,8 @@ def list_zoo() -> pd.DataFrame:
     for name, control in CONTROLS.items():
         summary = re.split("[:(,;.]", " ".join((control.__doc__ or "").split()))[0].strip()
         rows.append(_free_row(name, "control (real)", summary, "-"))
+    for upsampler in UPSAMPLERS:
+        rows.append(_free_row(f"--simulate {upsampler}", "simulated", "autoencoder after AutoGAN", upsampler))
     return pd.DataFrame(rows)
 
 
