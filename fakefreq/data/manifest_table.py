@@ -3,7 +3,7 @@
 import csv
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -109,7 +109,7 @@ def write_manifest(manifest: pd.DataFrame, path: str | Path) -> None:
     texts = [
         name for name in ("path", "generator", "source", "subset", "group") if manifest[name].str.contains("\r").any()
     ]
-    quoting = csv.QUOTE_NONNUMERIC if texts else csv.QUOTE_MINIMAL
+    quoting: Literal[0, 2] = csv.QUOTE_NONNUMERIC if texts else csv.QUOTE_MINIMAL
     with atomic_path(path) as temporary:
         manifest.to_csv(temporary, index=False, quoting=quoting)
 

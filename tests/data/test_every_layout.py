@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from fakefreq.data.images import read_bytes, read_image
+from fakefreq.data.images import decode_image, read_bytes, read_image
 from fakefreq.data.layout_list import read_list
 from fakefreq.data.layout_values import Columns, Entry
 from fakefreq.data.layouts import Hints, read_layout
@@ -208,7 +208,7 @@ def test_webdataset_shards_are_read_where_they_lie(tmp_path: Path) -> None:
     images = [
         batch.images for batch in make_batches(read_manifest(tmp_path / "m.csv"), tmp_path, 16, 4, False, workers=0)
     ]
-    expected = cv2.imdecode(np.frombuffer(png(2), np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+    expected = decode_image("01.png", png(2))
     assert np.array_equal(images[0][3].permute(1, 2, 0).numpy(), expected)
 
 
