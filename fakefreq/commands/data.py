@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import tyro
 
@@ -58,8 +58,8 @@ class Index:
     """where reals come from, as SUBSET=NAME: --source stylegan=ffhq dcgan=celeba; or one NAME for all"""
     phash: bool = False
     """decode the images to find near-duplicates, and keep them together"""
-    near_bits: int = 4
-    """bits of 64 by which the perceptual hashes of near-duplicates may differ"""
+    near_bits: int = 24
+    """bits of 256 by which the perceptual hashes of near-duplicates may differ"""
     on_error: Literal["stop", "skip"] = "stop"
     """at an image that cannot be used: stop, or skip it and list it in skipped.csv"""
     allow_one_class: bool = False
@@ -112,9 +112,9 @@ class Index:
 
 @dataclass
 class Split:
-    """Split a manifest into train, val and test: by group, stratified by generator, seeded.
+    """Split a manifest into train, val and test: by group, stratified by generator and source, seeded.
 
-    Example: fakefreq split faces/manifest.csv
+    Example: fakefreq split faces/manifest.csv --hold-out generator=stylegan2
     """
 
     manifest: tyro.conf.Positional[Path]
@@ -127,13 +127,152 @@ class Split:
     """of the shuffle"""
     overwrite: bool = False
     """split rows again that have a split already"""
+    hold_out: tuple[str, ...] = ()
+    """generator=NAME or source=NAME: all of it, with its groups, goes to test"""
 
     def run(self) -> None:
         from fakefreq.data.manifest import rewrite_split
 
         rewrite_split(
-            self.manifest, self.out or self.manifest, self.fractions, self.seed, keep=not self.overwrite, say=say
+            self.manifest,
+            self.out or self.manifest,
+            self.fractions,
+            self.seed,
+            keep=not self.overwrite,
+            say=say,
+            hold_out=self.hold_out,
         )
 
 
-COMMANDS = {"index": Index, "split": Split}
+@dataclass
+class Merge:
+    """Put manifests into one.
+
+    Example: fakefreq manifest merge celeba.csv stylegan.csv --out both.csv
+    """
+
+    manifests: tyro.conf.Positional[tuple[Path, ...]]
+    """two or more manifests"""
+    out: Path
+    """the manifest to write"""
+
+    def run(self) -> None:
+        from fakefreq.data.manifest_work import merge_manifests
+
+        if len(self.manifests) < 2:
+            raise UserError("`fakefreq manifest merge` takes two or more manifests")
+        merged = merge_manifests(self.manifests, self.out)
+        say(f"{len(merged)} images, {merged['group'].nunique()} groups: {self.out}")
+
+
+@dataclass
+class Filter:
+    """Keep the images that conditions are true of.
+
+    Example: fakefreq manifest filter all.csv --where label=0 source=celeba,ffhq "width>=256" --out reals.csv
+    """
+
+    manifest: tyro.conf.Positional[Path]
+    """the manifest"""
+    where: tuple[str, ...]
+    """column=value, column!=value, values parted by commas; numbers also with < > <= >=. All must be true"""
+    out: Path
+    """the manifest to write"""
+
+    def run(self) -> None:
+        from fakefreq.data.manifest import move_paths, read_manifest, write_manifest
+        from fakefreq.data.manifest_work import filter_rows
+
+        manifest = read_manifest(self.manifest)
+        kept = filter_rows(manifest, self.where)
+        write_manifest(move_paths(kept, self.manifest.parent, self.out.parent), self.out)
+        say(f"{len(kept)} of {len(manifest)} images: {self.out}")
+
+
+@dataclass
+class Sample:
+    """Keep some images of each generator, source and class, drawn by seed.
+
+    Example: fakefreq manifest sample all.csv --count 500 --out small.csv
+    """
+
+    manifest: tyro.conf.Positional[Path]
+    """the manifest"""
+    count: int
+    """images of each subset, generator, source and class at most"""
+    out: Path
+    """the manifest to write"""
+    seed: int = 0
+    """of the draw"""
+
+    def run(self) -> None:
+        from fakefreq.data.manifest import move_paths, read_manifest, write_manifest
+        from fakefreq.data.manifest_work import sample_rows
+
+        manifest = read_manifest(self.manifest)
+        kept = sample_rows(manifest, self.count, self.seed)
+        write_manifest(move_paths(kept, self.manifest.parent, self.out.parent), self.out)
+        say(f"{len(kept)} of {len(manifest)} images: {self.out}")
+
+
+@dataclass
+class Check:
+    """See whether a manifest can be trusted: seal, labels, groups, splits, near-duplicates.
+
+    Example: fakefreq manifest check faces/manifest.csv --files
+    """
+
+    manifest: tyro.conf.Positional[Path]
+    """the manifest"""
+    files: bool = False
+    """also hash every image, and compare"""
+
+    def run(self) -> None:
+        from fakefreq.data.manifest_work import check_manifest
+
+        check_manifest(self.manifest, self.files, say)
+
+
+@dataclass
+class Seal:
+    """Accept a manifest that was edited by hand: check it, then write it with a new seal.
+
+    Example: fakefreq manifest seal faces/manifest.csv
+    """
+
+    manifest: tyro.conf.Positional[Path]
+    """the manifest"""
+
+    def run(self) -> None:
+        from fakefreq.data.manifest import manifest_digest, read_manifest, write_manifest
+        from fakefreq.data.manifest_work import check_labels
+        from fakefreq.data.splits import check_splits
+
+        manifest = read_manifest(self.manifest, sealed=False)
+        check_labels(manifest)
+        check_splits(manifest)
+        write_manifest(manifest, self.manifest)
+        say(f"sealed: {self.manifest} ({len(manifest)} images, digest {manifest_digest(manifest)})")
+
+
+@dataclass
+class Manifest:
+    """Work on manifests: merge, filter, sample, check, seal.
+
+    Example: fakefreq manifest check faces/manifest.csv
+    """
+
+    action: Annotated[
+        Annotated[Merge, tyro.conf.subcommand("merge")]
+        | Annotated[Filter, tyro.conf.subcommand("filter")]
+        | Annotated[Sample, tyro.conf.subcommand("sample")]
+        | Annotated[Check, tyro.conf.subcommand("check")]
+        | Annotated[Seal, tyro.conf.subcommand("seal")],
+        tyro.conf.arg(name=""),
+    ]
+
+    def run(self) -> None:
+        self.action.run()
+
+
+COMMANDS = {"index": Index, "split": Split, "manifest": Manifest}

@@ -9,15 +9,25 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-BITS = 64
+from fakefreq.errors import UserError
+
+# A hash has 256 bits: the first 64, of the lowest frequencies, are searched; all of them decide. Aligned faces are all
+# alike at low frequencies, so that 64 bits alone pair strangers; the measurements are in data/README.md.
+SEARCHED = 64
+SEARCH_RADIUS = 6
+NEAR_BITS = 24
+_SIDE = 16
+# The coefficients by growing frequency, the mean left out; one more of the next diagonal makes 256.
+_ORDER = sorted((row + column, row, column) for row in range(_SIDE) for column in range(_SIDE) if row or column)
+_ROWS, _COLUMNS = (np.array([*(place[axis] for place in _ORDER), (0, 0, _SIDE)[axis]]) for axis in (1, 2))
 
 
 def perceptual_hash(image: np.ndarray) -> str:
-    """Return 16 hexadecimal digits that barely change when an image is resized, recompressed or brightened.
+    """Return 64 hexadecimal digits that barely change when an image is resized, recompressed or brightened.
 
-    The sign against their median of the 64 lowest frequencies, less the mean, of the DCT of the image's luma at 32
-    pixels (Zauner, 2010, Implementation and Benchmarking of Perceptual Image Hash Functions). A flat image has no
-    structure to be known by: its hash is empty and it is nobody's duplicate.
+    The signs, against their median, of the 64 lowest frequencies of the DCT of the image's luma at 32 pixels, and
+    likewise of the next 192 (after Zauner, 2010, Implementation and Benchmarking of Perceptual Image Hash Functions).
+    A flat image has no structure to be known by: its hash is empty and it is nobody's duplicate.
 
     Args:
         image: uint8, RGB.
@@ -32,14 +42,25 @@ def perceptual_hash(image: np.ndarray) -> str:
     small = cv2.resize(luma, (32, 32), interpolation=cv2.INTER_AREA).astype(np.float32)
     if small.std() < 1.0:
         return ""
-    low = cv2.dct(small)[:8, :9].reshape(-1)[1 : BITS + 1]
-    return np.packbits(low > np.median(low)).tobytes().hex()
+    coefficients = cv2.dct(small)[_ROWS, _COLUMNS]
+    low, high = coefficients[:SEARCHED], coefficients[SEARCHED:]
+    return np.packbits(np.concatenate([low > np.median(low), high > np.median(high)])).tobytes().hex()
 
 
 def hash_numbers(hashes: pd.Series) -> NDArray[np.uint64]:
-    """Return hexadecimal hashes, none of them empty, as 64-bit numbers."""
-    raw = bytes.fromhex("".join(hashes.tolist()))
-    return np.frombuffer(raw, ">u8").astype(np.uint64)
+    """Return hexadecimal hashes, none of them empty, as 64-bit numbers, the searched one first.
+
+    Raises:
+        UserError: a hash that is not 64 hexadecimal digits.
+
+    Shape:
+        - output: (N, 4)
+    """
+    try:
+        raw = bytes.fromhex("".join(hashes.tolist()))
+        return np.frombuffer(raw, ">u8").astype(np.uint64).reshape(len(hashes), 4)
+    except ValueError as error:
+        raise UserError("the manifest's phash column is damaged; index again with --phash") from error
 
 
 def count_bits(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -51,64 +72,72 @@ def count_bits(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return (values * np.uint64(0x0101010101010101)) >> np.uint64(56)
 
 
-def find_pairs(hashes: NDArray[np.uint64], radius: int) -> NDArray[np.int64]:
-    """Return every pair of hashes that differ in at most `radius` bits.
+def find_pairs(hashes: NDArray[np.uint64], radius: int, near_bits: int) -> NDArray[np.int64]:
+    """Return every pair of hashes that differ in at most `near_bits` bits, and in at most `radius` of the first 64.
 
-    The bits are dealt into radius + 2 bands. Where at most `radius` bits differ, at least two bands are equal
+    The first 64 bits are dealt into radius + 2 bands. Where at most `radius` bits differ, at least two bands are equal
     (pigeonhole), so only hashes that agree in some pair of bands are compared: none is missed, and few are compared
     in vain. After Norouzi, Punjani and Fleet, 2012, Fast search in Hamming space with multi-index hashing.
 
     Args:
-        hashes: 64-bit hashes; equal ones are paired in a chain, not each with each.
-        radius: bits, 0 to 14.
+        hashes: 64 bits a word; equal ones are paired in a chain, not each with each.
+        radius: bits of the first word, 0 to 14.
+        near_bits: bits of all words.
 
     Shape:
-        - hashes: (N,)
-        - output: (P, 2), positions in `hashes`, the smaller first
+        - hashes: (N, W)
+        - output: (P, 2), positions in `hashes`, the smaller first, each pair once
     """
     if not 0 <= radius <= 14:
         raise ValueError(f"radius takes 0 to 14 bits; got {radius}")
-    order = np.argsort(hashes, kind="stable")
+    order = np.lexsort(hashes.T[::-1])
     ordered = hashes[order]
     is_first = np.ones(len(hashes), dtype=bool)
-    is_first[1:] = ordered[1:] != ordered[:-1]
-    chains = np.stack([order[:-1][~is_first[1:]], order[1:][~is_first[1:]]], axis=1)
+    is_first[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
+    parts = [np.stack([order[:-1][~is_first[1:]], order[1:][~is_first[1:]]], axis=1)]
     unique, places = ordered[is_first], order[is_first]
-    parts = [np.sort(chains, axis=1)]
-    if radius:
-        # Neighbouring frequencies of faces agree often; dealing them out makes every band tell as much as any other.
-        bands = [range(start, BITS, radius + 2) for start in range(radius + 2)]
-        for pair in itertools.combinations(bands, 2):
-            mask = np.uint64(sum(1 << bit for band in pair for bit in band))
-            found = _within(unique, unique & mask, radius)
-            parts.append(np.sort(np.stack([places[found[:, 0]], places[found[:, 1]]], axis=1), axis=1))
-    return np.unique(np.concatenate(parts), axis=0)
+    # Neighbouring frequencies of faces agree often; dealing them out makes every band tell as much as any other.
+    bands = [range(start, SEARCHED, radius + 2) for start in range(radius + 2)]
+    for pair in itertools.combinations(bands, 2):
+        mask = np.uint64(sum(1 << bit for band in pair for bit in band))
+        found = _within(unique, unique[:, 0] & mask, radius, near_bits)
+        parts.append(places[found])
+    return np.unique(np.sort(np.concatenate(parts), axis=1), axis=0)
 
 
-def _within(hashes: NDArray[np.uint64], keys: NDArray[np.uint64], radius: int) -> NDArray[np.int64]:
+def _within(hashes: NDArray[np.uint64], keys: NDArray[np.uint64], radius: int, near_bits: int) -> NDArray[np.int64]:
     """Compare the hashes of equal key: each with its next in key order, then with its next but one, and so on."""
     order = np.argsort(keys, kind="stable")
-    keys = keys[order]
-    found = []
+    keys, first = keys[order], hashes[order, 0]
+    found = [np.empty((0, 2), dtype=np.int64)]
     # What is still followed by another of its key `step` places later; it shrinks to nothing at the largest bucket.
     alive = np.arange(len(keys))
     for step in itertools.count(1):
-        alive = alive[alive + step < len(keys)]
+        alive = alive[: np.searchsorted(alive, len(keys) - step)]
         alive = alive[keys[alive] == keys[alive + step]]
         if not len(alive):
             break
-        left, right = order[alive], order[alive + step]
-        near = count_bits(hashes[left] ^ hashes[right]) <= radius
-        found.append(np.stack([left[near], right[near]], axis=1))
-    return np.concatenate(found) if found else np.empty((0, 2), dtype=np.int64)
+        near = alive[count_bits(first[alive] ^ first[alive + step]) <= radius]
+        left, right = order[near], order[near + step]
+        same = count_bits(hashes[left] ^ hashes[right]).sum(axis=1) <= near_bits
+        found.append(np.stack([left[same], right[same]], axis=1))
+    return np.concatenate(found)
 
 
-def near_duplicates(manifest: pd.DataFrame, radius: int) -> NDArray[np.int64]:
-    """Return pairs of row positions whose perceptual hashes differ in at most `radius` bits, (P, 2)."""
+def near_duplicates(manifest: pd.DataFrame, near_bits: int = NEAR_BITS) -> NDArray[np.int64]:
+    """Return pairs of row positions whose perceptual hashes are near.
+
+    Args:
+        manifest: a table of images with the column `phash`; rows where it is empty are in no pair.
+        near_bits: of 256, by which two may differ; of the first 64 at most `SEARCH_RADIUS`.
+
+    Shape:
+        - output: (P, 2)
+    """
     known = np.flatnonzero((manifest["phash"] != "").to_numpy())
     if len(known) < 2:
         return np.empty((0, 2), dtype=np.int64)
-    return known[find_pairs(hash_numbers(manifest["phash"].iloc[known]), radius)]
+    return known[find_pairs(hash_numbers(manifest["phash"].iloc[known]), SEARCH_RADIUS, near_bits)]
 
 
 def merge_groups(groups: pd.Series, sha256: pd.Series, pairs: NDArray[np.int64] | None = None) -> pd.Series:

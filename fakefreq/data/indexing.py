@@ -1,5 +1,6 @@
 """From a folder, shards or a list to a manifest."""
 
+import contextlib
 import hashlib
 import itertools
 import os
@@ -13,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from fakefreq.data.duplicates import merge_groups, near_duplicates
+from fakefreq.data.duplicates import NEAR_BITS, merge_groups, near_duplicates
 from fakefreq.data.header import ImageError, probe_content
 from fakefreq.data.images import read_bytes
 from fakefreq.data.index_cache import IndexCache
@@ -26,8 +27,6 @@ from fakefreq.errors import UserError
 GroupBy = Literal["auto", "stem", "file", "folder"]
 # Rows are put into tables by this many: Python objects of a whole million would take gigabytes.
 BLOCK = 32768
-# Bits of 64 by which near-duplicates may differ.
-NEAR_BITS = 4
 
 
 def index_folder(
@@ -62,7 +61,7 @@ def index_folder(
         hints: what folders do not say.
         listed: a CSV or JSON list of the images, with paths relative to `folder`.
         phash: decode the images for their perceptual hash, and join near-duplicates into one group.
-        near_bits: bits of 64 by which the hashes of near-duplicates may differ.
+        near_bits: bits of 256 by which the hashes of near-duplicates may differ.
         fresh: read all files, also those that did not change since they were indexed last.
 
     Returns:
@@ -152,19 +151,19 @@ def _table(
 ) -> pd.DataFrame:
     """Read all images' headers and return the table, sorted by path."""
     cache = None if fresh else IndexCache(manifest_path)
-    found = probe_paths([entry.path for entry in entries], phash, jobs, cache)
     relative = _RelativePaths(base)
     blocks = [_block([], [], relative, group_by, sources, everywhere)]
-    for start in range(0, len(entries), BLOCK):
-        block = entries[start : start + BLOCK]
-        good: list[tuple[Entry, Probed]] = []
-        for entry, probed in zip(block, itertools.islice(found, len(block)), strict=True):
-            if probed.reason:
-                skipped.add(entry.path, probed.reason)
-            else:
-                good.append((entry, probed))
-        blocks.append(_block([e for e, _ in good], [p for _, p in good], relative, group_by, sources, everywhere))
-    next(found, None)  # lets the reader finish and its cache be closed
+    # Closed whatever happens: an error's line must not stand behind a half-drawn progress bar.
+    with contextlib.closing(probe_paths([entry.path for entry in entries], phash, jobs, cache)) as found:
+        for start in range(0, len(entries), BLOCK):
+            block = entries[start : start + BLOCK]
+            good: list[tuple[Entry, Probed]] = []
+            for entry, probed in zip(block, itertools.islice(found, len(block)), strict=True):
+                if probed.reason:
+                    skipped.add(entry.path, probed.reason)
+                else:
+                    good.append((entry, probed))
+            blocks.append(_block([e for e, _ in good], [p for _, p in good], relative, group_by, sources, everywhere))
     manifest = pd.concat(blocks, ignore_index=True)
     if not manifest["path"].is_monotonic_increasing:
         manifest = manifest.sort_values("path", ignore_index=True)
@@ -256,7 +255,7 @@ def _without_lookalikes(
         words = "fake" if label[row] else "real"
         skipped.add(
             str(path[row]),
-            f"is labelled {words}, but {path[other]} looks the same (within {near_bits} of 64 bits) and is not; "
+            f"is labelled {words}, but {path[other]} looks the same (within {near_bits} of 256 bits) and is not; "
             "a photograph and its fake belong into one group",
         )
     if not bad:

@@ -11,7 +11,7 @@ from fakefreq.data.header_facts import ImageError
 from fakefreq.data.images import MEMBER
 from fakefreq.data.layout_values import SPLIT_NAMES, Entry
 from fakefreq.data.layouts import LAYOUTS, Hints, Listing
-from fakefreq.data.shards import TarMember, image_column, open_parquet, read_member, tar_members
+from fakefreq.data.shards import TarMember, image_column, open_parquet, read_columns, read_member, tar_members
 from fakefreq.data.walk import SUFFIXES, Found
 from fakefreq.errors import UserError
 
@@ -119,11 +119,8 @@ def read_parquet_tables(folder: Path, found: Found, hints: Hints, explain: Expla
         table = f"{folder}/{place}/{name}" if place else f"{folder}/{name}"
         image_column(table)
         schema = open_parquet(table).schema_arrow
-        there = [
-            c
-            for c in (columns.label, columns.generator, columns.source, columns.group, columns.split)
-            if c in schema.names
-        ]
+        wanted = (columns.label, columns.generator, columns.source, columns.group, columns.split)
+        there = [column for column in wanted if column in schema.names]
         explained = explain(tuple(place.split("/"))) if place else None
         if not hints.label and columns.label not in there and explained is None:
             raise UserError(
@@ -131,11 +128,7 @@ def read_parquet_tables(folder: Path, found: Found, hints: Hints, explain: Expla
                 f"or say it for all with --label. Known: {LAYOUTS['parquet']}"
             )
         names = _class_names(schema, columns.label)
-        rows = (
-            open_parquet(table).read(columns=there).to_pylist()
-            if there
-            else [{}] * open_parquet(table).metadata.num_rows
-        )
+        rows = read_columns(table, there)
         split = _split_of(place, name)
         for number, row in enumerate(rows):
             path = f"{table}{MEMBER}{number}"

@@ -1,8 +1,9 @@
 """The manifest as a file: its columns, its seal, its digest."""
 
+import csv
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -104,8 +105,13 @@ def write_manifest(manifest: pd.DataFrame, path: str | Path) -> None:
             parquet.write_table(table.replace_schema_metadata(metadata), temporary, compression="zstd")
         return
     manifest[SEAL + seal] = ""
+    # Python's csv does not quote a carriage return by itself, and a reader would end the row there.
+    texts = [
+        name for name in ("path", "generator", "source", "subset", "group") if manifest[name].str.contains("\r").any()
+    ]
+    quoting: Literal[0, 2] = csv.QUOTE_NONNUMERIC if texts else csv.QUOTE_MINIMAL
     with atomic_path(path) as temporary:
-        manifest.to_csv(temporary, index=False)
+        manifest.to_csv(temporary, index=False, quoting=quoting)
 
 
 def _complete(manifest: pd.DataFrame) -> pd.DataFrame:

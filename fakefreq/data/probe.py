@@ -1,11 +1,12 @@
 """Header facts and hashes of many images, by worker processes, reading only what changed since the last time."""
 
+import contextlib
 import hashlib
 import multiprocessing
 import os
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import NamedTuple
@@ -41,7 +42,7 @@ class Probed(NamedTuple):
 
 def probe_paths(
     paths: Sequence[str], want_phash: bool, jobs: int, cache: IndexCache | None, progress: str = "index"
-) -> Iterator[Probed]:
+) -> Generator[Probed, None, None]:
     """Yield what is found of each image, in the order of `paths`.
 
     Args:
@@ -56,14 +57,17 @@ def probe_paths(
     """
     chunks = [paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK)]
     workers = min((os.cpu_count() or 1) if jobs < 1 else jobs, len(chunks))
-    with tqdm(total=len(paths), desc=progress, unit="image", leave=False) as bar:
-        for number, results in enumerate(_results(chunks, want_phash, workers, len(paths) >= WORTH_A_POOL, cache)):
-            if cache is not None:
-                cache.store(chunks[number], results)
-            bar.update(len(results))
-            yield from (result for result, _ in results)
-    if cache is not None:
-        cache.close()
+    results = _results(chunks, want_phash, workers, len(paths) >= WORTH_A_POOL, cache)
+    try:
+        with contextlib.closing(results), tqdm(total=len(paths), desc=progress, unit="image", leave=False) as bar:
+            for number, chunk in enumerate(results):
+                if cache is not None:
+                    cache.store(chunks[number], chunk)
+                bar.update(len(chunk))
+                yield from (probed for probed, _ in chunk)
+    finally:
+        if cache is not None:
+            cache.close()
 
 
 _Chunk = list[tuple[Probed, bool]]
@@ -71,7 +75,7 @@ _Chunk = list[tuple[Probed, bool]]
 
 def _results(
     chunks: list[Sequence[str]], want_phash: bool, workers: int, pool_pays: bool, cache: IndexCache | None
-) -> Iterator[_Chunk]:
+) -> Generator[_Chunk, None, None]:
     known: Callable[[Sequence[str]], dict[str, Probed]] = (lambda paths: {}) if cache is None else cache.known
     if workers < 2 or not pool_pays:
         for chunk in chunks:

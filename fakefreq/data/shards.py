@@ -123,8 +123,30 @@ def open_parquet(table: str) -> Any:
         return parquet.ParquetFile(table, memory_map=True)
     except FileNotFoundError as error:
         raise UserError(f"there is no table {table}") from error
-    except (OSError, ValueError) as error:
+    except damaged() as error:
         raise UserError(f"{table} is not a readable Parquet table ({str(error).splitlines()[0]})") from error
+
+
+def damaged() -> tuple[type[Exception], ...]:
+    """What pyarrow raises at a damaged table."""
+    import pyarrow
+
+    return OSError, ValueError, pyarrow.ArrowException
+
+
+def read_columns(table: str, columns: list[str]) -> list[dict[str, Any]]:
+    """Return some columns of a Parquet table as rows; no columns give empty rows.
+
+    Raises:
+        UserError: a damaged table.
+    """
+    opened = open_parquet(table)
+    try:
+        if not columns:
+            return [{} for _ in range(opened.metadata.num_rows)]
+        return list(opened.read(columns=columns).to_pylist())
+    except damaged() as error:
+        raise UserError(f"{table} is damaged ({str(error).splitlines()[0]})") from error
 
 
 def image_column(table: str) -> str:
@@ -177,7 +199,7 @@ def _parquet_bytes(path: str, table: str, member: str) -> bytes:
         value = _row_group(table, group)[row - starts[group]].as_py()
     except UserError as error:
         raise error if isinstance(error, ImageError) else ImageError(path, str(error)) from error
-    except OSError as error:
+    except damaged() as error:
         raise ImageError(path, f"cannot be read ({str(error).splitlines()[0]})") from error
     content = value.get("bytes") if isinstance(value, dict) else value
     if not content:

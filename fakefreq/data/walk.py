@@ -35,8 +35,8 @@ PASSED_OVER = frozenset({"contact_sheets"})
 def walk(root: str | Path) -> Found:
     """List all files below a folder.
 
-    A link to a folder is followed if that folder has not been listed by another way: real folders come first, so a
-    loop ends where it began and no image is listed twice.
+    A link to a folder is followed if that folder has not been listed by another way: real folders come first, then
+    the links nearest to the root, so a loop ends where it began and no image is listed twice.
 
     Raises:
         UserError: the folder is missing, or no folder.
@@ -64,10 +64,10 @@ def walk(root: str | Path) -> Found:
                     elif _is_folder_link(entry):
                         links.append((entry.path, f"{relative}/{name}" if relative else name))
                     else:
-                        others += _sort_in(found, entry.path, relative, name)
+                        others += _sort_in(found, entry, relative)
         except OSError as error:
             found.problems.append(ImageError(place, f"the folder cannot be listed ({error.strerror})"))
-        links.sort()
+        links.sort(key=lambda link: (link[1].count("/"), link[1]))
     found.images.sort()
     found.shards.sort()
     return found._replace(others=others)
@@ -81,16 +81,31 @@ def _is_folder_link(entry: "os.DirEntry[str]") -> bool:
         return False
 
 
-def _sort_in(found: Found, path: str, relative: str, name: str) -> int:
+def _sort_in(found: Found, entry: "os.DirEntry[str]", relative: str) -> int:
     """Put a file where it belongs; return 1 if it is of no kind that is known here."""
+    name, path = entry.name, entry.path
     suffix = name[name.rfind(".") :].lower()
     if suffix not in SUFFIXES and suffix not in SHARD_SUFFIXES:
         return 1
-    try:
-        path.encode()
-    except UnicodeEncodeError:
+    problem = _problem(entry)
+    if problem:
         shown = os.fsencode(path).decode("utf-8", "backslashreplace")
-        found.problems.append(ImageError(shown, "its name is not UTF-8, so no table can hold it; rename it"))
-        return 0
-    (found.images if suffix in SUFFIXES else found.shards).append((relative, name))
+        found.problems.append(ImageError(shown, problem))
+    else:
+        (found.images if suffix in SUFFIXES else found.shards).append((relative, name))
     return 0
+
+
+def _problem(entry: "os.DirEntry[str]") -> str:
+    """Why a file cannot be an image, before it is opened: opening a pipe would wait for ever."""
+    try:
+        is_file = entry.is_file()
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    if not is_file:
+        return "is a link that leads to no file" if entry.is_symlink() else "is no regular file but a pipe or a device"
+    try:
+        entry.path.encode()
+    except UnicodeEncodeError:
+        return "its name is not UTF-8, so no table can hold it; rename it"
+    return ""

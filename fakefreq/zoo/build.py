@@ -94,6 +94,8 @@ def build_subsets(
     _check_room(folder, subsets, generators, history, missing_bytes(wheels))
     fetch_wheels(wheels, say)
     check_recipe(folder, recipe, write=True)
+    for left in folder.rglob(".*.part*"):
+        left.unlink()  # what a killed build was writing
     rows: list[Row] = []
     for subset in subsets:
         made = list(_write_reals(folder, subset, history, seed))
