@@ -97,7 +97,7 @@ class TrainConfig:
     layer_decay: float = 1.0
     clip_gradient: float = 0.0
     ema: float = 0.0
-    auxiliary: float = 0.0
+    auxiliary: float = 0.5
     freeze: str = "none"
     freeze_epochs: int = 0
     patience: int = 0
