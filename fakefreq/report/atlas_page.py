@@ -56,7 +56,7 @@ def _generator(found: Fingerprint, number: int, low: float, high: float, reach: 
         share = float((np.abs(found.z) > found.limit).mean())
         text = (
             f"{found.fakes.n} fakes, {found.reals.n} reals, tiles of {found.tile} pixels. |z| exceeds "
-            f"{found.limit:.1f} at {share:.0%} of the frequencies; shuffled labels exceed that anywhere in 5 % of cases."
+            f"{found.limit:.1f} at {share:.0%} of the frequencies; shuffled labels do so anywhere in 5 % of cases."
         )
         figures.append(_png(_map(found.reals.log_power.mean, "cividis", low, high), found, "reals: mean log power"))
     figures.append(_png(_map(found.fakes.log_power.mean, "cividis", low, high), found, "mean log power"))
