@@ -83,18 +83,21 @@ class ZooSpectra:
             subsets.append(Subset(entry.name, first if entry.paired else second, fakes))
         subsets += [Subset(name, first) for name in expand_controls(self.controls)]
         manifest = read_manifest(build_subsets(self.folder, subsets, history, self.seed, print))
-        table, spectra = self._probe(fill_headers(manifest, self.folder), history.size)
+        names = [subset.name for subset in subsets]
+        table, spectra = self._probe(fill_headers(manifest, self.folder), names, history.size)
         with atomic_path(self.out) as temporary:
             table.to_csv(temporary, index=False)
         with atomic_path(self.out.with_suffix(".png")) as temporary:
             draw(spectra, table, str(history)).savefig(temporary, format="png", dpi=110)
         print(table.to_string(index=False))
 
-    def _probe(self, images: pd.DataFrame, size: int) -> tuple[pd.DataFrame, dict[str, NDArray[np.float64]]]:
+    def _probe(
+        self, images: pd.DataFrame, names: list[str], size: int
+    ) -> tuple[pd.DataFrame, dict[str, NDArray[np.float64]]]:
         reals = images[images["subset"] == REALS]
         rows, spectra = [], {REALS: mean_log_spectrum(reals, self.folder, size, limit=len(reals))}
         features = {REALS: log_spectra(reals, self.folder, size)}
-        for name in [name for name in dict.fromkeys(images["subset"]) if name != REALS]:
+        for name in names[1:]:
             of_subset = images[images["subset"] == name]
             kind = "generator" if of_subset["label"].any() else "control"
             members = of_subset[of_subset["label"] == 1] if kind == "generator" else of_subset
@@ -158,13 +161,13 @@ def draw(spectra: dict[str, NDArray[np.float64]], table: pd.DataFrame, history: 
     """Mean log spectra on one scale, and below each its difference from the reals' on another."""
     to_decibel = 10.0 / np.log(10.0)
     areas = table[table["features"] == "log spectrum"].set_index("name")["auc"]
-    names, columns = list(spectra), 6
+    names, columns = list(spectra), 5
     blocks = -(-len(names) // columns)
     low, high = (to_decibel * bound for bound in np.quantile(np.stack(list(spectra.values())), [0.001, 0.999]))
     differences = {name: to_decibel * (values - spectra[REALS]) for name, values in spectra.items()}
     reach = float(np.quantile(np.abs(np.stack([differences[name] for name in names[1:]])), 0.995))
     with mpl.rc_context({**STYLE, "axes.grid": False, "font.size": 8, "axes.titlesize": 8}):
-        figure = Figure(figsize=(2.0 * columns, 4.35 * blocks), layout="constrained")
+        figure = Figure(figsize=(2.0 * columns, 4.2 * blocks), layout="constrained")
         axes = figure.subplots(2 * blocks, columns, sharex=True, sharey=True, squeeze=False)
         for panel in axes.flat:
             panel.set_axis_off()
@@ -186,11 +189,12 @@ def draw(spectra: dict[str, NDArray[np.float64]], table: pd.DataFrame, history: 
             title = f"{name}\nAUC {areas[name]:.3f}" if name in areas else f"{name}\n(CelebA photos)"
             axes[top, column].set_title(title)
             axes[top + 1, column].set_title("less reals" if name != REALS else "")
-        figure.colorbar(maps["spectrum"], ax=axes[::2], label="mean log power (dB)", shrink=0.5, aspect=30)
-        figure.colorbar(
-            maps["difference"], ax=axes[1::2], label="difference from the reals (dB)", shrink=0.5, aspect=30
-        )
-        figure.supxlabel("horizontal frequency (cycles/pixel)")
+        for kind, label in {
+            "difference": "less reals: difference of the means (dB)",
+            "spectrum": "mean of 10 log10(1 + power) (dB)",
+        }.items():
+            figure.colorbar(maps[kind], ax=axes, location="bottom", shrink=0.6, aspect=50, label=label)
+        axes[-1, columns // 2].set_xlabel("horizontal frequency (cycles/pixel)")
         figure.supylabel("vertical frequency (cycles/pixel)")
         figure.suptitle(f"Mean log spectra at one history: {history}", fontsize=10)
     return figure
