@@ -101,7 +101,7 @@ class Build:
 
     def run(self) -> None:
         from fakefreq.zoo.build import Subset, build_subsets
-        from fakefreq.zoo.catalogue import expand_controls, expand_generators
+        from fakefreq.zoo.catalogue import capped_count, expand_controls, expand_generators
         from fakefreq.zoo.families import make_simulated, parse_family
         from fakefreq.zoo.own import make_own, measure_own
         from fakefreq.zoo.reals import read_reals
@@ -121,7 +121,8 @@ class Build:
             )
         history = self._history()
         photos = read_reals(self.reals, self.download, say) if names else []
-        subsets = draw_subsets(photos, dict.fromkeys(names, self.count), self.seed, self.share_photos, own)
+        counts = {name: capped_count(name, self.count, say) for name in names}
+        subsets = draw_subsets(photos, counts, self.seed, self.share_photos, own)
         for spec in self.control_reals:
             others = read_reals([spec], self.download, say)
             name = f"control_{others[0].source}"

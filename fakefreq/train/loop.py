@@ -68,7 +68,8 @@ def train(
     with clear_errors(config):
         progress = run.fit(say)
     best = load_detector(folder.path).to(device)
-    scores, _ = score_rows(best, selection.val, manifest_path.parent, workers=config.workers, progress="validate")
+    val = selection.val.assign(manifest=manifest_digest(manifest))
+    scores, _ = score_rows(best, val, manifest_path.parent, workers=config.workers, progress="validate")
     write_scores(scores, folder.path / "val_scores.csv")
     summary = {
         "detector": config.detector,

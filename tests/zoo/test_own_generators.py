@@ -1,5 +1,7 @@
 """A user's ONNX file, TorchScript file and callable make the same images, and programs run only where trusted."""
 
+import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -176,3 +178,19 @@ def test_wrong_descriptions_say_which_flag_to_change(exported: Path, tmp_path: P
     for wrong in ({"latent": (0,)}, {"value_range": (1.0, 1.0)}, {"classes": 2, "class_index": 2}, {"batch": 0}):
         with pytest.raises(UserError, match="--"):
             Inputs(**wrong)
+
+
+def test_the_example_of_the_data_guide_runs_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("onnx", reason="exporting to ONNX needs the package onnx")
+    pytest.importorskip("onnxruntime", reason="running ONNX needs the package onnxruntime")
+    guide = (Path(__file__).parents[2] / "data" / "README.md").read_text(encoding="utf-8")
+    program = re.search(r"```python\n(import torch\n.*?)```", guide, re.DOTALL)
+    command = re.search(r"^fakefreq (zoo build --generator toy\.onnx .*)$", guide, re.MULTILINE)
+    assert program and command
+    monkeypatch.chdir(tmp_path)
+    exec(compile(program.group(1), "data/README.md", "exec"), {})
+    (tmp_path / "photos").mkdir()
+    for number in range(20):
+        assert cv2.imwrite(str(tmp_path / "photos" / f"{number}.png"), draw_pixels(number, 64, 64))
+    assert main([*shlex.split(command.group(1)), "--reals", "photos"]) == 0
+    assert len(list((tmp_path / "toy" / "toy" / "1_fake").glob("*.jpg"))) == 20

@@ -21,11 +21,15 @@ from fakefreq.data.images import read_image
 from fakefreq.data.layouts import read_layout
 from fakefreq.data.manifest import COLUMNS, read_manifest, write_manifest
 from fakefreq.errors import UserError
+from fakefreq.files import sha256_file
 from fakefreq.zoo.build import Subset, build_subsets
+from fakefreq.zoo.catalogue import capped_count
 from fakefreq.zoo.controls import CONTROLS
 from fakefreq.zoo.photos import Photo
 from fakefreq.zoo.reals import read_folder, read_reals
+from fakefreq.zoo.registry import GENERATORS
 from fakefreq.zoo.selection import draw_subsets
+from fakefreq.zoo.wheels import WHEELS
 from tests.conftest import draw_pixels
 
 Fetch = Callable[[str], Path]
@@ -157,6 +161,35 @@ def test_no_room_is_told_before_anything_is_written(tmp_path: Path, monkeypatch:
     with pytest.raises(UserError, match=r"no room: the build may take .* MB, 0 MB are free"):
         build_subsets(tmp_path / "out", [Subset("control_jpeg", photos)], parse_history("size=48"))
     assert not (tmp_path / "out").exists()
+
+
+def test_without_network_or_with_a_corrupt_wheel_nothing_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FAKEFREQ_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    photos = write_photos(tmp_path / "mine", 4)
+    wheel = WHEELS["gan-face-generate"]
+    words = ["--generators", "dcgan", "--count", "4"]
+    assert build(photos, tmp_path / "out", *words) == 2
+    error = capsys.readouterr().err
+    assert "cannot fetch 1 of 1 files" in error
+    assert wheel.filename in error
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "cache" / "wheels" / wheel.filename).write_bytes(b"PK, but not for long")
+    assert build(photos, tmp_path / "out", *words) == 2
+    error = capsys.readouterr().err
+    assert wheel.sha256 in error
+    assert sha256_file(tmp_path / "cache" / "wheels" / wheel.filename) in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_ready_made_set_gives_what_it_has_and_says_so() -> None:
+    said: list[str] = []
+    assert capped_count("openpeople", 50, said.append) == GENERATORS["openpeople"].limit
+    assert "openpeople holds" in said[0]
+    assert capped_count("dcgan", 50, said.append) == 50
+    assert len(said) == 1
 
 
 def test_a_folder_gives_unlike_names_to_like_files(tmp_path: Path) -> None:
