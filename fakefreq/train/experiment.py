@@ -13,7 +13,7 @@ BalanceBy = Literal["class", "generator"]
 Precision = Literal["fp32", "bf16"]
 
 # The fields that say how a run is carried out, not what it computes: a finished run stays valid when they change.
-HOW_IT_RUNS = ("cache", "workers", "device", "log_every", "checkpoint_seconds", "checkpoint_steps")
+HOW_IT_RUNS = ("tensorboard", "cache", "workers", "device", "log_every", "checkpoint_seconds", "checkpoint_steps")
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,10 @@ class TrainConfig:
         ema: decay of the averaged weights, such as 0.999; validation and saved weights are then the averaged ones;
             0 averages nothing.
         auxiliary: weight of the loss of each stream's own logit, where a detector has such.
+        teacher: a trained detector whose decisions the loss follows too: a run folder; empty: none.
+        distill: weight of the distance to the teacher's logits.
+        distill_temperature: softens both decisions before they are compared (Hinton et al. 2015).
+        distill_features: weight of the distance between what the teacher's and the student's streams find alike.
         freeze: what of the backbone keeps its weights for good: `none`, `all`, or the number of its lowest stages, the
             stem being the first.
         freeze_epochs: the whole backbone keeps its weights for this many first epochs.
@@ -67,6 +71,7 @@ class TrainConfig:
         workers: processes that decode images; -1 chooses by the number of cores.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         log_every: steps between two lines of log.csv.
+        tensorboard: write the log for TensorBoard too, into the run's folder.
         checkpoint_seconds: time between two saved states within an epoch; 0: by steps only. Each epoch's end is saved.
         checkpoint_steps: saves the state after every so many steps of an epoch, too; 0: by time only.
     """
@@ -98,6 +103,10 @@ class TrainConfig:
     clip_gradient: float = 0.0
     ema: float = 0.0
     auxiliary: float = 0.5
+    teacher: str = ""
+    distill: float = 1.0
+    distill_temperature: float = 2.0
+    distill_features: float = 0.0
     freeze: str = "none"
     freeze_epochs: int = 0
     patience: int = 0
@@ -111,6 +120,7 @@ class TrainConfig:
     workers: int = -1
     device: str = "auto"
     log_every: int = 10
+    tensorboard: bool = False
     checkpoint_seconds: float = 300.0
     checkpoint_steps: int = 0
 
@@ -151,6 +161,8 @@ class TrainConfig:
             ("--clip-gradient", self.clip_gradient),
             ("--mixup", self.mixup),
             ("--auxiliary", self.auxiliary),
+            ("--distill", self.distill),
+            ("--distill-features", self.distill_features),
             ("--checkpoint-seconds", self.checkpoint_seconds),
         ):
             if not 0 <= value < float("inf"):
@@ -160,6 +172,8 @@ class TrainConfig:
                 raise UserError(f"{flag} is {share}; it takes 0 or more and less than 1")
         if not 0 <= self.simulate <= 1:
             raise UserError(f"--simulate is {self.simulate}; it is a probability, 0 to 1")
+        if not 0.1 <= self.distill_temperature <= 100:
+            raise UserError(f"--distill-temperature is {self.distill_temperature}; it takes 0.1 to 100")
         if not 0 < self.layer_decay <= 1:
             raise UserError(f"--layer-decay is {self.layer_decay}; it takes more than 0 and at most 1")
         if self.freeze not in ("none", "all") and not self.freeze.isdecimal():

@@ -16,7 +16,9 @@ from fakefreq.evaluate.metrics import auc, best_threshold
 from fakefreq.evaluate.score import score_rows
 from fakefreq.models import Detector, save_detector
 from fakefreq.train.averaging import AveragedDetector
+from fakefreq.train.board import Board
 from fakefreq.train.checkpoint import Progress, RunFolder, State
+from fakefreq.train.distill import make_distillation
 from fakefreq.train.experiment import TrainConfig
 from fakefreq.train.optim import make_optimizer, make_schedule
 from fakefreq.train.selection import Selection
@@ -63,7 +65,8 @@ class Run:
         weights = torch.ones(2)
         if config.balance == "weights":
             weights = torch.as_tensor(class_weights(selection.train["label"].to_numpy()), dtype=torch.float32)
-        self.stepper = Stepper(detector, config, optimizer, weights, average)
+        distillation = make_distillation(config, detector)
+        self.stepper = Stepper(detector, config, optimizer, weights, average, distillation)
 
     @property
     def judged(self) -> Detector:
@@ -76,6 +79,8 @@ class Run:
             progress = self.state.progress
             say(f"resuming after epoch {progress.epoch}" + (f", step {progress.step}" if progress.step else ""))
         progress, config = self.state.progress, self.config
+        if config.tensorboard:
+            self.folder.board = Board(self.folder.path / "tensorboard", progress.total + 1)
         if config.balance != "none" and config.balance != "weights":
             for line in sampling_lines(effective_counts(self.selection.train, config.balance, config.balance_by)):
                 say(line)
