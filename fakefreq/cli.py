@@ -5,16 +5,18 @@ from collections.abc import Callable, Sequence
 
 import tyro
 
-from fakefreq.commands import benchmark, comparison, data, detectors
+from fakefreq.commands import ablation, benchmark, comparison, data, detectors, zoo
 from fakefreq.commands.base import Command
 from fakefreq.errors import UserError
 
 # Each module of fakefreq.commands brings its own.
 COMMANDS: dict[str, Callable[..., Command]] = {
+    **ablation.COMMANDS,
     **benchmark.COMMANDS,
     **comparison.COMMANDS,
     **data.COMMANDS,
     **detectors.COMMANDS,
+    **zoo.COMMANDS,
 }
 
 DESCRIPTION = """\

@@ -60,13 +60,16 @@ class Score:
     """at an image that does not decode: stop, or skip it and list it beside --out"""
 
     def run(self) -> None:
-        from fakefreq.data.manifest import read_manifest, write_skipped
+        from fakefreq.data.manifest import manifest_digest, read_manifest, write_skipped
+        from fakefreq.data.splits import check_splits
         from fakefreq.evaluate.score import score_rows, write_scores
         from fakefreq.models import load_detector
         from fakefreq.train.environment import choose_device
 
         detector = load_detector(self.detector).to(choose_device(self.device))
-        rows = read_manifest(self.manifest)
+        manifest = read_manifest(self.manifest)
+        check_splits(manifest)
+        rows = manifest.assign(manifest=manifest_digest(manifest))
         if self.split != "all":
             rows = rows[rows["split"] == self.split]
         scores, skipped = score_rows(detector, rows, self.manifest.parent, self.batch_size, self.workers, self.on_error)

@@ -19,12 +19,12 @@ MASK_BLOCK = 16
 
 def jpeg(image: Image, quality: int, subsampling: Subsampling = "4:2:0") -> Image:
     """Encode as JPEG (libjpeg's quality, 1 to 100) and decode."""
-    return _decode(encode(image, _codec("jpeg", subsampling), quality))
+    return decode(encode(image, _codec("jpeg", subsampling), quality))
 
 
 def webp(image: Image, quality: int) -> Image:
     """Encode as lossy WebP (quality 1 to 100) and decode."""
-    return _decode(encode(image, _codec("webp", "4:2:0"), quality))
+    return decode(encode(image, _codec("webp", "4:2:0"), quality))
 
 
 def avif(image: Image, quality: int) -> Image:
@@ -38,7 +38,7 @@ def avif(image: Image, quality: int) -> Image:
     )
     if not done:
         raise UserError("this image cannot be written as AVIF; leave avif out of the degradation")
-    return _decode(payload.tobytes())
+    return decode(payload.tobytes())
 
 
 def has_avif() -> bool:
@@ -138,6 +138,11 @@ def _codec(codec: str, subsampling: Subsampling) -> History:
     return History(size=None, codec=codec, subsampling=subsampling, crop="none")  # type: ignore[arg-type]
 
 
-def _decode(payload: bytes) -> Image:
+def decode(payload: bytes) -> Image:
+    """Decode what `encode` or OpenCV has written.
+
+    Shape:
+        - output: (H, W, 3), uint8, RGB
+    """
     decoded = cv2.imdecode(np.frombuffer(payload, np.uint8), cv2.IMREAD_COLOR)
     return np.ascontiguousarray(np.asarray(decoded, np.uint8)[..., ::-1])

@@ -10,15 +10,18 @@ import cv2
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from fakefreq.data.degrade import parse_augmentation
+from fakefreq.data.cache import PixelCache, cache_key
+from fakefreq.data.degrade import Augmentation, parse_augmentation
+from fakefreq.data.distortions import decode, rotate
 from fakefreq.data.header import ImageError
+from fakefreq.data.history import History, apply_history
 from fakefreq.data.images import read_image
+from fakefreq.data.sampling import BalanceBy, EpochOrder, Sampling
 from fakefreq.errors import UserError
-
-Sampling = Literal["none", "oversample", "undersample"]
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,8 @@ class Augment:
     Args:
         flip: mirror left and right with probability one half.
         rotate: turn by up to this many degrees either way, bilinear, borders reflected; 0 never resamples.
-        degrade: degradations of the whole image before all else, as `parse_augmentation` reads them; empty: none.
+        degrade: distortions in the words of `fakefreq.data.degrade.parse_augmentation`, such as
+            `0.5*jpeg:50..95 0.3*blur:0.5..2`, before all else; empty for none.
     """
 
     flip: bool = True
@@ -39,8 +43,8 @@ class Augment:
 class MakeTwin(Protocol):
     """Makes a fake out of a decoded image, the same for the same state of `random`; worker processes pickle it."""
 
-    def __call__(self, image: np.ndarray, row: int, random: np.random.Generator) -> np.ndarray:
-        """Return a fake of the given image's size; `row` is the image's position in the table."""
+    def __call__(self, image: NDArray[np.uint8], row: int, random: np.random.Generator) -> NDArray[np.uint8] | None:
+        """Return a fake of the given image's size, or none; `row` is the image's position in the table."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,10 @@ class Batch:
     is_twin: Tensor
 
 
+# A row, its pixels or the reason that it has none, and its twin's pixels.
+_Sample = tuple[int, "np.ndarray | str", "np.ndarray | None"]
+
+
 def crop_image(image: np.ndarray, crop: int, top: float, left: float) -> np.ndarray:
     """Cut a square out of an image; where the image is smaller it is first continued by reflection, centred.
 
@@ -100,43 +108,62 @@ def crop_image(image: np.ndarray, crop: int, top: float, left: float) -> np.ndar
     return image[y : y + crop, x : x + crop]
 
 
-def _augmented(image: np.ndarray, crop: int, augment: Augment, random: np.random.Generator) -> np.ndarray:
-    # Always the same number of draws, so that switching one augmentation off leaves the others as they were.
+def _augmented(
+    image: np.ndarray, crop: int, augment: Augment, degrade: Augmentation | None, random: np.random.Generator
+) -> np.ndarray:
+    # Always the same number of draws, and first, so that switching one augmentation off leaves the others as they were.
     mirrored, angle, top, left = random.random(4)
+    if degrade is not None:
+        image = degrade.apply(image, random)
     if augment.rotate > 0:
-        height, width = image.shape[:2]
-        degrees = (2 * angle - 1) * augment.rotate
-        matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, 1.0)
-        image = cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+        image = rotate(image, (2 * angle - 1) * augment.rotate)
     image = crop_image(image, crop, top, left)
     return image[:, ::-1] if augment.flip and mirrored < 0.5 else image
 
 
-class _Images(Dataset["_Sample"]):
+class _Images(Dataset[_Sample]):
     """Decodes, augments and crops; a bad image comes back as its reason, so that a worker never dies of it."""
 
     def __init__(
         self,
         paths: list[str],
-        labels: np.ndarray,
+        keys: list[str],
+        labels: NDArray[np.int64],
         crop: int,
         augment: Augment | None,
         twins: Twins | None,
         seed: int,
+        history: History | None,
+        cache: PixelCache | None,
     ) -> None:
-        self.paths, self.labels, self.crop, self.augment, self.seed = paths, labels, crop, augment, seed
+        self.labels = labels
         self.twins = twins if twins is not None and twins.probability > 0 else None
-        self.degrade = parse_augmentation(augment.degrade if augment else "")
+        self.paths, self.keys, self.crop, self.augment, self.seed = paths, keys, crop, augment, seed
+        self.history, self.cache = history, cache
+        self.degrade = parse_augmentation(augment.degrade) if augment and augment.degrade else None
 
     def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitem__(self, key: tuple[int, int, int]) -> "_Sample":
+    def _decoded(self, row: int) -> NDArray[np.uint8]:
+        kept = None if self.cache is None else self.cache.get(row)
+        if kept is not None:
+            return kept
+        image = read_image(self.paths[row])
+        if self.history is not None:
+            image = bring(image, self.history, self.keys[row])
+        if self.cache is not None:
+            self.cache.put(row, image)
+        return image
+
+    def __getitem__(self, key: tuple[int, int, int]) -> _Sample:
         epoch, position, row = key
         try:
-            image = read_image(self.paths[row])
+            image = self._decoded(row)
         except ImageError as error:
             return row, error.reason, None
+        except UserError as error:
+            return row, str(error), None
         if self.augment is None:
             return row, np.ascontiguousarray(crop_image(image, self.crop, 0.5, 0.5)), None
         # `position` tells apart the copies of an image that oversampling repeats within one epoch.
@@ -145,69 +172,35 @@ class _Images(Dataset["_Sample"]):
         if self.twins is not None and self.labels[row] == 0:
             random = np.random.default_rng((*state, 1))
             if random.random() < self.twins.probability:
-                twin = self._training_crop(self.twins.make(image, row, random), state)
+                made = self.twins.make(image, row, random)
+                twin = None if made is None else self._training_crop(made, state)
         return row, self._training_crop(image, state), twin
 
-    def _training_crop(self, image: np.ndarray, state: tuple[int, ...]) -> np.ndarray:
+    def _training_crop(self, image: NDArray[np.uint8], state: tuple[int, ...]) -> NDArray[np.uint8]:
         # A generator of its own for each image: a twin meets the same chance as its parent.
         assert self.augment is not None
         random = np.random.default_rng(state)
-        image = self.degrade.apply(image, np.random.default_rng((*state, 2)))
-        return np.ascontiguousarray(_augmented(image, self.crop, self.augment, random))
+        return np.ascontiguousarray(_augmented(image, self.crop, self.augment, self.degrade, random))
 
 
 class _Order(Sampler[list[tuple[int, int, int]]]):
     """Which rows make up which batch of which epoch."""
 
-    def __init__(
-        self, parts: list[list[np.ndarray]], batch_size: int, train: bool, seed: int, sampling: Sampling
-    ) -> None:
-        self.parts, self.batch_size, self.train = parts, batch_size, train
-        self.seed, self.sampling, self.epoch, self.first = seed, sampling, 0, 0
-
-    def _sizes(self) -> list[list[int]]:
-        """How often an epoch takes from each part: equal within a class, and the classes equal."""
-        counts = [[len(part) for part in parts] for parts in self.parts]
-        if not self.train or self.sampling == "none":
-            return counts
-        if self.sampling == "oversample":
-            total = max(max(numbers) * len(numbers) for numbers in counts)
-            shares = [-(-total // len(numbers)) for numbers in counts]
-        else:
-            total = min(min(numbers) * len(numbers) for numbers in counts)
-            shares = [total // len(numbers) for numbers in counts]
-        return [[share] * len(numbers) for share, numbers in zip(shares, counts, strict=True)]
-
-    def rows(self) -> np.ndarray:
-        """Row positions in this epoch's order."""
-        if not self.train:
-            return np.sort(np.concatenate([part for parts in self.parts for part in parts]))
-        random = np.random.default_rng((self.seed, self.epoch))
-        if self.sampling == "none":
-            return random.permutation(np.sort(np.concatenate([part for parts in self.parts for part in parts])))
-        # Whole permutations first: no image comes a second time before every image of its part has come once.
-        rows = [
-            np.concatenate([random.permutation(part) for _ in range(-(-size // len(part)))])[:size]
-            for parts, sizes in zip(self.parts, self._sizes(), strict=True)
-            for part, size in zip(parts, sizes, strict=True)
-        ]
-        return random.permutation(np.concatenate(rows))
+    def __init__(self, order: EpochOrder, batch_size: int, train: bool) -> None:
+        self.order, self.batch_size, self.train = order, batch_size, train
+        self.epoch, self.first = 0, 0
 
     def __len__(self) -> int:
-        full, rest = divmod(sum(map(sum, self._sizes())), self.batch_size)
+        full, rest = divmod(len(self.order), self.batch_size)
         # A training batch of one image has no variance for a batch norm to divide by.
         return full + (rest > (1 if self.train and full else 0))
 
     def __iter__(self) -> Iterator[list[tuple[int, int, int]]]:
-        rows = self.rows()
+        rows = self.order.rows(self.epoch) if self.train else np.arange(len(self.order))
         for number in range(self.first, len(self)):
             start = number * self.batch_size
             chunk = rows[start : start + self.batch_size]
             yield [(self.epoch, start + offset, int(row)) for offset, row in enumerate(chunk)]
-
-
-# A row, its pixels or the reason that it has none, and its twin's pixels.
-_Sample = tuple[int, "np.ndarray | str", "np.ndarray | None"]
 
 
 def _collate(samples: list[_Sample]) -> tuple[Tensor, Tensor, int, list[tuple[int, str]]]:
@@ -262,10 +255,12 @@ def make_batches(
     seed: int = 0,
     sampling: Sampling = "none",
     augment: Augment | None = None,
-    balance_by: Literal["class", "generator"] = "class",
-    twins: Twins | None = None,
     workers: int = -1,
     on_error: Literal["stop", "skip"] = "stop",
+    balance_by: BalanceBy = "class",
+    twins: Twins | None = None,
+    history: History | None = None,
+    cache: str | Path = "none",
 ) -> Batches:
     """Make the batches of some manifest rows.
 
@@ -277,16 +272,20 @@ def make_batches(
         batch_size: images a step; the last batch may be smaller.
         train: shuffle, and crop and augment at random; False keeps the table's order.
         seed: of order, crops and augmentation. They depend on seed, epoch and row only, not on `workers`.
-        sampling: in training, repeat images of the smaller class (`oversample`) or leave out images of the larger
-            one, others each epoch (`undersample`), until both are equal.
+        sampling: in training, against imbalance; see `fakefreq.data.sampling.EpochOrder`.
         augment: for training.
-        balance_by: what sampling makes equal: the classes, or also the generators within the fakes.
-        twins: in training, fakes to make beside reals; they share their parents' augmentation and crop.
         workers: processes that decode; 0 decodes in this one, -1 chooses by the number of cores.
-        on_error: `stop` at an image that does not decode, or `skip` and list it.
+        on_error: `stop` at an image that does not decode, or is too small for the history, or `skip` and list it.
+        balance_by: what the sampling evens out.
+        twins: in training, fakes to make beside reals; they share their parents' augmentation and crop.
+        history: brings every image of either class through one crop, resize and codec, in training and in
+            scoring, with the quality (and kernel) drawn by the image's sha256, as `fakefreq align` does; the pixels
+            are those of its files.
+        cache: keeps decoded images (after the history) for the next epoch: `none`, in `memory`, or a folder for a
+            mapped file that later runs use too.
 
     Raises:
-        UserError: at the iteration that meets an image that does not decode.
+        UserError: too little room for the cache; at the iteration that meets an image that does not decode.
     """
     root = Path(root)
     paths = [str(root / path) for path in rows["path"]]
@@ -297,37 +296,40 @@ def make_batches(
         # A forked process inherits OpenCV's pool without its threads and would wait for them for ever; set here, before
         # the fork, because setting it in the child waits for them too. A worker has one core anyway.
         cv2.setNumThreads(0)
+    order = _Order(EpochOrder(rows, sampling if train else "none", balance_by, seed), batch_size, train)
+    keys = rows["sha256"].astype(str).tolist() if "sha256" in rows else [""] * len(rows)
+    if history is not None and "" in keys:
+        raise UserError("a history on the way in is drawn by each image's sha256, which the manifest lacks; index anew")
+    kept = None if str(cache) == "none" else _make_cache(rows, keys, history, cache)
     labels = rows["label"].to_numpy().astype(np.int64)
-    order = _Order(_parts(rows, balance_by), batch_size, train, seed, sampling)
     loader: DataLoader[object] = DataLoader(
-        _Images(paths, labels, crop, (augment or Augment()) if train else None, twins, seed),
+        _Images(paths, keys, labels, crop, (augment or Augment()) if train else None, twins, seed, history, kept),
         batch_sampler=order,
         collate_fn=_collate,
         num_workers=workers,
+        pin_memory=torch.cuda.is_available(),
         # Its own, or every new epoch would draw from the generator that dropout draws from.
         generator=torch.Generator().manual_seed(seed),
-        pin_memory=torch.cuda.is_available(),
+        # Pixels in memory are shared by fork; elsewhere the platform's way of starting processes is kept.
+        multiprocessing_context="fork" if workers and str(cache) == "memory" else None,
     )
     return Batches(rows, loader, order, on_error)
 
 
-def _parts(rows: pd.DataFrame, balance_by: str) -> list[list[np.ndarray]]:
-    """Row positions by class, and within the fakes by generator where that is what balances."""
-    labels = rows["label"].to_numpy().astype(np.int64)
-    parts = [[np.flatnonzero(labels == label)] for label in (0, 1)]
-    if balance_by == "generator":
-        names = rows["generator"].to_numpy()
-        parts[1] = [np.flatnonzero((labels == 1) & (names == name)) for name in sorted(set(names[labels == 1]))]
-    return parts
+def bring(image: NDArray[np.uint8], history: History, sha256: str) -> NDArray[np.uint8]:
+    """Bring a decoded image through a history, as `fakefreq align` does to its file.
 
-
-def class_weights(labels: np.ndarray) -> np.ndarray:
-    """Return the loss weight of each class, inverse to its share and of mean 1 over the images.
-
-    >>> class_weights(np.array([0, 0, 0, 1])).round(3).tolist()
-    [0.667, 2.0]
+    Raises:
+        UserError: the image is smaller than the history's size.
     """
-    counts = np.bincount(labels.astype(np.int64), minlength=2)
-    if counts.min() == 0:
-        raise UserError("class weights need images of both classes")
-    return counts.sum() / (2.0 * counts)  # type: ignore[no-any-return]
+    return decode(apply_history(image, history, sha256))
+
+
+def _make_cache(rows: pd.DataFrame, keys: list[str], history: History | None, cache: str | Path) -> PixelCache:
+    if "" in keys:
+        raise UserError("a cache needs each image's sha256, which the manifest lacks; index anew, or use --cache none")
+    pixels = (rows["width"] * rows["height"]).to_numpy(dtype=np.int64)
+    if history is not None and history.size is not None:
+        pixels = np.full(len(rows), history.size**2, dtype=np.int64)
+    folder = None if str(cache) == "memory" else Path(cache)
+    return PixelCache(pixels, folder, cache_key(keys, pixels.tolist(), str(history)))

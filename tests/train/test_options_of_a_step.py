@@ -26,7 +26,7 @@ def make(name: str = "two_stream", backbone: str = "test_efficientnet") -> Detec
 
 
 def head(detector: Detector) -> nn.Linear:
-    layer = detector.head[1]
+    layer = detector.head.decide
     assert isinstance(layer, nn.Linear)
     return layer
 

@@ -137,6 +137,6 @@ def test_a_photo_that_is_too_small_or_broken_is_named(tmp_path: Path, photos: Dr
     with pytest.raises(UserError, match=r"photo_000.*too small for size 48"):
         build_subsets(tmp_path / "a", [Subset("negative", photos(1, 40, 40))], SMALL)
     broken = Photo("photo_broken", "drawn", lambda: b"no image")
-    with pytest.raises(UserError, match="photo_broken does not decode"):
+    with pytest.raises(UserError, match="photo_broken"):
         build_subsets(tmp_path / "b", [Subset("negative", [broken])], SMALL)
-    assert not list(tmp_path.rglob("*.jpg"))
+    assert not list(tmp_path.iterdir())
