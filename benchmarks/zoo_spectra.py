@@ -6,10 +6,9 @@ headers say, which must not work (AUC .45 to .55), else the history leaks; (b) o
 log spectra of grey pixels. Families made from photos and controls stand against those very photos; families
 made from latents against other photos, and two sets of photos against each other show what that costs.
 
-Example: python benchmarks/zoo_spectra.py --count 300 --folder zoo_spectra_images
+Example: python benchmarks/zoo_spectra.py --count 150 --folder zoo_spectra_images
 """
 
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,18 +18,13 @@ import pandas as pd
 import tyro
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedGroupKFold
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
+from fakefreq.data.audit_header import FILE_SIZE, header_table
+from fakefreq.data.audit_probe import probe
 from fakefreq.data.history import parse_history
 from fakefreq.data.loader import make_batches
 from fakefreq.data.manifest import fill_headers, read_manifest
-from fakefreq.evaluate.bootstrap import bootstrap, percentile_interval
 from fakefreq.evaluate.mean_spectrum import mean_log_spectrum
-from fakefreq.evaluate.metrics import auc
 from fakefreq.files import atomic_path
 from fakefreq.report.figures import STYLE
 from fakefreq.spectra import power_spectrum, rgb_to_gray, to_float
@@ -40,8 +34,6 @@ from fakefreq.zoo.photos import read_celeba
 from fakefreq.zoo.registry import find_generator
 
 REALS, OTHER_REALS = "reals", "other_reals"
-HEADER_WORDS, HEADER_NUMBERS = ["format", "mode", "subsampling"], ["width", "height", "jpeg_quality"]
-FOLDS = 5
 
 
 @dataclass
@@ -56,14 +48,14 @@ class ZooSpectra:
     """generators by name, or all; those that make less than the history's size are left out and named"""
     controls: tuple[str, ...] = ("all",)
     """controls by name, or all"""
-    count: int = 300
+    count: int = 150
     """images of each kind, or as many as a ready-made set has"""
+    slow_count: int = 90
+    """images of generators that take more than a quarter of a second each"""
     history: str = "size=64,kernel=lanczos,antialias,codec=jpeg:80-95"
     """of every image; a range of qualities puts the check of headers to the test"""
     seed: int = 0
     """of photos, latents, qualities and folds"""
-    draws: int = 2000
-    """bootstrap draws of groups for the 95 % intervals"""
 
     def run(self) -> None:
         history = parse_history(self.history)
@@ -76,11 +68,11 @@ class ZooSpectra:
                 print(f"{entry.name} makes {entry.size} pixels, fewer than {history.size}: left out")
         photos = read_celeba(print)
         order = np.random.default_rng(self.seed).permutation(len(photos))[: 2 * self.count]
-        first, second = ([photos[index] for index in sorted(half)] for half in np.split(order, [self.count]))
+        first, second = ([photos[index] for index in half] for half in np.split(order, [self.count]))
         subsets = [Subset(REALS, first, reals_only=True), Subset(OTHER_REALS, second, reals_only=True)]
         for entry in generators:
-            fakes = min(self.count, entry.limit or self.count)
-            subsets.append(Subset(entry.name, first if entry.paired else second, fakes))
+            wanted = min(self.count, entry.limit or self.count, self.slow_count if entry.seconds > 0.25 else self.count)
+            subsets.append(Subset(entry.name, (first if entry.paired else second)[:wanted], wanted))
         subsets += [Subset(name, first) for name in expand_controls(self.controls)]
         manifest = read_manifest(build_subsets(self.folder, subsets, history, self.seed, print))
         names = [subset.name for subset in subsets]
@@ -105,27 +97,23 @@ class ZooSpectra:
             features[name] = log_spectra(members, self.folder, size)
             pair = pd.concat([reals, members])
             labels = np.repeat([0, 1], [len(reals), len(members)])
-            views = {
-                "header": pd.get_dummies(pair[HEADER_WORDS + HEADER_NUMBERS], columns=HEADER_WORDS).to_numpy(float),
-                "file size": np.log(pair[["bytes"]].to_numpy(np.float64)),
-                "log spectrum": np.concatenate([features[REALS], features[name]]),
+            header = header_table(pair)
+            views: dict[str, pd.DataFrame] = {
+                "header": header.drop(columns=FILE_SIZE),
+                "file size": header[[FILE_SIZE]],
+                "log spectrum": pd.DataFrame(np.concatenate([features[REALS], features[name]])),
             }
-            for view, values in views.items():
-                rows.append({"name": name, "kind": kind, "features": view, **self._score(values, labels, pair)})
-                rows[-1] |= {"history": str(parse_history(self.history)), "seed": self.seed}
+            for view, table in views.items():
+                found = probe(table, labels, pair["group"].to_numpy(), self.seed, explain=False, model="linear")
+                if found is None:
+                    raise SystemExit(f"{name} has too few images to probe; raise --count")
+                facts = {
+                    key: round(value, 4) for key, value in found.as_dict().items() if key in ("auc", "low", "high")
+                }
+                counts = {"n_real": found.negatives, "n_other": found.positives, "groups": found.groups}
+                setting = {"history": str(parse_history(self.history)), "seed": self.seed}
+                rows.append({"name": name, "kind": kind, "features": view, **facts, **counts, **setting})
         return pd.DataFrame(rows), spectra
-
-    def _score(self, values: NDArray[np.float64], labels: NDArray[np.int64], pair: pd.DataFrame) -> dict[str, object]:
-        groups = pair["group"].to_numpy()
-        logits, folds = cross_validated_logits(values, labels, groups, self.seed)
-        # Within folds: pooling the logits of several fits would draw the AUC of useless features below a half.
-        areas = [auc(labels[fold], logits[fold]) for fold in folds]
-        parts = {str(number): fold for number, fold in enumerate(folds)}
-        drawn = bootstrap(labels, {"probe": logits}, groups, ["auc"], self.draws, self.seed, parts=parts)
-        low, high = percentile_interval(np.mean([drawn.samples[part, "probe", "auc"] for part in parts], axis=0))
-        facts = {"auc": float(np.mean(areas)), "low": low, "high": high}
-        counts = {"n_real": int((labels == 0).sum()), "n_other": int(labels.sum())}
-        return {**{key: round(value, 4) for key, value in facts.items()}, **counts}
 
 
 def log_spectra(rows: pd.DataFrame, root: Path, size: int) -> NDArray[np.float64]:
@@ -139,22 +127,6 @@ def log_spectra(rows: pd.DataFrame, root: Path, size: int) -> NDArray[np.float64
         for batch in batches
     ]
     return np.concatenate(powers).astype(np.float64)
-
-
-def cross_validated_logits(
-    values: NDArray[np.float64], labels: NDArray[np.int64], groups: NDArray[np.str_], seed: int
-) -> tuple[NDArray[np.float64], list[NDArray[np.int64]]]:
-    """Logits of a logistic regression for images that it was not fitted to, and the folds, which part no group."""
-    logits = np.zeros(len(labels))
-    folds = list(StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed).split(values, labels, groups))
-    for fitted, left in folds:
-        # Strong shrinkage: there are more frequencies than images. It was set once, before any AUC was seen.
-        model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, class_weight="balanced", max_iter=2000))
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", ConvergenceWarning)
-            model.fit(values[fitted], labels[fitted])
-        logits[left] = model.decision_function(values[left])
-    return logits, [left for _, left in folds]
 
 
 def draw(spectra: dict[str, NDArray[np.float64]], table: pd.DataFrame, history: str) -> Figure:

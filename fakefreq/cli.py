@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import tyro
 
-from fakefreq.commands import ablation, benchmark, comparison, data, detectors, zoo
+from fakefreq.commands import ablation, benchmark, comparison, data, detectors, spectrum, zoo
 from fakefreq.commands.base import Command
 from fakefreq.errors import UserError
 
@@ -16,6 +16,7 @@ COMMANDS: dict[str, Callable[..., Command]] = {
     **comparison.COMMANDS,
     **data.COMMANDS,
     **detectors.COMMANDS,
+    **spectrum.COMMANDS,
     **zoo.COMMANDS,
 }
 

@@ -55,7 +55,9 @@ class Index:
     """images never to be parted by a split: what the layout knows (identity, person), else the same file name
     without ending; the same name; the same bytes only; the same folder"""
     source: tuple[str, ...] = ()
-    """where reals come from, as SUBSET=NAME: --source stylegan=ffhq dcgan=celeba; or one NAME for all"""
+    """where reals come from, as SUBSET=NAME: --source stylegan=ffhq dcgan=celeba"""
+    real_source: str = ""
+    """where all reals come from, where nothing else says"""
     phash: bool = False
     """decode the images to find near-duplicates, and keep them together"""
     near_bits: int = 24
@@ -74,15 +76,12 @@ class Index:
         from fakefreq.data.layouts import Hints
         from fakefreq.data.manifest import index_folder
 
-        sources, everywhere = {}, ""
+        sources = {}
         for entry in self.source:
-            subset, separator, name = entry.rpartition("=")
-            if not name or (separator and not subset) or (not separator and len(self.source) > 1):
-                raise UserError(f"--source takes SUBSET=NAME, such as stylegan=ffhq, or one NAME; got {entry!r}")
-            if separator:
-                sources[subset] = name
-            else:
-                everywhere = name
+            subset, separator, name = entry.partition("=")
+            if not separator or not name:
+                raise UserError(f"--source takes SUBSET=NAME, such as stylegan=ffhq; got {entry!r}")
+            sources[subset] = name
         columns = Columns(
             self.path_column,
             self.label_column,
@@ -102,7 +101,7 @@ class Index:
             allow_one_class=self.allow_one_class,
             jobs=self.jobs,
             say=say,
-            hints=Hints(self.layout, self.label, self.generator, everywhere, self.real_classes, columns),
+            hints=Hints(self.layout, self.label, self.generator, self.real_source, self.real_classes, columns),
             listed=self.list,
             phash=self.phash,
             near_bits=self.near_bits,

@@ -81,6 +81,9 @@ class Build:
     """crop, resize and codec of every image, real or fake: size=128,kernel=lanczos,antialias,codec=jpeg:90, or raw"""
     reals: tuple[str, ...] = ("celeba",)
     """photos: celeba, orl (grey), FOLDER, celeba:ROOT or lfw:ROOT (torchvision's)"""
+    before_resize: bool = False
+    """paired generators work on the photo before the history's resize, not after it: a super-resolution x4 starts
+    from a quarter of what it is given, and a face of 16 pixels is lost"""
     simulate: tuple[str, ...] = ()
     """simulated families, made from the photos alone: upsampler=transposed4,kernel=3 (see `fakefreq zoo list`)"""
     generator: str | None = None
@@ -123,6 +126,9 @@ class Build:
         photos = read_reals(self.reals, self.download, say) if names else []
         counts = {name: capped_count(name, self.count, say) for name in names}
         subsets = draw_subsets(photos, counts, self.seed, self.share_photos, own)
+        if self.before_resize:
+            paired = [subset.name for subset in subsets if (g := subset.find_generator()) and g.paired]
+            subsets = [replace(subset, before_resize=subset.name in paired) for subset in subsets]
         for spec in self.control_reals:
             others = read_reals([spec], self.download, say)
             name = f"control_{others[0].source}"

@@ -41,11 +41,27 @@ def _quality_of(raw: bytes) -> int:
 
 
 def probe_jpeg(data: bytes) -> HeaderFacts:
-    """Walk the marker segments up to the first scan.
+    """Return what the marker segments up to the first scan say.
 
     Raises:
         ValueError, IndexError, struct.error: cut or damaged.
     """
+    # One program writes the same header for every image of one size and quality: it is walked once, then looked up.
+    # What looks like the start of the scan may lie in a thumbnail; then the head alone is cut, and all is walked.
+    facts = _of_head(data[: data.find(b"\xff\xda") + 2])
+    facts = facts or _walk_segments(data)
+    return HeaderFacts(*facts[:-1], len(data))
+
+
+@functools.lru_cache(maxsize=4096)
+def _of_head(head: bytes) -> HeaderFacts | None:
+    try:
+        return _walk_segments(head)
+    except (ValueError, IndexError, struct.error):
+        return None
+
+
+def _walk_segments(data: bytes) -> HeaderFacts:
     position, luma, frame, progressive, software, icc = 2, b"", b"", 0, "", ""
     while True:
         if data[position] != 0xFF:
@@ -81,7 +97,7 @@ def probe_jpeg(data: bytes) -> HeaderFacts:
         subsampling = _SUBSAMPLINGS.get((horizontal, vertical), f"{horizontal}x{vertical}")
     mode = {1: "gray", 3: "rgb", 4: "cmyk"}.get(components, "")
     quality = _quality_of(luma) if luma else 0
-    return HeaderFacts("jpeg", mode, width, height, quality, subsampling, progressive, software, icc, bytes=len(data))
+    return HeaderFacts("jpeg", mode, width, height, quality, subsampling, progressive, software, icc)
 
 
 def _luma_table(segment: bytes) -> bytes:

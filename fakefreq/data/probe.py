@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from fakefreq.data.header import ImageError, probe_content
+from fakefreq.data.header import ImageError, probe_content, read_file_and_stamp
 from fakefreq.data.header_facts import HeaderFacts
 from fakefreq.data.images import MEMBER, check_size, is_whole, read_bytes
 from fakefreq.data.index_cache import IndexCache
@@ -112,11 +112,14 @@ def probe_chunk(paths: Sequence[str], want_phash: bool, known: dict[str, Probed]
 
 
 def _probe(path: str, want_phash: bool, known: Probed | None) -> tuple[Probed, bool]:
-    stamp = _stamp(path)
-    if known is not None and known.stamp == stamp and stamp[0] >= 0 and (known.facts[-1] or not want_phash):
+    if known is not None and (known.facts[-1] or not want_phash) and known.stamp == _stamp(path):
         return known, False
+    stamp = (-1, -1, -1)
     try:
-        content = read_bytes(path)
+        if MEMBER in path and split_member(path):
+            stamp, content = _stamp(path), read_bytes(path)
+        else:
+            content, stamp = read_file_and_stamp(path)
         facts = probe_content(path, content)
         check_size(path, facts)
         if not is_whole(content, facts.format):

@@ -102,7 +102,7 @@ class TrainConfig:
     layer_decay: float = 1.0
     clip_gradient: float = 0.0
     ema: float = 0.0
-    auxiliary: float = 0.0
+    auxiliary: float = 0.5
     teacher: str = ""
     distill: float = 1.0
     distill_temperature: float = 2.0

@@ -16,7 +16,8 @@ SPECTRUM_NAMES = (*SPECTRA, "block_dct+fft")
 BACKBONES = {"peer/univfd": "test_vit", "peer/f3net": "test_resnet", "peer/spsl": "test_resnet"}
 CASES = [
     ("pixel", "block_dct"),
-    *((name, spectrum) for name in ("frequency", "two_stream") for spectrum in SPECTRUM_NAMES),
+    ("two_stream", "block_dct"),
+    *(("frequency", spectrum) for spectrum in SPECTRUM_NAMES),
     *((name, "block_dct") for name in list_detectors("peer/*")),
 ]
 IDS = ["-".join(case) if case[0] in ("frequency", "two_stream") else case[0] for case in CASES]
