@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
@@ -155,7 +155,7 @@ def _check_recipe(out: Path, history: History, seed: int) -> None:
         raise UserError(f"{out} is not empty and holds no alignment; choose another --out")
 
 
-def _name(row: dict[str, object], history: History) -> str:
+def _name(row: Mapping[Hashable, object], history: History) -> str:
     """A path without anything of the original's name that could hold the class but the folder of its label."""
     folder = "1_fake" if row["label"] else "0_real"
     key = hashlib.sha256(str(row["path"]).encode()).hexdigest()[:8]

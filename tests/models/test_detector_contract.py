@@ -96,7 +96,7 @@ def test_the_gradient_reaches_every_parameter_that_is_trained(detector: Detector
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():  # away from initial values that stop a gradient, such as a last norm's scale of 0
         for parameter in detector.parameters():
-            parameter += 0.01 * torch.randn(parameter.shape, generator=generator)
+            parameter.add_(0.01 * torch.randn(parameter.shape, generator=generator))
     loss_of(detector, images(4, side_of(detector), side_of(detector))).backward()  # type: ignore[no-untyped-call]
     trained = {id(p) for p in (*detector.pretrained_parameters(), *detector.new_parameters())}
     reached = {id(p) for p in detector.parameters() if p.grad is not None and p.grad.abs().sum() > 0}
