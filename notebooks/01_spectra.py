@@ -109,7 +109,7 @@ plt.show()
 #
 # The same photographs, halved and brought back by a small decoder with a chosen upsampler (`fakefreq.zoo.simulated`,
 # after Zhang et al. 2019). All panels: log power of the decoded picture less that of the photograph, one colour scale.
-# Zero insertion and transposed convolutions put energy at the new highest frequencies; interpolation leaves a gap there.
+# Zero insertion and transposed convolutions put energy at the highest frequencies; interpolation leaves a gap there.
 
 # %%
 chosen = UPSAMPLERS[:2] if SMALL else UPSAMPLERS
