@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from fakefreq.data.history import History, draw_quality
-from fakefreq.data.manifest import fill_headers, read_manifest, write_manifest
+from fakefreq.data.manifest import COLUMNS, fill_headers, read_manifest, write_manifest
 from fakefreq.errors import UserError
 from fakefreq.files import atomic_path, read_json, write_json
 from fakefreq.zoo.registry import Origin
@@ -132,7 +132,7 @@ def write_tables(folder: Path, rows: Sequence[Row]) -> Path:
     table = pd.DataFrame([asdict(row) for row in rows]).sort_values("path", ignore_index=True)
     with atomic_path(folder / PROVENANCE) as temporary:
         table.drop(columns=["label", "generator", "source", "subset", "group"]).to_csv(temporary, index=False)
-    manifest = table[["path", "label", "generator", "source", "subset", "group"]].assign(split="")
+    manifest = table.reindex(columns=COLUMNS, fill_value="")
     if (folder / MANIFEST).exists():
         splits = read_manifest(folder / MANIFEST).set_index("path")["split"]
         manifest["split"] = manifest["path"].map(splits).fillna("")

@@ -70,9 +70,9 @@ def test_a_build_from_a_folder_is_a_data_set_with_its_whole_history(tmp_path: Pa
     assert "upsampler=nearest" in fake["version"]
     assert "seed=0" in fake["version"]
     # The command that reads folders agrees, and takes no contact sheet for an image.
-    listing = read_layout(tmp_path / "out")
-    assert listing.layout == "generators"
-    assert len(listing.entries) == len(manifest)
+    layout, entries, *_ = read_layout(tmp_path / "out")
+    assert layout == "generators"
+    assert len(entries) == len(manifest)
     assert len(list((tmp_path / "out" / "contact_sheets").glob("*.png"))) == 7
 
 
