@@ -5,12 +5,13 @@ from collections.abc import Callable, Sequence
 
 import tyro
 
-from fakefreq.commands import comparison, data, detectors, zoo
+from fakefreq.commands import audit, comparison, data, detectors, zoo
 from fakefreq.commands.base import Command
 from fakefreq.errors import UserError
 
 # Each module of fakefreq.commands brings its own.
 COMMANDS: dict[str, Callable[..., Command]] = {
+    **audit.COMMANDS,
     **comparison.COMMANDS,
     **data.COMMANDS,
     **detectors.COMMANDS,

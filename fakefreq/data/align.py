@@ -138,7 +138,9 @@ def _left_out(manifest: pd.DataFrame, paths: set[str]) -> list[str]:
     lines = []
     for (subset, label), part in lost.groupby([manifest["subset"], manifest["label"]]):  # type: ignore[misc]
         if part.any():
-            lines.append(f"  {subset or 'all'} {'fake' if label else 'real'}: {int(part.sum())} of {len(part)} left out")
+            lines.append(
+                f"  {subset or 'all'} {'fake' if label else 'real'}: {int(part.sum())} of {len(part)} left out"
+            )
     return lines
 
 
@@ -158,7 +160,9 @@ def _name(row: dict[str, object], history: History) -> str:
     folder = "1_fake" if row["label"] else "0_real"
     key = hashlib.sha256(str(row["path"]).encode()).hexdigest()[:8]
     return "/".join(
-        part for part in (_plain(str(row["subset"])), folder, f"{str(row['sha256'])[:16]}-{key}{history.suffix}") if part
+        part
+        for part in (_plain(str(row["subset"])), folder, f"{str(row['sha256'])[:16]}-{key}{history.suffix}")
+        if part
     )
 
 
