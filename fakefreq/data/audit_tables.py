@@ -76,13 +76,13 @@ def balance(manifest: pd.DataFrame, thresholds: Thresholds) -> Finding:
         if part["label"].nunique() == 1 and part["label"].iloc[0] == 1:
             verdicts.append("warn")
             reasons.append(
-                f"subset {subset or '(unnamed)'} has fakes without photographs beside them: what they are told from "
-                "are photographs of another history"
+                f"subset {str(subset) or '(unnamed)'} has fakes without photographs beside them: what they are told "
+                "from are photographs of another history"
             )
     for split, part in manifest[manifest["split"] != ""].groupby("split"):
         if part["label"].nunique() < 2:
             verdicts.append("warn")
-            reasons.append(f"split {split} holds one class only")
+            reasons.append(f"split {split!s} holds one class only")
     names = np.where(manifest["label"] == 1, manifest["generator"], manifest["source"])
     table = (
         manifest.assign(name=names).groupby(["label", "name", "subset", "split"]).size().rename("images").reset_index()
