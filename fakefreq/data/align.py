@@ -1,9 +1,9 @@
-"""One history for both classes: every image of a manifest cropped, resized and encoded by one law, written anew."""
+"""One history for both classes: every image of a manifest cropped, resized and encoded by one law."""
 
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
@@ -64,7 +64,8 @@ def align_manifest(
         raise UserError(_too_small(small, len(manifest), history))
     _check_recipe(out, history, seed)
     rows = manifest.drop(index=small.index).reset_index(drop=True)
-    names = [_name(row, history) for row in rows.to_dict("records")]
+    named = zip(rows["path"], rows["label"], rows["subset"], rows["sha256"], strict=True)
+    names = [_name(path, label, subset, sha256, history.suffix) for path, label, subset, sha256 in named]
     root = manifest_path.parent
     sources = [root / path for path in rows["path"]]
     write_json(out / RECIPE, {"history": str(history), "seed": seed})
@@ -136,7 +137,7 @@ def _left_out(manifest: pd.DataFrame, paths: set[str]) -> list[str]:
     """Of which subsets and classes images were left out: a class that loses more than the other is a bias."""
     lost = manifest["path"].isin(paths)
     lines = []
-    for (subset, label), part in lost.groupby([manifest["subset"], manifest["label"]]):  # type: ignore[misc]
+    for (subset, label), part in lost.groupby([manifest["subset"], manifest["label"]]):
         if part.any():
             lines.append(
                 f"  {subset or 'all'} {'fake' if label else 'real'}: {int(part.sum())} of {len(part)} left out"
@@ -155,15 +156,11 @@ def _check_recipe(out: Path, history: History, seed: int) -> None:
         raise UserError(f"{out} is not empty and holds no alignment; choose another --out")
 
 
-def _name(row: Mapping[Hashable, object], history: History) -> str:
+def _name(path: str, label: int, subset: str, sha256: str, suffix: str) -> str:
     """A path without anything of the original's name that could hold the class but the folder of its label."""
-    folder = "1_fake" if row["label"] else "0_real"
-    key = hashlib.sha256(str(row["path"]).encode()).hexdigest()[:8]
-    return "/".join(
-        part
-        for part in (_plain(str(row["subset"])), folder, f"{str(row['sha256'])[:16]}-{key}{history.suffix}")
-        if part
-    )
+    key = hashlib.sha256(path.encode()).hexdigest()[:8]
+    parts = (_plain(subset), "1_fake" if label else "0_real", f"{sha256[:16]}-{key}{suffix}")
+    return "/".join(part for part in parts if part)
 
 
 def _plain(text: str) -> str:
