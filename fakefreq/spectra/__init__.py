@@ -2,10 +2,12 @@
 
 from fakefreq.spectra.band_filters import BandFilters, band_filters
 from fakefreq.spectra.bayar import BayarConv2d, constrain_bayar
+from fakefreq.spectra.block_dct import BlockDCT, BlockIDCT, block_dct, block_idct, zigzag
 from fakefreq.spectra.color import HSV, Gray, YCbCr, rgb_to_gray, rgb_to_hsv, rgb_to_ycbcr, to_float
 from fakefreq.spectra.cross import Autocorrelation, CrossSpectrum, Phase, autocorrelation, cross_spectrum, phase
-from fakefreq.spectra.dct import BlockDCT, block_dct, dct2, dct_basis, idct2
+from fakefreq.spectra.dct import DCT2, IDCT2, dct2, dct_basis, idct2
 from fakefreq.spectra.fft import PowerSpectrum, full_plane, power_spectrum
+from fakefreq.spectra.jpeg import QuantisationLikelihood, jpeg_quality, luma_steps, quantisation_table
 from fakefreq.spectra.peaks import Peaks, PeakScores, SpectralPeaks, peak_scores, spectral_peaks
 from fakefreq.spectra.profiles import (
     AngularProfile,
@@ -31,13 +33,16 @@ from fakefreq.spectra.wavelets import WaveletBands, wavelet_bands
 from fakefreq.spectra.windows import window_1d
 
 __all__ = [
+    "DCT2",
     "HSV",
+    "IDCT2",
     "AngularProfile",
     "Autocorrelation",
     "BandFilters",
     "BayarConv2d",
     "Bins",
     "BlockDCT",
+    "BlockIDCT",
     "CrossSpectrum",
     "Gray",
     "HighpassResidual",
@@ -47,6 +52,7 @@ __all__ = [
     "Peaks",
     "Phase",
     "PowerSpectrum",
+    "QuantisationLikelihood",
     "RadialProfile",
     "SRMResidual",
     "SpectralPeaks",
@@ -58,6 +64,7 @@ __all__ = [
     "autocorrelation",
     "band_filters",
     "block_dct",
+    "block_idct",
     "constrain_bayar",
     "cross_spectrum",
     "dct2",
@@ -65,11 +72,14 @@ __all__ = [
     "full_plane",
     "highpass_residual",
     "idct2",
+    "jpeg_quality",
+    "luma_steps",
     "median_residual",
     "npr_residual",
     "peak_scores",
     "phase",
     "power_spectrum",
+    "quantisation_table",
     "radial_bins",
     "radial_profile",
     "rgb_to_gray",
@@ -82,4 +92,5 @@ __all__ = [
     "to_float",
     "wavelet_bands",
     "window_1d",
+    "zigzag",
 ]

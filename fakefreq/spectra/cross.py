@@ -151,7 +151,7 @@ class Autocorrelation(nn.Module):
             amplitude = torch.fft.rfft2(centred, s=size)
             power = amplitude.real.square() + amplitude.imag.square()
             # A complex argument for irfft2, made without complex arithmetic.
-            products = torch.fft.irfft2(torch.complex(power, torch.zeros_like(power)), s=size)
+            products: Tensor = torch.fft.irfft2(torch.complex(power, torch.zeros_like(power)), s=size)
             lags = torch.arange(-self.max_lag, self.max_lag + 1, device=images.device)
             products = products.index_select(-2, lags % size[0]).index_select(-1, lags % size[1])
             overlap = torch.outer(height - lags.abs(), width - lags.abs()).to(pixels.dtype)

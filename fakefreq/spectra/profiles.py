@@ -16,14 +16,14 @@ class Bins(NamedTuple):
 
     Args:
         centre: of each bin: cycles/pixel (radial) or degrees (angular).
-        count: frequencies of the full plane in each bin; 0 is possible.
-        index: the bin of each frequency of the given plane, flattened; `len(centre)` for those that fall outside.
+        counts: frequencies of the full plane in each bin; 0 is possible.
+        places: the bin of each frequency of the given plane, flattened; `len(centre)` for those that fall outside.
         weight: how often each of them stands in the full plane: 1, or 2 where a half plane leaves out its conjugate.
     """
 
     centre: Tensor
-    count: Tensor
-    index: Tensor
+    counts: Tensor
+    places: Tensor
     weight: Tensor
 
 
@@ -122,8 +122,8 @@ def _mean_over(power: Tensor, bins: Bins) -> Tensor:
     weighted = (power * bins.weight.view(power.shape[-2:]).to(power.dtype)).flatten(2)
     # Planes are added up in float64: ten thousand float32 in one sum would lose the last digits.
     total = torch.zeros(*power.shape[:2], size + 1, dtype=torch.float64, device=power.device)
-    total = total.index_add(2, bins.index, weighted.double())[..., :size]
-    return (total / bins.count.clamp_min(1)).to(power.dtype)
+    total = total.index_add(2, bins.places, weighted.double())[..., :size]
+    return (total / bins.counts.clamp_min(1)).to(power.dtype)
 
 
 def _full_width(power: Tensor, width: int | None) -> tuple[int, bool]:

@@ -14,6 +14,7 @@ from fakefreq.errors import UserError
 from fakefreq.files import atomic_path, read_json, write_json
 from fakefreq.models import Detector
 from fakefreq.train.averaging import AveragedDetector
+from fakefreq.train.board import Board
 from fakefreq.train.experiment import TrainConfig
 
 LOG_COLUMNS = ["epoch", "step", "phase", "loss", "accuracy", "auc", "learning_rate", "seconds"]
@@ -96,9 +97,11 @@ class RunFolder:
     Args:
         path: the folder. It holds config.json, environment.json, log.csv, best.safetensors, last.pt and, once the
             run has ended, summary.json.
+        board: also gets the lines of the log, where TensorBoard is wanted.
     """
 
     path: Path
+    board: Board | None = None
 
     def check(self, config: TrainConfig, manifest_digest: str, resume: bool) -> None:
         """See whether the folder may hold this experiment; nothing is written.
@@ -144,6 +147,8 @@ class RunFolder:
                 file.write(line.getvalue())
         except OSError as error:
             raise UserError(f"cannot write {path}: {error.strerror}; make room, then go on with --resume") from error
+        if self.board is not None:
+            self.board.add(row)
 
     def save_state(self, state: "State", name: str = "last.pt") -> None:
         """Write all that the next step depends on.

@@ -51,10 +51,10 @@ def test_a_tone_lands_in_its_own_ring_and_sector(size: tuple[int, int], half: bo
     for row, column in ((0, 9), (9, 0), (7, 7), (3, 12), (-6, 6)):
         power = power_spectrum(tone(*size, row, column), window="none", scale="linear", half=half)
         fy, fx = row / size[0], column / size[1]
-        rings = radial_profile(power, width=size[1])[0, 0] * radial_bins(*size).count
+        rings = radial_profile(power, width=size[1])[0, 0] * radial_bins(*size).counts
         assert int(rings.argmax()) == round(np.hypot(fy, fx) * min(size))
         assert float(rings.max() / rings.sum()) > 1 - 1e-9
-        sectors = angular_profile(power, bins=12, width=size[1])[0, 0] * angular_bins(*size, bins=12).count
+        sectors = angular_profile(power, bins=12, width=size[1])[0, 0] * angular_bins(*size, bins=12).counts
         assert int(sectors.argmax()) == round(np.degrees(np.arctan2(fy, fx)) / 15) % 12
         assert float(sectors.max() / sectors.sum()) > 1 - 1e-9
 
@@ -62,10 +62,10 @@ def test_a_tone_lands_in_its_own_ring_and_sector(size: tuple[int, int], half: bo
 @pytest.mark.parametrize("size", [(1, 1), (2, 2), (7, 8), *SIZES])
 def test_ring_0_is_frequency_0_alone_and_rings_hold_all_frequencies_up_to_a_half(size: tuple[int, int]) -> None:
     bins = radial_bins(*size)
-    assert int(bins.count[0]) == 1
+    assert int(bins.counts[0]) == 1
     assert float(bins.centre[-1]) <= 0.5
     radius = np.hypot(np.fft.fftfreq(size[0])[:, None], np.fft.fftfreq(size[1])[None, :]) * min(size)
-    assert int(bins.count.sum()) == int((radius < min(size) // 2 + 0.5 - 1e-9).sum())
+    assert int(bins.counts.sum()) == int((radius < min(size) // 2 + 0.5 - 1e-9).sum())
     flat = power_spectrum(torch.full((1, 1, *size), 0.5), window="none", scale="linear", half=False, detrend="none")
     profile = radial_profile(flat)[0, 0]
     assert float(profile[0]) == pytest.approx(0.25 * size[0] * size[1])
@@ -81,7 +81,7 @@ def test_a_half_plane_gives_the_profiles_of_the_full_one(size: tuple[int, int]) 
     torch.testing.assert_close(radial_profile(half, width=size[1]), radial_profile(whole))
     torch.testing.assert_close(angular_profile(half, width=size[1]), angular_profile(whole))
     for half_plane in (True, False):
-        assert torch.equal(radial_bins(*size, half=half_plane).count, radial_bins(*size).count)
+        assert torch.equal(radial_bins(*size, half=half_plane).counts, radial_bins(*size).counts)
 
 
 def test_white_noise_has_flat_profiles_and_slope_0() -> None:
@@ -162,11 +162,11 @@ def test_phase_is_the_angle_of_the_tone() -> None:
         assert float(torch.atan2(found[1], found[0])) == pytest.approx(shift, abs=1e-9)
     images = noise(2, 3, 33, 20)
     expected = scipy.fft.rfft2(images.numpy() - images.numpy().mean(axis=(2, 3), keepdims=True))
-    found = phase(images, window="none").numpy()
+    parts = phase(images, window="none").numpy()
     angle = np.angle(expected)
     keep = np.abs(expected) > 2  # of a root mean square of 26: below, phases fade to 0
-    assert np.abs(found[:, :, 0] - np.cos(angle))[keep].max() < 1e-9
-    assert np.abs(found[:, :, 1] - np.sin(angle))[keep].max() < 1e-9
+    assert np.abs(parts[:, :, 0] - np.cos(angle))[keep].max() < 1e-9
+    assert np.abs(parts[:, :, 1] - np.sin(angle))[keep].max() < 1e-9
     assert float(phase(torch.full((1, 1, 8, 8), 0.5)).abs().max()) == 0
 
 

@@ -6,6 +6,8 @@ import os
 import random
 import resource
 import signal
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from multiprocessing.process import BaseProcess
@@ -32,7 +34,7 @@ CONFIG = TrainConfig(
     pretrained="none",
     train_on=("alpha",),
     crop=64,
-    epochs=3,
+    epochs=2,
     batch_size=8,
     mixup=0.3,
     ema=0.9,
@@ -110,34 +112,46 @@ def assert_same_end(out: Path, whole: Path) -> None:
     assert [path.name for path in out.iterdir() if ".part" in path.name] == []
 
 
-@pytest.mark.parametrize("workers", [0, 1])
 def test_killed_again_and_again_at_random_moments_a_run_ends_in_the_same_bits(
-    manifest_path: Path, whole: Path, processes: Processes, tmp_path: Path, workers: int
+    manifest_path: Path, whole: Path, processes: Processes, tmp_path: Path
 ) -> None:
-    chance = random.Random(workers)
-    out, config = tmp_path / "run", replace(CONFIG, workers=workers)
-    for _ in range(4):
-        process = processes.start(manifest_path, out, config)
-        wanted = lines(out) + chance.randint(2, 4)
+    chance = random.Random(0)
+    out = tmp_path / "run"
+    for _ in range(3):
+        process = processes.start(manifest_path, out, CONFIG)
+        wanted = lines(out) + chance.randint(2, 3)
         while lines(out) < wanted:
             time.sleep(0.002)
         time.sleep(chance.uniform(0, 0.05))
         assert process.pid is not None
         os.kill(process.pid, signal.SIGKILL)
-        while is_there(process.pid):
-            time.sleep(0.002)
+        process.join(60)
+        assert process.exitcode == -signal.SIGKILL
         assert not (out / "summary.json").exists()
-    processes.finish(manifest_path, out, config)
+    processes.finish(manifest_path, out, CONFIG)
     assert_same_end(out, whole)
 
 
-def is_there(pid: int) -> bool:
-    """Not `Process.is_alive`, which waits for the orphaned worker too."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
+def test_killed_while_a_worker_decodes_a_run_ends_in_the_same_bits(
+    manifest_path: Path, whole: Path, processes: Processes, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    # A plain process: in a forkserver's child the loader would start workers in another way than users' runs do.
+    code = (
+        "import sys; from pathlib import Path; from fakefreq.train.experiment import TrainConfig as C; "
+        "from fakefreq.train.loop import train; "
+        f"train(Path(sys.argv[1]), Path(sys.argv[2]), C.from_dict({replace(CONFIG, workers=1).to_dict()!r}))"
+    )
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    words = [sys.executable, "-c", code, str(manifest_path), str(out)]
+    with subprocess.Popen(words, stderr=subprocess.DEVNULL, env=environment) as process:
+        while lines(out) < STEPS + 3:
+            assert process.poll() is None
+            time.sleep(0.005)
+        process.kill()
+    assert not (out / "summary.json").exists()
+    processes.finish(manifest_path, out, CONFIG)
+    assert_same_end(out, whole)
 
 
 def lines(out: Path) -> int:
@@ -149,7 +163,7 @@ class Killed(BaseException):
     """Stands for a kill at a chosen line; nothing in the package catches it."""
 
 
-@pytest.mark.parametrize("number", [1, 2 * STEPS + 3])
+@pytest.mark.parametrize("number", [1, STEPS + 3])
 def test_a_kill_in_the_middle_of_a_write_leaves_the_state_before(
     manifest_path: Path, whole: Path, processes: Processes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
@@ -248,7 +262,7 @@ def test_a_loss_that_is_not_finite_names_the_batch_and_keeps_both_states(
     def poisoned(self: Run, *args: Any) -> None:
         if self.state.progress.total == 7:
             with torch.no_grad():
-                next(iter(self.state.detector.head.parameters())).fill_(np.nan)
+                list(self.state.detector.parameters())[-1].fill_(np.nan)
         step(self, *args)
 
     monkeypatch.setattr(Run, "_take_step", poisoned)
@@ -256,5 +270,5 @@ def test_a_loss_that_is_not_finite_names_the_batch_and_keeps_both_states(
         train(manifest_path, out, CONFIG)
     failed, last = (torch.load(out / name, weights_only=True) for name in ("failed.pt", "last.pt"))
     assert failed["progress"]["total"] == last["progress"]["total"] == 7
-    assert torch.isnan(failed["detector"]["head.1.weight"]).all()
+    assert any(torch.isnan(value).any() for value in failed["detector"].values())
     assert all(torch.isfinite(value).all() for value in last["detector"].values())
