@@ -7,7 +7,7 @@ Pretrained = Literal["auto", "hub", "wheel", "none"]
 
 DEFAULT_BACKBONE = "tf_efficientnet_lite0"
 DEFAULT_SPECTRUM = "block_dct"
-DEFAULT_FUSION = "concat"
+DEFAULT_FUSION = "logit_sum"
 
 
 @dataclass(frozen=True)

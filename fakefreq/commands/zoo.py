@@ -1,13 +1,14 @@
 """Commands of the zoo of generators."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from fakefreq.commands.base import say
+from fakefreq.commands.base import Flat, say
 from fakefreq.errors import UserError
+from fakefreq.zoo.inputs import Inputs
 
 if TYPE_CHECKING:
     from fakefreq.data.history import History
@@ -80,6 +81,18 @@ class Build:
     """crop, resize and codec of every image, real or fake: size=128,kernel=lanczos,antialias,codec=jpeg:90, or raw"""
     reals: tuple[str, ...] = ("celeba",)
     """photos: celeba, orl (grey), FOLDER, celeba:ROOT or lfw:ROOT (torchvision's)"""
+    before_resize: bool = False
+    """paired generators work on the photo before the history's resize, not after it: a super-resolution x4 starts
+    from a quarter of what it is given, and a face of 16 pixels is lost"""
+    simulate: tuple[str, ...] = ()
+    """simulated families, made from the photos alone: upsampler=transposed4,kernel=3 (see `fakefreq zoo list`)"""
+    generator: str | None = None
+    """your own generator: FILE.onnx, FILE.pt (TorchScript, needs --trust) or package.module:callable (needs --trust)"""
+    name: str = ""
+    """its name; by default the file's"""
+    trust: bool = False
+    """TorchScript and callables run as programs with your rights: say that you trust their maker"""
+    inputs: Annotated[Inputs, Flat] = field(default_factory=Inputs)
     control_reals: tuple[str, ...] = ()
     """other sets of photos (as --reals), each a subset control_NAME of its own: reals against reals"""
     share_photos: bool = False
@@ -91,20 +104,31 @@ class Build:
 
     def run(self) -> None:
         from fakefreq.zoo.build import Subset, build_subsets
-        from fakefreq.zoo.catalogue import expand_controls, expand_generators
+        from fakefreq.zoo.catalogue import capped_count, expand_controls, expand_generators
+        from fakefreq.zoo.families import make_simulated, parse_family
+        from fakefreq.zoo.own import make_own, measure_own
         from fakefreq.zoo.reals import read_reals
         from fakefreq.zoo.selection import draw_subsets
 
         if self.count < 1:
             raise UserError(f"--count takes 1 or more, not {self.count}")
-        names = [*expand_generators(self.generators), *expand_controls(self.controls)]
+        made = [make_simulated(parse_family(text), self.seed) for text in self.simulate]
+        if self.generator:
+            made.append(measure_own(make_own(self.generator, self.inputs, self.name, self.trust), say))
+        own = {generator.name: generator for generator in made}
+        names = [*expand_generators(self.generators), *own, *expand_controls(self.controls)]
         if not names and not self.control_reals:
             raise UserError(
-                "nothing to build: name generators (--generators dcgan, or all) or controls (--controls all)"
+                "nothing to build: name generators (--generators dcgan, or all), families (--simulate nearest), "
+                "your own (--generator FILE.onnx) or controls (--controls all)"
             )
         history = self._history()
         photos = read_reals(self.reals, self.download, say) if names else []
-        subsets = draw_subsets(photos, dict.fromkeys(names, self.count), self.seed, self.share_photos)
+        counts = {name: capped_count(name, self.count, say) for name in names}
+        subsets = draw_subsets(photos, counts, self.seed, self.share_photos, own)
+        if self.before_resize:
+            paired = [subset.name for subset in subsets if (g := subset.find_generator()) and g.paired]
+            subsets = [replace(subset, before_resize=subset.name in paired) for subset in subsets]
         for spec in self.control_reals:
             others = read_reals([spec], self.download, say)
             name = f"control_{others[0].source}"

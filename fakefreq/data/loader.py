@@ -43,8 +43,8 @@ class Augment:
 class MakeTwin(Protocol):
     """Makes a fake out of a decoded image, the same for the same state of `random`; worker processes pickle it."""
 
-    def __call__(self, image: np.ndarray, row: int, random: np.random.Generator) -> np.ndarray:
-        """Return a fake of the given image's size; `row` is the image's position in the table."""
+    def __call__(self, image: NDArray[np.uint8], row: int, random: np.random.Generator) -> NDArray[np.uint8] | None:
+        """Return a fake of the given image's size, or none; `row` is the image's position in the table."""
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,8 @@ class _Images(Dataset[_Sample]):
         if self.twins is not None and self.labels[row] == 0:
             random = np.random.default_rng((*state, 1))
             if random.random() < self.twins.probability:
-                twin = self._training_crop(self.twins.make(image, row, random), state)
+                made = self.twins.make(image, row, random)
+                twin = None if made is None else self._training_crop(made, state)
         return row, self._training_crop(image, state), twin
 
     def _training_crop(self, image: NDArray[np.uint8], state: tuple[int, ...]) -> NDArray[np.uint8]:

@@ -8,8 +8,8 @@ from torch import nn
 from fakefreq.detector_config import DEFAULT_BACKBONE, DEFAULT_FUSION, DEFAULT_SPECTRUM, DetectorConfig, Pretrained
 from fakefreq.errors import UserError, choose
 from fakefreq.models.detector import Detector
-from fakefreq.models.frequency import FrequencyStream
 from fakefreq.models.pixel import PixelStream
+from fakefreq.models.streams import FrequencyStream
 
 Builder = Callable[[DetectorConfig, Pretrained], Detector]
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from fakefreq.errors import UserError
 from fakefreq.files import atomic_path, read_json, write_json
 from fakefreq.models import Detector
 from fakefreq.train.averaging import AveragedDetector
+from fakefreq.train.board import Board
 from fakefreq.train.experiment import TrainConfig
 
 LOG_COLUMNS = ["epoch", "step", "phase", "loss", "accuracy", "auc", "learning_rate", "seconds"]
@@ -95,9 +97,11 @@ class RunFolder:
     Args:
         path: the folder. It holds config.json, environment.json, log.csv, best.safetensors, last.pt and, once the
             run has ended, summary.json.
+        board: also gets the lines of the log, where TensorBoard is wanted.
     """
 
     path: Path
+    board: Board | None = None
 
     def check(self, config: TrainConfig, manifest_digest: str, resume: bool) -> None:
         """See whether the folder may hold this experiment; nothing is written.
@@ -127,14 +131,24 @@ class RunFolder:
         return (self.path / "summary.json").exists()
 
     def log(self, **row: Any) -> None:
-        """Add a line to log.csv; it is on disk when this returns."""
+        """Add a line to log.csv; it is in the file when this returns.
+
+        Raises:
+            UserError: it cannot be written.
+        """
         path = self.path / "log.csv"
-        is_new = not path.exists()
-        with path.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, LOG_COLUMNS, restval="")
-            if is_new:
-                writer.writeheader()
-            writer.writerow({name: _rounded(value) for name, value in row.items()})
+        line = io.StringIO()
+        writer = csv.DictWriter(line, LOG_COLUMNS, restval="", lineterminator="\n")
+        if not path.exists():
+            writer.writeheader()
+        writer.writerow({name: _rounded(value) for name, value in row.items()})
+        try:
+            with path.open("a", newline="", encoding="utf-8") as file:
+                file.write(line.getvalue())
+        except OSError as error:
+            raise UserError(f"cannot write {path}: {error.strerror}; make room, then go on with --resume") from error
+        if self.board is not None:
+            self.board.add(row)
 
     def save_state(self, state: "State", name: str = "last.pt") -> None:
         """Write all that the next step depends on.
@@ -150,8 +164,10 @@ class RunFolder:
         buffer = io.BytesIO()
         torch.save(state.to_dict(), buffer)
         try:
-            with atomic_path(self.path / name) as temporary:
-                temporary.write_bytes(buffer.getbuffer())
+            with atomic_path(self.path / name) as temporary, temporary.open("wb") as file:
+                file.write(buffer.getbuffer())
+                file.flush()
+                os.fsync(file.fileno())  # a disk may say that it is full only now, and the rename must not come first
         except UserError as error:
             kept = "the last good state is kept" if (self.path / name).exists() else "no state is kept"
             raise UserError(f"{error}; or make room and go on with --resume: {kept}") from error
@@ -166,7 +182,7 @@ class RunFolder:
             UserError: last.pt is damaged or of another detector.
         """
         for left_over in self.path.glob(".*.part.*"):
-            left_over.unlink()  # of a process that was killed while it wrote
+            left_over.unlink(missing_ok=True)  # of a process that was killed while it wrote
         path = self.path / "last.pt"
         if path.exists():
             try:
@@ -192,7 +208,7 @@ class RunFolder:
         with path.open(newline="", encoding="utf-8") as file:
             rows = [row for row in csv.DictReader(file) if is_before(row)]
         with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, LOG_COLUMNS, restval="", extrasaction="ignore")
+            writer = csv.DictWriter(file, LOG_COLUMNS, restval="", extrasaction="ignore", lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)
 

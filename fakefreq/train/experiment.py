@@ -8,12 +8,12 @@ from fakefreq.errors import UserError, choose
 
 Optimizer = Literal["adamw", "adam", "sgd"]
 Schedule = Literal["cosine", "one_cycle", "constant"]
-Balance = Literal["none", "weights", "oversample", "undersample"]
+Balance = Literal["none", "weights", "oversample", "undersample", "weighted"]
 BalanceBy = Literal["class", "generator"]
 Precision = Literal["fp32", "bf16"]
 
 # The fields that say how a run is carried out, not what it computes: a finished run stays valid when they change.
-HOW_IT_RUNS = ("workers", "device", "log_every", "checkpoint_seconds", "checkpoint_steps")
+HOW_IT_RUNS = ("tensorboard", "cache", "workers", "device", "log_every", "checkpoint_seconds", "checkpoint_steps")
 
 
 @dataclass(frozen=True)
@@ -52,20 +52,26 @@ class TrainConfig:
         ema: decay of the averaged weights, such as 0.999; validation and saved weights are then the averaged ones;
             0 averages nothing.
         auxiliary: weight of the loss of each stream's own logit, where a detector has such.
+        teacher: a trained detector whose decisions the loss follows too: a run folder; empty: none.
+        distill: weight of the distance to the teacher's logits.
+        distill_temperature: softens both decisions before they are compared (Hinton et al. 2015).
+        distill_features: weight of the distance between what the teacher's and the student's streams find alike.
         freeze: what of the backbone keeps its weights for good: `none`, `all`, or the number of its lowest stages, the
             stem being the first.
         freeze_epochs: the whole backbone keeps its weights for this many first epochs.
         patience: stop after this many epochs without a better validation AUC; 0 never stops early.
         balance: against unequal classes: `weights` in the loss, `oversample` the smaller or
-            `undersample` the larger class.
-        balance_by: what over- and undersampling make equal: each `class`, or within the fakes each `generator` too.
+            `undersample` the larger class, or images drawn with `weighted` probabilities.
+        balance_by: what sampling makes equal: each `class`, or within them each `generator` and source too.
         max_steps: steps an epoch, at most; 0: as many as the images give.
         seed: of weights, order, crops, flips and dropout.
         precision: of the network: `fp32`, or `bf16` by autocast; spectra and validation stay in float32.
         compile: hand the network to torch.compile.
+        cache: keeps decoded training images for the next epoch: `none`, in `memory`, or a folder for later runs too.
         workers: processes that decode images; -1 chooses by the number of cores.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         log_every: steps between two lines of log.csv.
+        tensorboard: write the log for TensorBoard too, into the run's folder.
         checkpoint_seconds: time between two saved states within an epoch; 0: by steps only. Each epoch's end is saved.
         checkpoint_steps: saves the state after every so many steps of an epoch, too; 0: by time only.
     """
@@ -96,7 +102,11 @@ class TrainConfig:
     layer_decay: float = 1.0
     clip_gradient: float = 0.0
     ema: float = 0.0
-    auxiliary: float = 0.0
+    auxiliary: float = 0.5
+    teacher: str = ""
+    distill: float = 1.0
+    distill_temperature: float = 2.0
+    distill_features: float = 0.0
     freeze: str = "none"
     freeze_epochs: int = 0
     patience: int = 0
@@ -106,9 +116,11 @@ class TrainConfig:
     seed: int = 0
     precision: Precision = "fp32"
     compile: bool = False
+    cache: str = "none"
     workers: int = -1
     device: str = "auto"
     log_every: int = 10
+    tensorboard: bool = False
     checkpoint_seconds: float = 300.0
     checkpoint_steps: int = 0
 
@@ -149,6 +161,8 @@ class TrainConfig:
             ("--clip-gradient", self.clip_gradient),
             ("--mixup", self.mixup),
             ("--auxiliary", self.auxiliary),
+            ("--distill", self.distill),
+            ("--distill-features", self.distill_features),
             ("--checkpoint-seconds", self.checkpoint_seconds),
         ):
             if not 0 <= value < float("inf"):
@@ -158,28 +172,34 @@ class TrainConfig:
                 raise UserError(f"{flag} is {share}; it takes 0 or more and less than 1")
         if not 0 <= self.simulate <= 1:
             raise UserError(f"--simulate is {self.simulate}; it is a probability, 0 to 1")
+        if not 0.1 <= self.distill_temperature <= 100:
+            raise UserError(f"--distill-temperature is {self.distill_temperature}; it takes 0.1 to 100")
         if not 0 < self.layer_decay <= 1:
             raise UserError(f"--layer-decay is {self.layer_decay}; it takes more than 0 and at most 1")
         if self.freeze not in ("none", "all") and not self.freeze.isdecimal():
             raise UserError(f"--freeze is {self.freeze!r}; it takes none, all, or a number of stages")
         if not 0 <= self.rotate <= 180:
             raise UserError(f"--rotate is {self.rotate} degrees; it takes 0 to 180")
-        self._check_degradations()
+        self._check_texts()
         choose(self.optimizer, ["adamw", "adam", "sgd"], "optimizer", "--optimizer")
         choose(self.schedule, ["cosine", "one_cycle", "constant"], "schedule", "--schedule")
-        choose(self.balance, ["none", "weights", "oversample", "undersample"], "balance", "--balance")
+        choose(self.balance, ["none", "weights", "oversample", "undersample", "weighted"], "balance", "--balance")
         choose(self.balance_by, ["class", "generator"], "way to balance", "--balance-by")
         choose(self.precision, ["fp32", "bf16"], "precision", "--precision")
-        if self.balance_by == "generator" and self.balance not in ("oversample", "undersample"):
-            raise UserError("--balance-by generator needs --balance oversample or --balance undersample")
+        if self.balance_by == "generator" and self.balance not in ("oversample", "undersample", "weighted"):
+            raise UserError("--balance-by generator needs --balance oversample, undersample or weighted")
 
-    def _check_degradations(self) -> None:
+    def _check_texts(self) -> None:
         from fakefreq.data.degrade import parse_augmentation
 
         try:
             parse_augmentation(self.degrade)
         except UserError as error:
             raise UserError(f"--degrade: {error}") from error
+        if self.simulate > 0:
+            from fakefreq.train.twins import read_families
+
+            read_families(self.simulate_families)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON stores it."""

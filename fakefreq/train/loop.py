@@ -12,7 +12,10 @@ from fakefreq.evaluate.score import score_rows, write_scores
 from fakefreq.files import read_json, write_json
 from fakefreq.models import load_detector
 from fakefreq.models.registry import build_detector
+from fakefreq.train.bias import Audit, check_bias
+from fakefreq.train.breakdown import clear_errors
 from fakefreq.train.checkpoint import RunFolder
+from fakefreq.train.distill import teacher_digest
 from fakefreq.train.environment import choose_device, describe_environment
 from fakefreq.train.experiment import TrainConfig
 from fakefreq.train.run import Run
@@ -25,6 +28,7 @@ def train(
     config: TrainConfig,
     resume: bool = False,
     say: Callable[[str], None] = lambda line: None,
+    audit: Audit = "skip",
 ) -> dict[str, Any]:
     """Train one detector and leave a run folder.
 
@@ -35,6 +39,8 @@ def train(
         config: what to train.
         resume: go on where an interrupted run stopped; on CPU it ends in the same weights to the bit.
         say: called with lines for the user.
+        audit: whether header facts of the training images are audited first: `skip`, `tell` the verdict, or `refuse`
+            to train where it is `fail`.
 
     Returns:
         The content of summary.json. A run that has ended is not repeated.
@@ -55,7 +61,10 @@ def train(
     torch.manual_seed(config.seed)
     detector = build_detector(config.network, config.pretrained).to(device)
     detector.crop = config.crop
-    environment = describe_environment(device)
+    verdict = check_bias(selection.train, audit, say)
+    environment = {**describe_environment(device), "audit": verdict}
+    if config.teacher:
+        environment["teacher_sha256"] = teacher_digest(config)
     if "pixel" in detector.streams:
         environment["pretrained_weights_from"] = detector.streams["pixel"].weights_from
     folder.claim(config, manifest_digest(manifest), environment)
@@ -63,9 +72,14 @@ def train(
         f"{config.detector}: {sum(p.numel() for p in detector.parameters()) / 1e6:.2f} M parameters, "
         f"{len(selection.train)} training and {len(selection.val)} validation images, on {device}"
     )
-    progress = Run(config, selection, manifest_path.parent, folder, detector).fit(say)
+    run = Run(config, selection, manifest_path.parent, folder, detector)
+    with clear_errors(config):
+        progress = run.fit(say)
+    if folder.board is not None:
+        folder.board.close()
     best = load_detector(folder.path).to(device)
-    scores, _ = score_rows(best, selection.val, manifest_path.parent, workers=config.workers, progress="validate")
+    val = selection.val.assign(manifest=manifest_digest(manifest))
+    scores, _ = score_rows(best, val, manifest_path.parent, workers=config.workers, progress="validate")
     write_scores(scores, folder.path / "val_scores.csv")
     summary = {
         "detector": config.detector,
@@ -73,6 +87,8 @@ def train(
         "best_epoch": progress.best_epoch,
         "val_auc": progress.best_auc,
         "threshold": best.threshold,
+        "manifest_digest": manifest_digest(manifest),
+        "audit": verdict,
         "n_train": len(selection.train),
         "n_val": len(selection.val),
         "seconds": round(progress.seconds, 1),

@@ -10,13 +10,15 @@ from torch import nn
 from tqdm import tqdm
 
 from fakefreq.data.loader import Augment, Batch, make_batches
-from fakefreq.data.sampling import class_weights
+from fakefreq.data.sampling import class_weights, effective_counts, sampling_lines
 from fakefreq.errors import UserError
 from fakefreq.evaluate.metrics import auc, best_threshold
 from fakefreq.evaluate.score import score_rows
 from fakefreq.models import Detector, save_detector
 from fakefreq.train.averaging import AveragedDetector
+from fakefreq.train.board import Board
 from fakefreq.train.checkpoint import Progress, RunFolder, State
+from fakefreq.train.distill import make_distillation
 from fakefreq.train.experiment import TrainConfig
 from fakefreq.train.optim import make_optimizer, make_schedule
 from fakefreq.train.selection import Selection
@@ -47,11 +49,12 @@ class Run:
             batch_size=config.batch_size,
             train=True,
             seed=config.seed,
-            sampling=config.balance if config.balance in ("oversample", "undersample") else "none",
+            sampling="none" if config.balance == "weights" else config.balance,
             balance_by=config.balance_by,
             augment=Augment(flip=config.flip, rotate=config.rotate, degrade=config.degrade),
             twins=make_twins(selection.train, config.simulate, config.simulate_families),
             workers=config.workers,
+            cache=config.cache,
         )
         self.steps = min(len(self.batches), config.max_steps or len(self.batches))
         self.frozen = frozen_parameters(detector, config.freeze)
@@ -62,7 +65,8 @@ class Run:
         weights = torch.ones(2)
         if config.balance == "weights":
             weights = torch.as_tensor(class_weights(selection.train["label"].to_numpy()), dtype=torch.float32)
-        self.stepper = Stepper(detector, config, optimizer, weights, average)
+        distillation = make_distillation(config, detector)
+        self.stepper = Stepper(detector, config, optimizer, weights, average, distillation)
 
     @property
     def judged(self) -> Detector:
@@ -75,6 +79,11 @@ class Run:
             progress = self.state.progress
             say(f"resuming after epoch {progress.epoch}" + (f", step {progress.step}" if progress.step else ""))
         progress, config = self.state.progress, self.config
+        if config.tensorboard:
+            self.folder.board = Board(self.folder.path / "tensorboard", progress.total + 1)
+        if config.balance != "none" and config.balance != "weights":
+            for line in sampling_lines(effective_counts(self.selection.train, config.balance, config.balance_by)):
+                say(line)
         while progress.epoch < config.epochs:
             if config.patience and progress.epoch - progress.best_epoch >= config.patience:
                 say(f"early stop: no better validation AUC for {config.patience} epochs")

@@ -10,6 +10,7 @@ from fakefreq.data.loader import Batch
 from fakefreq.models import Detector
 from fakefreq.spectra import to_float
 from fakefreq.train.averaging import AveragedDetector
+from fakefreq.train.distill import Distillation
 from fakefreq.train.experiment import TrainConfig
 
 Outputs = Callable[[Tensor], tuple[Tensor, dict[str, Tensor]]]
@@ -24,6 +25,7 @@ class Stepper:
         optimizer: of the detector's parameters.
         class_weights: loss weight of reals and of fakes.
         average: what follows the weights, if anything does.
+        distillation: what a teacher adds to the loss, if there is one.
     """
 
     def __init__(
@@ -33,7 +35,9 @@ class Stepper:
         optimizer: torch.optim.Optimizer,
         class_weights: Tensor,
         average: AveragedDetector | None = None,
+        distillation: Distillation | None = None,
     ) -> None:
+        self.distillation = distillation
         self.detector, self.config, self.optimizer, self.average = detector, config, optimizer, average
         self.weights = class_weights
         # Bound methods compile as functions do; the module itself stays as it was, so its state is saved as ever.
@@ -58,6 +62,8 @@ class Stepper:
         with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
             logits, auxiliary = self.outputs(images)
         loss = self.classification_loss(logits, targets)
+        if self.distillation is not None:
+            loss = loss + self.distillation.loss(images, logits)
         if config.auxiliary > 0:
             for others in auxiliary.values():
                 loss = loss + config.auxiliary * self.classification_loss(others, targets)

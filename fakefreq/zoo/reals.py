@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 import cv2
 import numpy as np
 
-from fakefreq.data.layouts import list_images
+from fakefreq.data.walk import walk
 from fakefreq.errors import UserError
 from fakefreq.zoo.archive import iterate_members, list_members
 from fakefreq.zoo.photos import Photo, read_celeba
@@ -92,7 +92,7 @@ def read_folder(folder: str | Path) -> list[Photo]:
         UserError: no folder, or no image in it.
     """
     folder = Path(folder)
-    paths, _ = list_images(folder)
+    paths = [folder / place / name for place, name in walk(folder).images]
     if not paths:
         raise UserError(f"{folder} holds no image; --reals takes: {REALS}")
     source = folder.resolve().name or "photos"

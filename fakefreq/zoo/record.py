@@ -38,6 +38,7 @@ class Row:
         seed: of the build.
         index: of a sampled image among the seed's; -1 elsewhere.
         package: what the generator is from, with `version`, `package_sha256`.
+        before_resize: the generator worked on the photo before the history's resize.
         history: all that was done after generator or camera, one text for all.
         quality: of the codec, drawn by the history's law.
     """
@@ -55,6 +56,7 @@ class Row:
     package: str
     version: str
     package_sha256: str
+    before_resize: bool
     history: str
     quality: int
 
@@ -71,6 +73,7 @@ def plan_row(
     processing: str = "",
     index: int = -1,
     origin: Origin | None = None,
+    before_resize: bool = False,
 ) -> Row:
     """The row of one image; its file's name follows from the subset, the label and the history's codec."""
     path = f"{subset}/{'1_fake' if label else '0_real'}/{name}{history.suffix}"
@@ -89,6 +92,7 @@ def plan_row(
         origin.name,
         origin.version,
         origin.sha256,
+        before_resize,
         str(history),
         # The same law for both classes, but a draw of its own for each image.
         draw_quality(history, path, seed),

@@ -185,7 +185,7 @@ def test_frozen_stages_keep_weights_and_statistics_and_the_others_learn(freeze: 
         assert backbone
         assert not [name for name in backbone if name.startswith(("conv1.", "bn1.", "layer1."))]
         assert any(name.startswith("layer2.") for name in backbone)
-    assert "head.1.weight" in moved
+    assert any(name.startswith("head.") for name in moved)
 
 
 def test_lower_stages_learn_slower_by_the_decay_each() -> None:
