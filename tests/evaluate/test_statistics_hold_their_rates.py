@@ -158,7 +158,7 @@ def test_what_is_called_detectable_is_found_four_times_in_five() -> None:
 
 def test_holm_keeps_the_rate_of_any_false_finding() -> None:
     rng = np.random.default_rng(0)
-    wrong = sum((holm(rng.random(8)) < 0.05).any() for _ in range(PAIRS))
+    wrong = sum(bool((holm(rng.random(8)) < 0.05).any()) for _ in range(PAIRS))
     assert within_binomial_error(wrong, PAIRS, 0.05)
     # One true difference among them is found more often than by dividing the level by eight throughout.
     np.testing.assert_allclose(holm([0.005, np.nan, 0.02, 0.9]), [0.015, np.nan, 0.04, 0.9])
