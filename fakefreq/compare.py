@@ -59,7 +59,7 @@ def compare(
     manifest_path, out = Path(manifest_path), Path(out)
     manifest = read_manifest(manifest_path)
     check_splits(manifest)
-    rows = select_evaluation(manifest, config.train_on)
+    rows = select_evaluation(manifest, config.train_on).assign(manifest=manifest_digest(manifest))
     tables, scores, logs, summaries = [], {}, {}, {}
     for seed in seeds:
         of_seed, thresholds = {}, {}
@@ -93,7 +93,8 @@ def _scores(run: Path, rows: pd.DataFrame, root: Path, config: TrainConfig, say:
     path = run / "scores.csv"
     if path.exists():
         stored = read_scores(path)
-        if stored["path"].tolist() == rows["path"].tolist() and stored["sha256"].tolist() == rows["sha256"].tolist():
+        keys = ["path", "sha256", "manifest"]
+        if "manifest" in stored and all(stored[name].tolist() == rows[name].tolist() for name in keys):
             say(f"{path} is there already; nothing to score")
             return stored
     detector = load_detector(run).to(choose_device(config.device))

@@ -24,11 +24,20 @@ class Train:
     config: Annotated[TrainConfig, Flat] = field(default_factory=TrainConfig)
     resume: bool = False
     """go on where an interrupted run stopped"""
+    allow_biased: bool = False
+    """train although the audit of the images' header facts fails"""
 
     def run(self) -> None:
         from fakefreq.train.loop import train
 
-        summary = train(self.manifest, self.out, self.config, resume=self.resume, say=say)
+        summary = train(
+            self.manifest,
+            self.out,
+            self.config,
+            resume=self.resume,
+            say=say,
+            audit="tell" if self.allow_biased else "refuse",
+        )
         say(
             f"best epoch {summary['best_epoch']}: validation AUC {summary['val_auc']:.4f} "
             f"(n = {summary['n_val']}); weights in {self.out / 'best.safetensors'}"
@@ -60,13 +69,16 @@ class Score:
     """at an image that does not decode: stop, or skip it and list it beside --out"""
 
     def run(self) -> None:
-        from fakefreq.data.manifest import read_manifest, write_skipped
+        from fakefreq.data.manifest import manifest_digest, read_manifest, write_skipped
+        from fakefreq.data.splits import check_splits
         from fakefreq.evaluate.score import score_rows, write_scores
         from fakefreq.models import load_detector
         from fakefreq.train.environment import choose_device
 
         detector = load_detector(self.detector).to(choose_device(self.device))
-        rows = read_manifest(self.manifest)
+        manifest = read_manifest(self.manifest)
+        check_splits(manifest)
+        rows = manifest.assign(manifest=manifest_digest(manifest))
         if self.split != "all":
             rows = rows[rows["split"] == self.split]
         scores, skipped = score_rows(detector, rows, self.manifest.parent, self.batch_size, self.workers, self.on_error)

@@ -1,25 +1,40 @@
 """One way from a file to RGB pixels, for every image of either class."""
 
+import os
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from fakefreq.data.header import ImageError, probe_header
+from fakefreq.data.header import HeaderFacts, ImageError, probe_content, read_file
 
 # A header may promise any size: past this, decoding would take gigabytes (a decompression bomb).
 PIXEL_LIMIT = 100_000_000
+# Parts a shard from what lies in it: faces.tar::00012.jpg, faces.parquet::12.
+MEMBER = "::"
+
+
+def read_bytes(path: str | Path) -> bytes:
+    """Return the bytes of an image: a file's, or those of `shard.tar::member` or `table.parquet::row`.
+
+    Raises:
+        ImageError: the file, the shard or the member cannot be read.
+    """
+    text = os.fspath(path)
+    if MEMBER in text:
+        from fakefreq.data.shards import read_member, split_member
+
+        parts = split_member(text)
+        if parts:
+            return read_member(*parts)
+    return read_file(path)
 
 
 def read_image(path: str | Path) -> np.ndarray:
-    """Decode an image file.
-
-    One policy for all: EXIF orientation is obeyed; grey is repeated into three channels; 16 bits become 8 by division
-    by 257, rounded; transparency is laid over white; CMYK and palettes become RGB; of an animation the first frame
-    is taken. A file that is cut is refused: decoders fill the rest with grey, which would look like a trace.
+    """Decode an image; see `decode_image` for what is done to it.
 
     Args:
-        path: the file; its format is judged by its content.
+        path: as `read_bytes` takes it; the format is judged by content.
 
     Shape:
         - output: (H, W, 3), uint8, RGB
@@ -27,14 +42,35 @@ def read_image(path: str | Path) -> np.ndarray:
     Raises:
         ImageError: missing, empty, cut, damaged, of an unknown format, or above `PIXEL_LIMIT` pixels.
     """
-    try:
-        content = Path(path).read_bytes()
-    except OSError as error:
-        raise ImageError(path, f"cannot be read ({error.strerror})") from error
-    facts = probe_header(path, content)
+    return decode_image(path, read_bytes(path))
+
+
+def check_size(path: str | Path, facts: HeaderFacts) -> None:
+    """Refuse, before anything is decoded, an image whose header promises more than `PIXEL_LIMIT` pixels."""
     if facts.width * facts.height > PIXEL_LIMIT:
         raise ImageError(path, f"{facts.width}x{facts.height} pixels are above the limit of {PIXEL_LIMIT}")
-    if not _is_whole(content, facts.format):
+
+
+def decode_image(path: str | Path, content: bytes) -> np.ndarray:
+    """Decode an image's bytes.
+
+    One policy for all: EXIF orientation is obeyed; grey is repeated into three channels; 16 bits become 8 by division
+    by 257, rounded; transparency is laid over white; CMYK and palettes become RGB; of an animation the first frame
+    is taken. A file that is cut is refused: decoders fill the rest with grey, which would look like a trace.
+
+    Args:
+        path: its name, for errors.
+        content: the file's bytes.
+
+    Shape:
+        - output: (H, W, 3), uint8, RGB
+
+    Raises:
+        ImageError: as `read_image`.
+    """
+    facts = probe_content(path, content)
+    check_size(path, facts)
+    if not is_whole(content, facts.format):
         raise ImageError(path, f"the {facts.format.upper()} file is cut: its end is missing")
     # ANYDEPTH keeps 16 bits for our own rounding. An alpha channel survives only without COLOR, and cv2 then passes
     # over an EXIF orientation: cameras, which write one, write no alpha.
@@ -49,7 +85,7 @@ def read_image(path: str | Path) -> np.ndarray:
     return _to_rgb(_to_8_bits(decoded, path))
 
 
-def _is_whole(content: bytes, image_format: str) -> bool:
+def is_whole(content: bytes, image_format: str) -> bool:
     """Whether the file reaches its own end mark; some programs append bytes after it, which is harmless."""
     if image_format == "jpeg":
         return content.rfind(b"\xff\xd9", len(content) // 2) > 0

@@ -1,17 +1,24 @@
 """Train, validation and test parts that never share a group."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
-from fakefreq.errors import UserError
+from fakefreq.data.duplicates import near_duplicates
+from fakefreq.errors import UserError, choose
 
 SPLITS = ("train", "val", "test")
 
 
 def split_manifest(
-    manifest: pd.DataFrame, fractions: tuple[float, float, float] = (0.7, 0.1, 0.2), seed: int = 0, keep: bool = True
+    manifest: pd.DataFrame,
+    fractions: tuple[float, float, float] = (0.7, 0.1, 0.2),
+    seed: int = 0,
+    keep: bool = True,
+    hold_out: Sequence[str] = (),
 ) -> pd.DataFrame:
-    """Fill the `split` column by group, stratified by subset, generator and label.
+    """Fill the `split` column by group, stratified by subset, generator, source and label.
 
     Groups are taken in an order shuffled by the seed, large ones first, and each goes where it leaves the summed
     squared distance from the wanted counts of its strata smallest. With groups of one image the counts are exact.
@@ -21,6 +28,8 @@ def split_manifest(
         fractions: shares of train, val and test, each 0 or more, of sum 1.
         seed: of the shuffle.
         keep: rows that have a split keep it, and with them their whole group; False splits all anew.
+        hold_out: `generator=NAME` or `source=NAME`, all of which goes to test, with its groups: the detector never
+            sees it. With a generator go the reals of its subset, which stand against it.
 
     Returns:
         A copy with `split` filled.
@@ -34,7 +43,11 @@ def split_manifest(
     if not keep:
         result["split"] = ""
     check_splits(result)
-    strata = result.groupby(["subset", "generator", "label"], sort=True).ngroup().to_numpy()
+    for term in hold_out:
+        held = result["group"].isin(set(result["group"][_held_out(result, term)]))
+        result.loc[held, "split"] = "test"
+    strata_columns = [name for name in ("subset", "generator", "source", "label") if name in result]
+    strata = result.groupby(strata_columns, sort=True).ngroup().to_numpy()
     # A key that no path order decides: the same images give the same split, however the table is sorted.
     groups = pd.Categorical(result["group"])
     counts = np.zeros((len(groups.categories), strata.max() + 1 if len(result) else 0), dtype=np.int64)
@@ -67,8 +80,24 @@ def _given_splits(manifest: pd.DataFrame, groups: pd.Categorical) -> dict[int, i
     return {int(code): SPLITS.index(split) for code, split in pairs}
 
 
+def _held_out(manifest: pd.DataFrame, term: str) -> pd.Series:
+    """Return which rows a `generator=NAME` or `source=NAME` means."""
+    column, separator, name = term.partition("=")
+    if not separator or column not in ("generator", "source"):
+        raise UserError(f"--hold-out takes generator=NAME or source=NAME; got {term!r}")
+    there = manifest[column] if column in manifest else pd.Series("", manifest.index)
+    choose(name, sorted(set(there) - {""}), column, "--hold-out")
+    held = there == name
+    if column == "generator":
+        subsets = set(manifest["subset"][held]) - {""}
+        # Reals that other generators' fakes stand against as well are not this generator's own.
+        shared = set(manifest["subset"][(manifest["label"] == 1) & ~held])
+        held |= (manifest["label"] == 0) & manifest["subset"].isin(subsets - shared)
+    return held
+
+
 def check_splits(manifest: pd.DataFrame) -> None:
-    """Prove that no group, and no file's bytes, is in two splits.
+    """Prove that no group, no file's bytes and no near-duplicates (where hashes are known) are in two splits.
 
     Raises:
         UserError: names two files that are parted, or a split of an unknown name.
@@ -77,14 +106,29 @@ def check_splits(manifest: pd.DataFrame) -> None:
     if unknown:
         raise UserError(f"the manifest has a split named {unknown[0]!r}; splits are train, val and test")
     placed = manifest[manifest["split"] != ""]
-    for column, what in (("group", "group"), ("sha256", "bytes")):
-        known = placed[placed[column] != ""]
-        parted = known.groupby(column)["split"].transform("nunique") > 1
-        if parted.any():
-            rows = known[parted]
-            rows = rows[rows[column] == rows[column].iloc[0]].drop_duplicates("split").iloc[:2]
-            (a, b), (x, y) = rows["path"], rows["split"]
-            raise UserError(
-                f"{a} ({x}) and {b} ({y}) are of the same {what} but in different splits: the result would be "
-                "leaked; split again with `fakefreq split --overwrite`"
-            )
+    number = placed["split"].map({name: code for code, name in enumerate(SPLITS)}).to_numpy(dtype=np.int64)
+    for column, what in (("group", "are of the same group"), ("sha256", "are of the same bytes")):
+        known = np.flatnonzero((placed[column] != "").to_numpy())
+        codes, _ = pd.factorize(placed[column].iloc[known])
+        lowest, highest = np.full(len(known), len(SPLITS)), np.full(len(known), -1)
+        np.minimum.at(lowest, codes, number[known])
+        np.maximum.at(highest, codes, number[known])
+        parted = np.flatnonzero(lowest[codes] < highest[codes])
+        if len(parted):
+            rows = known[codes == codes[parted[0]]]
+            other = rows[number[rows] != number[rows[0]]][0]
+            raise _leak(placed, int(rows[0]), int(other), what)
+    if "phash" in placed:
+        pairs = near_duplicates(placed)
+        parted = np.flatnonzero(number[pairs[:, 0]] != number[pairs[:, 1]])
+        if len(parted):
+            first, other = pairs[parted[0]]
+            raise _leak(placed, int(first), int(other), "look the same")
+
+
+def _leak(placed: pd.DataFrame, first: int, other: int, what: str) -> UserError:
+    (a, b), (x, y) = placed["path"].iloc[[first, other]], placed["split"].iloc[[first, other]]
+    return UserError(
+        f"{a} ({x}) and {b} ({y}) {what} but are in different splits: the result would be leaked; "
+        "split again with `fakefreq split --overwrite`"
+    )

@@ -16,7 +16,7 @@ from fakefreq.files import atomic_path
 if TYPE_CHECKING:
     from fakefreq.models import Detector
 
-KEY_COLUMNS = ["path", "sha256", "label", "generator", "source", "subset", "group", "split"]
+KEY_COLUMNS = ["path", "sha256", "label", "generator", "source", "subset", "group", "split", "manifest"]
 SCORE_COLUMNS = [*KEY_COLUMNS, "logit", "probability"]
 
 
@@ -86,7 +86,7 @@ def read_scores(path: str | Path) -> pd.DataFrame:
     Raises:
         UserError: missing, not a table, or without path, label and logit.
     """
-    text: dict[str, Any] = dict.fromkeys(["path", "sha256", "generator", "source", "subset", "group", "split"], str)
+    text: dict[str, Any] = dict.fromkeys([name for name in KEY_COLUMNS if name != "label"], str)
     try:
         scores = pd.read_csv(path, dtype=text, keep_default_na=False, na_values={"logit": ["", "nan"]})
     except FileNotFoundError as error:

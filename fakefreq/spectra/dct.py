@@ -161,7 +161,7 @@ def _third(values: Tensor) -> Tensor:
     opposite = torch.where((order == 0).unsqueeze(-1), torch.complex(zero, zero), opposite)
     forward, _ = _turns(values)
     spectrum = (turned - 1j * opposite) * (0.5 / forward)
-    shuffled = torch.fft.irfft2(spectrum, s=(height, width))
+    shuffled: Tensor = torch.fft.irfft2(spectrum, s=(height, width))
     return shuffled.index_select(-2, _unshuffled(height, values)).index_select(-1, _unshuffled(width, values))
 
 

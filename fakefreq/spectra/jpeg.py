@@ -130,4 +130,5 @@ def jpeg_quality(images: Tensor) -> Tensor:
     # One frequency that an edit or a bright border has spoilt must not outvote the others.
     total = likelihood[:, frequency, tables - 1].clamp_min(-10.0).sum(dim=-1)
     # Of equal ones the highest: the weakest claim.
-    return 100 - total.flip(-1).argmax(dim=-1)
+    best: Tensor = 100 - total.flip(-1).argmax(dim=-1)
+    return best

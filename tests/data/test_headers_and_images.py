@@ -30,7 +30,7 @@ def test_jpeg_quality_is_read_from_the_tables(tmp_path: Path, quality: int) -> N
 
 
 def test_a_table_between_two_qualities_is_nearest_to_one_of_them() -> None:
-    from fakefreq.data.header import _TABLES
+    from fakefreq.data.header_jpeg import _TABLES
 
     assert estimate_jpeg_quality(_TABLES[74] + (np.arange(64) == 5)) == 75
 

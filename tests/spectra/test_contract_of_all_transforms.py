@@ -125,7 +125,7 @@ def test_gradients_are_right(name: str) -> None:
 
 @pytest.mark.parametrize("name", TRANSFORMS)
 def test_torch_compile_takes_it_whole(name: str) -> None:
-    torch._dynamo.reset()  # type: ignore[no-untyped-call]
+    torch._dynamo.reset()
     transform, images = make(name), pictures(1, 3, 21, 26, dtype=torch.float32)
     compiled = torch.compile(transform, fullgraph=True, backend="eager")
     close(compiled(images), transform(images), 1e-5)

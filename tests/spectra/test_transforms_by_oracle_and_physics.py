@@ -51,7 +51,7 @@ def test_every_kind_of_dct_is_scipy_s_and_has_its_inverse(size: tuple[int, int])
     for kind in (2, 3):
         for ortho in (True, False):
             norm = "ortho" if ortho else None
-            expected = scipy.fft.dctn(images.numpy(), type=kind, axes=(2, 3), norm=norm)
+            expected = scipy.fft.dctn(images.numpy(), type=kind, axes=(2, 3), norm=norm)  # type: ignore[call-overload]
             assert error(dct2(images, kind, ortho), expected) <= 1e-12
             assert error(dct2(images.float(), kind, ortho), expected) <= 1e-6
             torch.testing.assert_close(idct2(dct2(images, kind, ortho), kind, ortho), images, rtol=0, atol=1e-12)
@@ -113,7 +113,8 @@ def test_the_quality_of_a_decoded_jpeg_is_found(quality: int, seed: int) -> None
 
     photo = draw_pixels(seed, 256, 256)
     coded = cv2.imencode(".jpg", photo, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
-    decoded = torch.from_numpy(cv2.imdecode(coded, cv2.IMREAD_COLOR_RGB).copy()).permute(2, 0, 1)[None]
+    pixels = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR_RGB)).copy()
+    decoded = torch.from_numpy(pixels).permute(2, 0, 1)[None]
     assert jpeg_quality(decoded).tolist() == [quality]
     table = quantisation_table(decoded)[0]
     is_told = table > 0

@@ -1,0 +1,296 @@
+"""From a folder, shards or a list to a manifest."""
+
+import contextlib
+import hashlib
+import itertools
+import os
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from fakefreq.data.duplicates import NEAR_BITS, merge_groups, near_duplicates
+from fakefreq.data.header import ImageError, probe_content
+from fakefreq.data.images import read_bytes
+from fakefreq.data.index_cache import IndexCache
+from fakefreq.data.layout_values import Entry
+from fakefreq.data.layouts import LAYOUTS, Hints, Listing, read_layout
+from fakefreq.data.manifest_table import COLUMNS, NUMBERS, PARQUET_ABOVE, write_manifest, write_skipped
+from fakefreq.data.probe import FACTS, Probed, probe_paths
+from fakefreq.errors import UserError
+
+GroupBy = Literal["auto", "stem", "file", "folder"]
+# Rows are put into tables by this many: Python objects of a whole million would take gigabytes.
+BLOCK = 32768
+
+
+def index_folder(
+    folder: str | Path,
+    manifest_path: str | Path,
+    group_by: GroupBy = "auto",
+    sources: Mapping[str, str] | None = None,
+    on_error: Literal["stop", "skip"] = "stop",
+    allow_one_class: bool = False,
+    jobs: int = -1,
+    say: Callable[[str], None] = lambda line: None,
+    hints: Hints | None = None,
+    listed: str | Path | None = None,
+    phash: bool = False,
+    near_bits: int = NEAR_BITS,
+    fresh: bool = False,
+) -> tuple[pd.DataFrame, list[tuple[str, str]]]:
+    """Make the manifest of a folder and write it.
+
+    Args:
+        folder: real and fake images in a layout of `fakefreq.data.layouts`, or one shard.
+        manifest_path: the CSV or Parquet file to write; the paths in it are relative to its folder. Without an ending
+            it is CSV up to `PARQUET_ABOVE` images and Parquet above.
+        group_by: what is never parted by a split: what the layout knows of identity, person or parent photo, else
+            images of the same file stem anywhere (`auto`); the same `stem`; the same `folder`; only the same bytes
+            (`file`). Files with the same bytes are in one group always.
+        sources: subset -> where its reals come from.
+        on_error: `stop` at an image that cannot be used, or `skip` it and list it in skipped.csv beside the manifest.
+        allow_one_class: accept reals only or fakes only.
+        jobs: processes; -1 is one a core.
+        say: called with lines for the user.
+        hints: what folders do not say.
+        listed: a CSV or JSON list of the images, with paths relative to `folder`.
+        phash: decode the images for their perceptual hash, and join near-duplicates into one group.
+        near_bits: bits of 256 by which the hashes of near-duplicates may differ.
+        fresh: read all files, also those that did not change since they were indexed last.
+
+    Returns:
+        The manifest, sorted by path, and the skipped images as (path, reason).
+
+    Raises:
+        UserError: anything that the user can mend; nothing is written then.
+    """
+    listing = _listing(folder, hints, listed)
+    say(_described(listing))
+    manifest_path = Path(manifest_path)
+    if not manifest_path.suffix:
+        manifest_path = manifest_path.with_suffix(".parquet" if len(listing.entries) > PARQUET_ABOVE else ".csv")
+    skipped = _Skipped(on_error)
+    for problem in listing.problems:
+        skipped.add(problem.path, problem.reason)
+    unknown = sorted(set(sources or {}) - {entry.subset for entry in listing.entries})
+    if unknown:
+        raise UserError(f"--source names the subsets {', '.join(unknown)}, which {folder} does not have")
+    base = os.path.abspath(manifest_path.parent)  # noqa: PTH100 (resolve() would follow links)
+    manifest = _table(
+        listing.entries,
+        base,
+        group_by,
+        sources or {},
+        (hints or Hints()).source,
+        skipped,
+        jobs,
+        phash,
+        fresh,
+        manifest_path,
+    )
+    manifest = _without_contradictions(manifest, skipped)
+    pairs = near_duplicates(manifest, near_bits) if phash else None
+    if pairs is not None and len(pairs):
+        manifest, pairs = _without_lookalikes(manifest, pairs, skipped, near_bits)
+        say(f"{len(pairs)} pairs of near-duplicates; their groups are joined")
+    manifest["group"] = merge_groups(manifest["group"], manifest["sha256"], pairs)
+    _check_classes(manifest, folder, allow_one_class)
+    for (subset, label), count in sorted(Counter(zip(manifest["subset"], manifest["label"], strict=True)).items()):
+        say(f"  {subset or 'all'}: {count} {'fake' if label else 'real'}")
+    write_manifest(manifest, manifest_path)
+    say(f"manifest: {manifest_path} ({len(manifest)} images, {manifest['group'].nunique()} groups)")
+    if skipped.rows:
+        path = manifest_path.with_name("skipped.csv")
+        write_skipped(skipped.rows, path)
+        say(f"{len(skipped.rows)} images skipped; listed with reasons in {path}")
+    return manifest, skipped.rows
+
+
+class _Skipped:
+    """Images that cannot be used: the first one stops, or all are listed."""
+
+    def __init__(self, on_error: Literal["stop", "skip"]) -> None:
+        self.on_error, self.rows = on_error, list[tuple[str, str]]()
+
+    def add(self, path: str, reason: str) -> None:
+        if self.on_error == "stop":
+            raise UserError(f"{path}: {reason}; mend or remove it, or pass it over with --on-error skip")
+        self.rows.append((path, reason))
+
+
+def _listing(folder: str | Path, hints: Hints | None, listed: str | Path | None) -> Listing:
+    if listed is None:
+        return read_layout(folder, hints)
+    from fakefreq.data.layout_list import read_list
+
+    return read_list(folder, listed, hints)
+
+
+def _described(listing: Listing) -> str:
+    text = f"layout: {LAYOUTS[listing.layout]}: {len(listing.entries)} images"
+    return text + (f", {listing.others} other files ignored" if listing.others else "")
+
+
+def _table(
+    entries: list[Entry],
+    base: str,
+    group_by: GroupBy,
+    sources: Mapping[str, str],
+    everywhere: str,
+    skipped: _Skipped,
+    jobs: int,
+    phash: bool,
+    fresh: bool,
+    manifest_path: Path,
+) -> pd.DataFrame:
+    """Read all images' headers and return the table, sorted by path."""
+    cache = None if fresh else IndexCache(manifest_path)
+    relative = _RelativePaths(base)
+    blocks = [_block([], [], relative, group_by, sources, everywhere)]
+    # Closed whatever happens: an error's line must not stand behind a half-drawn progress bar.
+    with contextlib.closing(probe_paths([entry.path for entry in entries], phash, jobs, cache)) as found:
+        for start in range(0, len(entries), BLOCK):
+            block = entries[start : start + BLOCK]
+            good: list[tuple[Entry, Probed]] = []
+            for entry, probed in zip(block, itertools.islice(found, len(block)), strict=True):
+                if probed.reason:
+                    skipped.add(entry.path, probed.reason)
+                else:
+                    good.append((entry, probed))
+            blocks.append(_block([e for e, _ in good], [p for _, p in good], relative, group_by, sources, everywhere))
+    manifest = pd.concat(blocks, ignore_index=True)
+    if not manifest["path"].is_monotonic_increasing:
+        manifest = manifest.sort_values("path", ignore_index=True)
+    return manifest
+
+
+def _block(
+    entries: list[Entry],
+    probed: list[Probed],
+    relative: "_RelativePaths",
+    group_by: GroupBy,
+    sources: Mapping[str, str],
+    everywhere: str,
+) -> pd.DataFrame:
+    facts = dict(zip(FACTS, zip(*(one.facts for one in probed), strict=True), strict=True)) if probed else {}
+    columns: dict[str, list[str | int]] = {
+        "path": [relative(entry.path) for entry in entries],
+        "label": [entry.label for entry in entries],
+        "generator": [entry.generator for entry in entries],
+        "source": [
+            entry.source if entry.label else sources.get(entry.subset) or entry.source or everywhere
+            for entry in entries
+        ],
+        "subset": [entry.subset for entry in entries],
+        "group": [_group(entry, group_by) for entry in entries],
+        "split": [entry.split for entry in entries],
+        **{name: list(facts.get(name, ())) for name in FACTS},
+    }
+    if group_by == "file":
+        columns["group"] = list(columns["sha256"])
+    return pd.DataFrame({n: pd.Series(columns[n], dtype="int64" if n in NUMBERS else "str") for n in COLUMNS})
+
+
+def _group(entry: Entry, group_by: GroupBy) -> str:
+    if group_by == "auto" and entry.group:
+        return entry.group
+    folder, _, name = entry.path.rpartition("/")
+    if group_by == "folder":
+        return folder
+    stem, dot, _ = name.rpartition(".")
+    return stem if dot and stem else name
+
+
+class _RelativePaths:
+    """Paths relative to the manifest's folder; computed once a folder, not once an image."""
+
+    def __init__(self, base: str) -> None:
+        self.base, self.folders = base, dict[str, str]()
+
+    def __call__(self, path: str) -> str:
+        folder, _, name = path.rpartition("/")
+        prefix = self.folders.get(folder)
+        if prefix is None:
+            absolute = os.path.abspath(folder or ("/" if path.startswith("/") else "."))  # noqa: PTH100
+            there = os.path.relpath(absolute, self.base).replace(os.sep, "/")
+            prefix = self.folders[folder] = "" if there == "." else there + "/"
+        return prefix + name
+
+
+def _without_contradictions(manifest: pd.DataFrame, skipped: _Skipped) -> pd.DataFrame:
+    """Take out (or stop at) files whose bytes are there with both labels: one of them must be wrong."""
+    first = manifest.drop_duplicates("sha256").set_index("sha256")
+    contradicted = manifest["label"].to_numpy() != first["label"].reindex(manifest["sha256"]).to_numpy()
+    if not contradicted.any():
+        return manifest
+    bad = manifest["sha256"].isin(set(manifest["sha256"][contradicted]))
+    for sha256, rows in manifest[bad].groupby("sha256", sort=False):
+        real, fake = (rows["path"][rows["label"] == label].iloc[0] for label in (0, 1))
+        for path, label in zip(rows["path"], rows["label"], strict=True):
+            there = real if label else fake
+            skipped.add(
+                path, f"is labelled {'fake' if label else 'real'}, the same bytes in {there} the contrary ({sha256})"
+            )
+    return manifest[~bad].reset_index(drop=True)
+
+
+def _without_lookalikes(
+    manifest: pd.DataFrame, pairs: NDArray[np.int64], skipped: _Skipped, near_bits: int
+) -> tuple[pd.DataFrame, NDArray[np.int64]]:
+    """Take out (or stop at) near-duplicates with both labels, unless one group says that they belong together."""
+    label, group, path = (manifest[name].to_numpy() for name in ("label", "group", "path"))
+    left, right = pairs.T
+    across = (label[left] != label[right]) & (group[left] != group[right])
+    bad: dict[int, int] = {}
+    for a, b in pairs[across]:
+        bad.setdefault(int(a), int(b))
+        bad.setdefault(int(b), int(a))
+    for row, other in sorted(bad.items()):
+        words = "fake" if label[row] else "real"
+        skipped.add(
+            str(path[row]),
+            f"is labelled {words}, but {path[other]} looks the same (within {near_bits} of 256 bits) and is not; "
+            "a photograph and its fake belong into one group",
+        )
+    if not bad:
+        return manifest, pairs
+    kept = manifest.drop(index=list(bad)).reset_index(drop=True)
+    return kept, near_duplicates(kept, near_bits)
+
+
+def _check_classes(manifest: pd.DataFrame, folder: str | Path, allow_one_class: bool) -> None:
+    classes = manifest["label"].nunique()
+    if not classes:
+        raise UserError(f"{folder} holds no readable image; --on-error stop shows the first reason")
+    if classes < 2 and not allow_one_class:
+        raise UserError(
+            f"{folder} holds only {'fake' if manifest['label'].iloc[0] else 'real'} images; both classes are needed to "
+            "train or test (--allow-one-class accepts it, `fakefreq manifest merge` adds the other)"
+        )
+
+
+def fill_headers(manifest: pd.DataFrame, root: str | Path) -> pd.DataFrame:
+    """Return a manifest whose header facts and hashes are read anew from its images.
+
+    Args:
+        manifest: a table of images that another program made, with path, label, generator, subset and group.
+        root: the folder that its paths are relative to.
+
+    Raises:
+        UserError: an image that is missing or unreadable.
+    """
+    facts = []
+    for path in tqdm(manifest["path"], desc="headers", unit="image", leave=False):
+        try:
+            content = read_bytes(Path(root) / path)
+        except ImageError as error:
+            raise ImageError(path, error.reason) from error
+        facts.append((*probe_content(path, content), hashlib.sha256(content).hexdigest()))
+    read = pd.DataFrame(facts, index=manifest.index, columns=[name for name in FACTS if name != "phash"])
+    return manifest.assign(**read.to_dict("series"))[COLUMNS]  # type: ignore[arg-type]
