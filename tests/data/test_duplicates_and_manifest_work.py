@@ -1,4 +1,4 @@
-"""Near-duplicates are found without comparing all pairs; manifests are merged, filtered, sampled, checked and sealed."""
+"""Near-duplicates are grouped or refused; a second index reads only what changed; manifests are merged and sealed."""
 
 import itertools
 import os
@@ -137,7 +137,7 @@ def test_a_second_index_reads_only_what_changed(tmp_path: Path, monkeypatch: pyt
 
     def counting(path: str | Path) -> tuple[bytes, tuple[int, int, int]]:
         read.append(Path(path).name)
-        return original(path)
+        return cast("tuple[bytes, tuple[int, int, int]]", original(path))
 
     monkeypatch.setattr(probe, "read_file_and_stamp", counting)
     bad = root / "gan" / "1_fake" / "zz.jpg"
