@@ -70,7 +70,8 @@ class CompareScores:
         from fakefreq.evaluate.outside import common_images, read_outside_scores, select_rows, thresholds_of
         from fakefreq.files import atomic_path
 
-        files = dict(entry.split("=", 1) if "=" in entry else (Path(entry).stem, entry) for entry in self.scores)
+        parts = [entry.partition("=") for entry in self.scores]
+        files = {name if file else Path(name).stem: file or name for name, _, file in parts}
         if len(files) < 2 or len(files) < len(self.scores):
             raise UserError("--scores takes two or more NAME=FILE.csv of different names")
         manifest = read_manifest(self.manifest)
