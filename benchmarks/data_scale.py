@@ -257,9 +257,7 @@ def main(config: Config) -> None:
         kept = pd.concat([one for one in parts if len(one)], ignore_index=True)
         with atomic_path(config.out) as temporary:
             kept.to_csv(temporary, index=False, float_format="%.5g")
-    print(
-        f"peak of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB; table: {config.out}"
-    )
+    print(f"table: {config.out}")
 
 
 if __name__ == "__main__":
