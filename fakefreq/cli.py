@@ -5,15 +5,20 @@ from collections.abc import Callable, Sequence
 
 import tyro
 
-from fakefreq.commands import comparison, data, detectors
+from fakefreq.commands import ablation, audit, benchmark, comparison, data, detectors, spectrum, zoo
 from fakefreq.commands.base import Command
 from fakefreq.errors import UserError
 
 # Each module of fakefreq.commands brings its own.
 COMMANDS: dict[str, Callable[..., Command]] = {
+    **ablation.COMMANDS,
+    **audit.COMMANDS,
+    **benchmark.COMMANDS,
     **comparison.COMMANDS,
     **data.COMMANDS,
     **detectors.COMMANDS,
+    **spectrum.COMMANDS,
+    **zoo.COMMANDS,
 }
 
 DESCRIPTION = """\

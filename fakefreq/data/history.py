@@ -2,7 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 import cv2
 import numpy as np
@@ -31,7 +31,8 @@ class History:
 
     Attributes:
         size: side in pixels after the crop; None keeps the size.
-        kernel: of the resize; see `fakefreq.data.resample.resize`.
+        kernel: of the resize; see `fakefreq.data.resample.resize`. `any` is drawn anew for each image, like a
+            range of qualities.
         antialias: whether the kernel is widened when it reduces (`area` always is).
         codec: `jpeg`, `png` (no loss) or `webp` (lossy).
         quality: of the codec, 1 to 100; two values are a range, drawn anew for each image by one law for
@@ -41,7 +42,7 @@ class History:
     """
 
     size: int | None = 128
-    kernel: Kernel = "area"
+    kernel: Kernel | Literal["any"] = "area"
     antialias: bool = True
     codec: Codec = "jpeg"
     quality: int | tuple[int, int] = 90
@@ -49,7 +50,7 @@ class History:
     crop: Crop = "center square"
 
     def __post_init__(self) -> None:
-        choose(self.kernel, KERNELS, "kernel", "--history kernel=")
+        choose(self.kernel, [*KERNELS, "any"], "kernel", "--history kernel=")
         choose(self.codec, CODECS, "codec", "--history codec=")
         choose(self.subsampling, SUBSAMPLINGS, "subsampling", "--history subsampling=")
         choose(self.crop, list(get_args(Crop)), "crop", "--history crop=")
@@ -134,8 +135,8 @@ def apply_history(image: NDArray[np.uint8], history: History, key: str = "", see
     Args:
         image: RGB; at least `history.size` pixels a side, since enlarging leaves traces of its own.
         history: what to do.
-        key: names the image where the quality is drawn from a range; give the same law, not the same key,
-            to both classes.
+        key: names the image where quality or kernel is drawn; give the same law, not the same key, to both
+            classes.
         seed: of the draw.
 
     Shape: (H, W, 3) uint8.
@@ -146,7 +147,8 @@ def apply_history(image: NDArray[np.uint8], history: History, key: str = "", see
     Raises:
         UserError: the image is smaller than the size, or not an RGB image.
     """
-    return encode(bring_to_size(image, history), history, draw_quality(history, key, seed))
+    history = draw_history(history, key, seed)
+    return encode(bring_to_size(image, history), history, history.quality_range[0])
 
 
 def bring_to_size(image: NDArray[np.uint8], history: History) -> NDArray[np.uint8]:
@@ -155,7 +157,7 @@ def bring_to_size(image: NDArray[np.uint8], history: History) -> NDArray[np.uint
     Shape: (H, W, 3) uint8 -> (size, size, 3), or as it is where the history keeps the size.
 
     Raises:
-        UserError: as `apply_history`.
+        UserError: as `apply_history`, or a kernel that is still to be drawn.
     """
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise UserError(f"expected an RGB image of bytes, (H, W, 3), got {image.dtype} {image.shape}")
@@ -172,7 +174,18 @@ def bring_to_size(image: NDArray[np.uint8], history: History) -> NDArray[np.uint
         )
     if image.shape[0] != image.shape[1]:
         raise UserError(f"an image of {image.shape[1]}x{image.shape[0]} is not square; use --history crop=center")
+    if history.kernel == "any":
+        raise UserError("the kernel `any` is drawn for each image; here --history kernel= must name one")
     return resize(image, history.size, history.size, history.kernel, history.antialias)
+
+
+def draw_history(history: History, key: str, seed: int) -> History:
+    """The history of one image: its quality and its kernel drawn by the image's key and seed."""
+    kernel = history.kernel
+    if kernel == "any":
+        digest = hashlib.sha256(f"{seed}/kernel/{key}".encode()).digest()
+        kernel = cast(Kernel, KERNELS[int.from_bytes(digest[:8], "big") % len(KERNELS)])
+    return replace(history, quality=draw_quality(history, key, seed), kernel=kernel)
 
 
 def draw_quality(history: History, key: str, seed: int) -> int:

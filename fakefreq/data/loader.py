@@ -4,20 +4,24 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import cv2
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from fakefreq.data.cache import PixelCache, cache_key
+from fakefreq.data.degrade import Augmentation, parse_augmentation
+from fakefreq.data.distortions import decode, rotate
 from fakefreq.data.header import ImageError
+from fakefreq.data.history import History, apply_history
 from fakefreq.data.images import read_image
+from fakefreq.data.sampling import BalanceBy, EpochOrder, Sampling
 from fakefreq.errors import UserError
-
-Sampling = Literal["none", "oversample", "undersample"]
 
 
 @dataclass(frozen=True)
@@ -27,10 +31,33 @@ class Augment:
     Args:
         flip: mirror left and right with probability one half.
         rotate: turn by up to this many degrees either way, bilinear, borders reflected; 0 never resamples.
+        degrade: distortions in the words of `fakefreq.data.degrade.parse_augmentation`, such as
+            `0.5*jpeg:50..95 0.3*blur:0.5..2`, before all else; empty for none.
     """
 
     flip: bool = True
     rotate: float = 0.0
+    degrade: str = ""
+
+
+class MakeTwin(Protocol):
+    """Makes a fake out of a decoded image, the same for the same state of `random`; worker processes pickle it."""
+
+    def __call__(self, image: NDArray[np.uint8], row: int, random: np.random.Generator) -> NDArray[np.uint8] | None:
+        """Return a fake of the given image's size, or none; `row` is the image's position in the table."""
+
+
+@dataclass(frozen=True)
+class Twins:
+    """Fakes made on the way: some reals of a training batch get one beside them.
+
+    Args:
+        make: makes the fake out of its parent.
+        probability: that a real gets one.
+    """
+
+    make: MakeTwin
+    probability: float
 
 
 @dataclass(frozen=True)
@@ -40,12 +67,18 @@ class Batch:
     Args:
         images: (B, 3, crop, crop), uint8, RGB.
         labels: (B,), float32, 0 real and 1 fake.
-        index: (B,), int64, row positions in the table that the batches were made from.
+        index: (B,), int64, row positions in the table that the batches were made from; a twin has its parent's.
+        is_twin: (B,), bool, fakes made on the way; they come last.
     """
 
     images: Tensor
     labels: Tensor
     index: Tensor
+    is_twin: Tensor
+
+
+# A row, its pixels or the reason that it has none, and its twin's pixels.
+_Sample = tuple[int, "np.ndarray | str", "np.ndarray | None"]
 
 
 def crop_image(image: np.ndarray, crop: int, top: float, left: float) -> np.ndarray:
@@ -75,86 +108,110 @@ def crop_image(image: np.ndarray, crop: int, top: float, left: float) -> np.ndar
     return image[y : y + crop, x : x + crop]
 
 
-def _augmented(image: np.ndarray, crop: int, augment: Augment, random: np.random.Generator) -> np.ndarray:
-    # Always the same number of draws, so that switching one augmentation off leaves the others as they were.
+def _augmented(
+    image: np.ndarray, crop: int, augment: Augment, degrade: Augmentation | None, random: np.random.Generator
+) -> np.ndarray:
+    # Always the same number of draws, and first, so that switching one augmentation off leaves the others as they were.
     mirrored, angle, top, left = random.random(4)
+    if degrade is not None:
+        image = degrade.apply(image, random)
     if augment.rotate > 0:
-        height, width = image.shape[:2]
-        degrees = (2 * angle - 1) * augment.rotate
-        matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, 1.0)
-        image = cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+        image = rotate(image, (2 * angle - 1) * augment.rotate)
     image = crop_image(image, crop, top, left)
     return image[:, ::-1] if augment.flip and mirrored < 0.5 else image
 
 
-class _Images(Dataset[tuple[int, np.ndarray | str]]):
+class _Images(Dataset[_Sample]):
     """Decodes, augments and crops; a bad image comes back as its reason, so that a worker never dies of it."""
 
-    def __init__(self, paths: list[str], crop: int, augment: Augment | None, seed: int) -> None:
-        self.paths, self.crop, self.augment, self.seed = paths, crop, augment, seed
+    def __init__(
+        self,
+        paths: list[str],
+        keys: list[str],
+        labels: NDArray[np.int64],
+        crop: int,
+        augment: Augment | None,
+        twins: Twins | None,
+        seed: int,
+        history: History | None,
+        cache: PixelCache | None,
+    ) -> None:
+        self.labels = labels
+        self.twins = twins if twins is not None and twins.probability > 0 else None
+        self.paths, self.keys, self.crop, self.augment, self.seed = paths, keys, crop, augment, seed
+        self.history, self.cache = history, cache
+        self.degrade = parse_augmentation(augment.degrade) if augment and augment.degrade else None
 
     def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitem__(self, key: tuple[int, int, int]) -> tuple[int, np.ndarray | str]:
+    def _decoded(self, row: int) -> NDArray[np.uint8]:
+        kept = None if self.cache is None else self.cache.get(row)
+        if kept is not None:
+            return kept
+        image = read_image(self.paths[row])
+        if self.history is not None:
+            image = bring(image, self.history, self.keys[row])
+        if self.cache is not None:
+            self.cache.put(row, image)
+        return image
+
+    def __getitem__(self, key: tuple[int, int, int]) -> _Sample:
         epoch, position, row = key
         try:
-            image = read_image(self.paths[row])
+            image = self._decoded(row)
         except ImageError as error:
-            return row, error.reason
+            return row, error.reason, None
+        except UserError as error:
+            return row, str(error), None
         if self.augment is None:
-            return row, np.ascontiguousarray(crop_image(image, self.crop, 0.5, 0.5))
+            return row, np.ascontiguousarray(crop_image(image, self.crop, 0.5, 0.5)), None
         # `position` tells apart the copies of an image that oversampling repeats within one epoch.
-        random = np.random.default_rng((self.seed, epoch, position, row))
-        return row, np.ascontiguousarray(_augmented(image, self.crop, self.augment, random))
+        state = (self.seed, epoch, position, row)
+        twin = None
+        if self.twins is not None and self.labels[row] == 0:
+            random = np.random.default_rng((*state, 1))
+            if random.random() < self.twins.probability:
+                made = self.twins.make(image, row, random)
+                twin = None if made is None else self._training_crop(made, state)
+        return row, self._training_crop(image, state), twin
+
+    def _training_crop(self, image: NDArray[np.uint8], state: tuple[int, ...]) -> NDArray[np.uint8]:
+        # A generator of its own for each image: a twin meets the same chance as its parent.
+        assert self.augment is not None
+        random = np.random.default_rng(state)
+        return np.ascontiguousarray(_augmented(image, self.crop, self.augment, self.degrade, random))
 
 
 class _Order(Sampler[list[tuple[int, int, int]]]):
     """Which rows make up which batch of which epoch."""
 
-    def __init__(self, labels: np.ndarray, batch_size: int, train: bool, seed: int, sampling: Sampling) -> None:
-        self.labels, self.batch_size, self.train = labels, batch_size, train
-        self.seed, self.sampling, self.epoch = seed, sampling, 0
-
-    def rows(self) -> np.ndarray:
-        """Row positions in this epoch's order."""
-        if not self.train:
-            return np.arange(len(self.labels))
-        random = np.random.default_rng((self.seed, self.epoch))
-        rows = np.arange(len(self.labels))
-        if self.sampling != "none":
-            parts = [np.flatnonzero(self.labels == label) for label in (0, 1)]
-            size = (max if self.sampling == "oversample" else min)(len(part) for part in parts)
-            # Whole permutations first: no image comes a second time before every image of its class has come once.
-            rows = np.concatenate(
-                [
-                    np.concatenate([random.permutation(part) for _ in range(-(-size // len(part)))])[:size]
-                    for part in parts
-                ]
-            )
-        return random.permutation(rows)
+    def __init__(self, order: EpochOrder, batch_size: int, train: bool) -> None:
+        self.order, self.batch_size, self.train = order, batch_size, train
+        self.epoch, self.first = 0, 0
 
     def __len__(self) -> int:
-        counts = np.bincount(self.labels, minlength=2)
-        sizes = {"none": counts.sum(), "oversample": 2 * counts.max(), "undersample": 2 * counts.min()}
-        full, rest = divmod(int(sizes[self.sampling if self.train else "none"]), self.batch_size)
+        full, rest = divmod(len(self.order), self.batch_size)
         # A training batch of one image has no variance for a batch norm to divide by.
         return full + (rest > (1 if self.train and full else 0))
 
     def __iter__(self) -> Iterator[list[tuple[int, int, int]]]:
-        rows = self.rows()
-        for number in range(len(self)):
+        rows = self.order.rows(self.epoch) if self.train else np.arange(len(self.order))
+        for number in range(self.first, len(self)):
             start = number * self.batch_size
             chunk = rows[start : start + self.batch_size]
             yield [(self.epoch, start + offset, int(row)) for offset, row in enumerate(chunk)]
 
 
-def _collate(samples: list[tuple[int, np.ndarray | str]]) -> tuple[Tensor, Tensor, list[tuple[int, str]]]:
-    good = [(row, image) for row, image in samples if not isinstance(image, str)]
-    bad = [(row, image) for row, image in samples if isinstance(image, str)]
-    stacked = torch.from_numpy(np.stack([image for _, image in good])) if good else torch.empty(0, 1, 1, 3).byte()
+def _collate(samples: list[_Sample]) -> tuple[Tensor, Tensor, int, list[tuple[int, str]]]:
+    good = [(row, image) for row, image, _ in samples if not isinstance(image, str)]
+    twins = [(row, twin) for row, _, twin in samples if twin is not None]
+    bad = [(row, image) for row, image, _ in samples if isinstance(image, str)]
+    pixels = [image for _, image in good + twins]
+    stacked = torch.from_numpy(np.stack(pixels)) if pixels else torch.empty(0, 1, 1, 3).byte()
+    index = torch.tensor([row for row, _ in good + twins], dtype=torch.int64)
     # Pixels lie channels last in memory, as decoded and as the backbone wants them.
-    return stacked.permute(0, 3, 1, 2), torch.tensor([row for row, _ in good], dtype=torch.int64), bad
+    return stacked.permute(0, 3, 1, 2), index, len(twins), bad
 
 
 class Batches:
@@ -172,12 +229,12 @@ class Batches:
     def __len__(self) -> int:
         return len(self._order)
 
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose order and augmentation the next iteration gives."""
-        self._order.epoch = epoch
+    def set_epoch(self, epoch: int, first: int = 0) -> None:
+        """Choose the epoch whose order and augmentation the next iteration gives, and the batch that it begins with."""
+        self._order.epoch, self._order.first = epoch, first
 
     def __iter__(self) -> Iterator[Batch]:
-        for images, index, bad in self._loader:
+        for images, index, twins, bad in self._loader:
             for row, reason in bad:
                 path = str(self._rows["path"].iloc[row])
                 if self._on_error == "stop":
@@ -185,7 +242,8 @@ class Batches:
                 if (path, reason) not in self.skipped:
                     self.skipped.append((path, reason))
             if len(index):
-                yield Batch(images, self._labels[index], index)
+                is_twin = torch.arange(len(index)) >= len(index) - twins
+                yield Batch(images, torch.where(is_twin, 1.0, self._labels[index]), index, is_twin)
 
 
 def make_batches(
@@ -199,6 +257,10 @@ def make_batches(
     augment: Augment | None = None,
     workers: int = -1,
     on_error: Literal["stop", "skip"] = "stop",
+    balance_by: BalanceBy = "class",
+    twins: Twins | None = None,
+    history: History | None = None,
+    cache: str | Path = "none",
 ) -> Batches:
     """Make the batches of some manifest rows.
 
@@ -210,14 +272,20 @@ def make_batches(
         batch_size: images a step; the last batch may be smaller.
         train: shuffle, and crop and augment at random; False keeps the table's order.
         seed: of order, crops and augmentation. They depend on seed, epoch and row only, not on `workers`.
-        sampling: in training, repeat images of the smaller class (`oversample`) or leave out images of the larger
-            one, others each epoch (`undersample`), until both are equal.
+        sampling: in training, against imbalance; see `fakefreq.data.sampling.EpochOrder`.
         augment: for training.
         workers: processes that decode; 0 decodes in this one, -1 chooses by the number of cores.
-        on_error: `stop` at an image that does not decode, or `skip` and list it.
+        on_error: `stop` at an image that does not decode, or is too small for the history, or `skip` and list it.
+        balance_by: what the sampling evens out.
+        twins: in training, fakes to make beside reals; they share their parents' augmentation and crop.
+        history: brings every image of either class through one crop, resize and codec, in training and in
+            scoring, with the quality (and kernel) drawn by the image's sha256, as `fakefreq align` does; the pixels
+            are those of its files.
+        cache: keeps decoded images (after the history) for the next epoch: `none`, in `memory`, or a folder for a
+            mapped file that later runs use too.
 
     Raises:
-        UserError: at the iteration that meets an image that does not decode.
+        UserError: too little room for the cache; at the iteration that meets an image that does not decode.
     """
     root = Path(root)
     paths = [str(root / path) for path in rows["path"]]
@@ -228,24 +296,40 @@ def make_batches(
         # A forked process inherits OpenCV's pool without its threads and would wait for them for ever; set here, before
         # the fork, because setting it in the child waits for them too. A worker has one core anyway.
         cv2.setNumThreads(0)
-    order = _Order(rows["label"].to_numpy().astype(np.int64), batch_size, train, seed, sampling)
+    order = _Order(EpochOrder(rows, sampling if train else "none", balance_by, seed), batch_size, train)
+    keys = rows["sha256"].astype(str).tolist() if "sha256" in rows else [""] * len(rows)
+    if history is not None and "" in keys:
+        raise UserError("a history on the way in is drawn by each image's sha256, which the manifest lacks; index anew")
+    kept = None if str(cache) == "none" else _make_cache(rows, keys, history, cache)
+    labels = rows["label"].to_numpy().astype(np.int64)
     loader: DataLoader[object] = DataLoader(
-        _Images(paths, crop, (augment or Augment()) if train else None, seed),
+        _Images(paths, keys, labels, crop, (augment or Augment()) if train else None, twins, seed, history, kept),
         batch_sampler=order,
         collate_fn=_collate,
         num_workers=workers,
         pin_memory=torch.cuda.is_available(),
+        # Its own, or every new epoch would draw from the generator that dropout draws from.
+        generator=torch.Generator().manual_seed(seed),
+        # Pixels in memory are shared by fork; elsewhere the platform's way of starting processes is kept.
+        multiprocessing_context="fork" if workers and str(cache) == "memory" else None,
     )
     return Batches(rows, loader, order, on_error)
 
 
-def class_weights(labels: np.ndarray) -> np.ndarray:
-    """Return the loss weight of each class, inverse to its share and of mean 1 over the images.
+def bring(image: NDArray[np.uint8], history: History, sha256: str) -> NDArray[np.uint8]:
+    """Bring a decoded image through a history, as `fakefreq align` does to its file.
 
-    >>> class_weights(np.array([0, 0, 0, 1])).round(3).tolist()
-    [0.667, 2.0]
+    Raises:
+        UserError: the image is smaller than the history's size.
     """
-    counts = np.bincount(labels.astype(np.int64), minlength=2)
-    if counts.min() == 0:
-        raise UserError("class weights need images of both classes")
-    return counts.sum() / (2.0 * counts)  # type: ignore[no-any-return]
+    return decode(apply_history(image, history, sha256))
+
+
+def _make_cache(rows: pd.DataFrame, keys: list[str], history: History | None, cache: str | Path) -> PixelCache:
+    if "" in keys:
+        raise UserError("a cache needs each image's sha256, which the manifest lacks; index anew, or use --cache none")
+    pixels = (rows["width"] * rows["height"]).to_numpy(dtype=np.int64)
+    if history is not None and history.size is not None:
+        pixels = np.full(len(rows), history.size**2, dtype=np.int64)
+    folder = None if str(cache) == "memory" else Path(cache)
+    return PixelCache(pixels, folder, cache_key(keys, pixels.tolist(), str(history)))

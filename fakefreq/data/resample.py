@@ -1,10 +1,12 @@
 """Resampling with the kernel and the antialiasing named, never left to a library's default."""
 
+from functools import lru_cache
 from typing import Literal, get_args
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from fakefreq.errors import choose
 
@@ -35,12 +37,18 @@ def resize(image: NDArray[np.uint8], height: int, width: int, kernel: Kernel, an
         return image.copy()
     if kernel == "area":
         return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
-    rows = resampling_matrix(image.shape[0], height, kernel, antialias)
-    columns = resampling_matrix(image.shape[1], width, kernel, antialias)
-    values = np.einsum("hy,yxc->hxc", rows, image.astype(np.float64))
-    values = np.einsum("wx,hxc->hwc", columns, values)
+    rows = _sparse_matrix(image.shape[0], height, kernel, antialias)
+    columns = _sparse_matrix(image.shape[1], width, kernel, antialias)
+    values = (rows @ image.reshape(image.shape[0], -1).astype(np.float64)).reshape(height, image.shape[1], 3)
+    values = (columns @ values.swapaxes(0, 1).reshape(image.shape[1], -1)).reshape(width, height, 3).swapaxes(0, 1)
     rounded: NDArray[np.uint8] = np.clip(np.rint(values), 0, 255).astype(np.uint8)
-    return rounded
+    return np.ascontiguousarray(rounded)
+
+
+@lru_cache(maxsize=256)
+def _sparse_matrix(before: int, after: int, kernel: Kernel, antialias: bool) -> csr_array:
+    """`resampling_matrix` without its zeros, which are nearly all: a dense product takes 20 to 100 times longer."""
+    return csr_array(resampling_matrix(before, after, kernel, antialias))
 
 
 def resampling_matrix(before: int, after: int, kernel: Kernel, antialias: bool) -> NDArray[np.float64]:

@@ -28,6 +28,10 @@ class Found(NamedTuple):
     problems: list[ImageError]
 
 
+# Folders beside images that hold pictures of them: what `fakefreq zoo build` draws to be looked at.
+PASSED_OVER = frozenset({"contact_sheets"})
+
+
 def walk(root: str | Path) -> Found:
     """List all files below a folder.
 
@@ -53,7 +57,7 @@ def walk(root: str | Path) -> Found:
             with os.scandir(place) as entries:
                 for entry in entries:
                     name = entry.name
-                    if name.startswith("."):
+                    if name.startswith(".") or name in PASSED_OVER:
                         continue
                     if entry.is_dir(follow_symlinks=False):
                         folders.append((entry.path, f"{relative}/{name}" if relative else name))

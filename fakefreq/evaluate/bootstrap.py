@@ -1,7 +1,6 @@
 """Bootstrap over groups of images: the same draws for every detector and every part of the test images.
 
-A draw gives each group a multiplicity, so a resampled metric is a weighted one: scores are sorted once, and
-each draw costs a cumulative sum.
+A draw gives each group a multiplicity, so a resampled metric is a weighted one (`ranked`).
 
 B. Efron, R. Tibshirani (1993), An introduction to the bootstrap; C. Field, A. Welsh (2007), Bootstrapping
 clustered data.
@@ -14,9 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from fakefreq.errors import UserError, choose
-from fakefreq.evaluate.metrics import Array, check_scores
+from fakefreq.evaluate.metrics import Array
+from fakefreq.evaluate.ranked import ALL_METRICS, RankedScores
 
 METRICS = ["auc", "ap", "accuracy"]
+"""What a comparison resamples; `bootstrap` takes any of `ALL_METRICS`."""
 MINIMUM_DRAWS = 100  # the 2.5 % and 97.5 % points of fewer draws lie on their two or three outermost values
 CHUNK = 2_000_000  # weights held at a time: 16 MB an array
 
@@ -48,59 +49,6 @@ def percentile_interval(samples: Array, level: float = 0.95) -> tuple[float, flo
     return float(low), float(high)
 
 
-class RankedScores:
-    """Scores sorted once, for metrics under many weights.
-
-    Args:
-        labels: 0 for real, 1 for fake.
-        logits: one finite number for each label.
-        threshold: of the accuracy; None where that is not asked for.
-    """
-
-    def __init__(self, labels: npt.ArrayLike, logits: npt.ArrayLike, threshold: float | None = None) -> None:
-        label, logit = check_scores(labels, logits)
-        self.order = np.argsort(logit, kind="stable")
-        self.fake = (label[self.order] == 1).astype(np.float64)
-        ranked = logit[self.order]
-        self.starts = np.flatnonzero(np.concatenate(([True], ranked[1:] != ranked[:-1])))
-        self.right = None if threshold is None else ((logit > threshold) == (label == 1)).astype(np.float64)
-
-    def metrics(self, weights: Array, names: Sequence[str]) -> dict[str, Array]:
-        """Return each metric under each row of weights.
-
-        Args:
-            weights: how often each image counts, >= 0; every row has both classes.
-            names: of `METRICS`.
-
-        Shape:
-            - weights: (draws, N)
-            - each metric: (draws,)
-        """
-        found: dict[str, Array] = {}
-        if "accuracy" in names:
-            if self.right is None:
-                raise UserError("accuracy needs a threshold for every detector; give thresholds=")
-            found["accuracy"] = weights @ self.right / weights.sum(axis=1)
-        if not {"auc", "ap"} & set(names):
-            return found
-        ranked = weights[:, self.order]
-        fake = ranked * self.fake
-        real = ranked - fake
-        if len(self.starts) < ranked.shape[1]:  # tied scores count as one step of the curve
-            fake = np.add.reduceat(fake, self.starts, axis=1)
-            real = np.add.reduceat(real, self.starts, axis=1)
-        real_below = np.cumsum(real, axis=1) - real
-        fakes, reals = fake.sum(axis=1), real.sum(axis=1)
-        if "auc" in names:
-            found["auc"] = np.einsum("ij,ij->i", fake, real_below + real / 2.0) / (fakes * reals)
-        if "ap" in names:
-            hits = fakes[:, None] - (np.cumsum(fake, axis=1) - fake)
-            flagged = hits + reals[:, None] - real_below
-            precision = np.divide(hits, flagged, out=np.zeros_like(hits), where=flagged > 0)
-            found["ap"] = np.einsum("ij,ij->i", fake, precision) / fakes
-        return found
-
-
 def _strata(codes: npt.NDArray[np.int64], cells: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int64]]:
     """Sort groups by the set of cells (class and part of the test images) that their images lie in.
 
@@ -117,30 +65,34 @@ def _strata(codes: npt.NDArray[np.int64], cells: npt.NDArray[np.int64]) -> list[
     return [np.array(members) for _, members in sorted(strata.items())]
 
 
-def group_weights(codes: npt.NDArray[np.int64], cells: npt.NDArray[np.int64], draws: int, seed: int) -> Iterator[Array]:
-    """Yield the images' multiplicities, some draws at a time: groups drawn with replacement within strata.
+def group_counts(
+    codes: npt.NDArray[np.int64], cells: npt.NDArray[np.int64], draws: int, seed: int, images: int | None = None
+) -> Iterator[Array]:
+    """Yield the groups' multiplicities, some draws at a time: groups drawn with replacement within strata.
 
     Args:
         codes: each image's group, 0 to the number of groups less one.
         cells: each image's class and part as one number.
         draws: how many in all.
-        seed: of the draws.
+        seed: of the draws; they do not depend on how many come at a time.
+        images: the longest row that will be made of a draw's multiplicities; it decides how many draws come at a
+            time. None: all images.
 
     Shape:
-        - each array: (draws of this chunk, N)
+        - each array: (draws of this chunk, groups)
     """
     rng = np.random.default_rng(seed)
     strata = _strata(codes, cells)
-    size = max(1, CHUNK // len(codes))
+    groups = int(codes.max()) + 1
+    size = max(1, CHUNK // max(len(codes) if images is None else images, groups))
     for start in range(0, draws, size):
         rows = min(size, draws - start)
-        weights = np.zeros((rows, int(codes.max()) + 1))
-        for members in strata:
-            drawn = rng.integers(0, len(members), (rows, len(members)))
-            drawn += np.arange(rows)[:, None] * len(members)
-            counts = np.bincount(drawn.ravel(), minlength=rows * len(members))
-            weights[:, members] = counts.reshape(rows, len(members))
-        yield weights[:, codes]
+        counts = np.zeros((rows, groups))
+        for row in range(rows):  # draw by draw, so that the size of a chunk changes nothing
+            for members in strata:
+                drawn = rng.integers(0, len(members), len(members))
+                counts[row, members] = np.bincount(drawn, minlength=len(members))
+        yield counts
 
 
 def bootstrap(
@@ -159,7 +111,7 @@ def bootstrap(
         labels: 0 for real, 1 for fake.
         logits: detector -> its logits, in the order of the labels.
         groups: a name for each image's group, drawn as a whole; None where every image is independent.
-        metrics: of `METRICS`.
+        metrics: of `ALL_METRICS`.
         draws: at least `MINIMUM_DRAWS`.
         seed: of the draws.
         thresholds: detector -> logit above which it calls an image fake; needed for the accuracy.
@@ -174,7 +126,7 @@ def bootstrap(
     True
     """
     for metric in metrics:
-        choose(metric, METRICS, "metric", "metrics")
+        choose(metric, ALL_METRICS, "metric", "metrics")
     if draws < MINIMUM_DRAWS:
         raise UserError(f"--draws takes {MINIMUM_DRAWS} or more bootstrap draws; got {draws}")
     label = np.asarray(labels)
@@ -192,10 +144,13 @@ def bootstrap(
         for name, values in logits.items()
     }
     chunks: dict[tuple[str, str, str], list[Array]] = {}
-    for weights in group_weights(codes, cells, draws, seed):
+    longest = max(len(index) for index in rows.values())
+    for counts in group_counts(codes, cells, draws, seed, longest):
         for part, index in rows.items():
-            of_part = weights[:, index]
             for name in logits:
-                for metric, values in ranked[part, name].metrics(of_part, metrics).items():
+                scores = ranked[part, name]
+                # One gather: multiplicities of the groups of this part's images, lowest score first.
+                weights = np.take(counts, codes[index[scores.order]], axis=1)
+                for metric, values in scores.ranked_metrics(weights, metrics).items():
                     chunks.setdefault((part, name, metric), []).append(values)
     return Bootstrap({key: np.concatenate(values) for key, values in chunks.items()})

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from fakefreq.detector_config import DetectorConfig
 from fakefreq.errors import UserError
+from fakefreq.models.fusion import make_fusion
 from fakefreq.spectra import to_float
 
 if TYPE_CHECKING:
@@ -38,18 +39,30 @@ class Detector(nn.Module):
         super().__init__()
         self.config = config
         self.streams = nn.ModuleDict(streams)
-        widths = [int(stream.width) for stream in streams.values()]  # type: ignore[arg-type]
-        self.head = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(sum(widths), 1))
+        widths = {name: int(stream.width) for name, stream in streams.items()}  # type: ignore[arg-type]
+        self.head = make_fusion(config.fusion, widths, config.dropout, config.stream_dropout)
         self.minimum_size = max(int(stream.minimum_size) for stream in streams.values())  # type: ignore[arg-type]
         self.threshold = 0.0
         self.crop = 224
 
     def forward(self, images: Tensor) -> Tensor:
         """Return one logit an image, (B,)."""
+        return self.head(self.features(images))  # type: ignore[no-any-return]
+
+    def features(self, images: Tensor) -> dict[str, Tensor]:
+        """Return what each stream sees in the images: stream name -> (B, width)."""
         pixels = to_float(self._checked(images))
         # Spectra need contiguous rows; a channels_last backbone converts its own copy.
-        features = torch.cat([stream(pixels) for stream in self.streams.values()], dim=1)
-        return self.head(features).squeeze(1)  # type: ignore[no-any-return]
+        return {name: stream(pixels) for name, stream in self.streams.items()}
+
+    def training_outputs(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return what training learns from: the logits, and by name those of parts that have a loss of their own.
+
+        Shape:
+            - input: as `forward`
+            - output: (B,), and (B,) for every name
+        """
+        return self.head.outputs(self.features(images))
 
     def pretrained_parameters(self) -> list[nn.Parameter]:
         """Parameters that may start from pretrained weights: those of the pixel stream's backbone."""

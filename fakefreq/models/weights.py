@@ -15,7 +15,7 @@ import timm
 import torch
 from huggingface_hub import constants
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -136,8 +136,10 @@ def save_detector(detector: Detector, path: str | Path, facts: dict[str, Any] | 
         "facts": facts or {},
     }
     tensors = {name: value.detach().cpu().contiguous() for name, value in detector.state_dict().items()}
+    # Through bytes: a full disk is then an ordinary OSError, which atomic_path turns into a message.
+    payload = save(tensors, metadata={"fakefreq": json.dumps(header)})
     with atomic_path(path) as temporary:
-        save_file(tensors, temporary, metadata={"fakefreq": json.dumps(header)})
+        temporary.write_bytes(payload)
 
 
 def load_detector(path: str | Path) -> Detector:

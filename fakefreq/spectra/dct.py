@@ -1,12 +1,18 @@
-"""Discrete cosine transforms of images: full frame and in blocks (Ahmed, Natarajan and Rao 1974)."""
+"""Full-frame discrete cosine transforms of images (Ahmed, Natarajan and Rao 1974)."""
 
 import math
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from fakefreq.errors import UserError
 from fakefreq.spectra.color import to_float
+from fakefreq.spectra.constants import no_autocast
+
+Kind = Literal[2, 3]
+# Pixels from which the FFT form takes less time than two matrix products; benchmarks/spectra.py times both.
+FFT_FROM = 112 * 112
 
 
 def dct_basis(size: int, dtype: torch.dtype = torch.float64, device: torch.device | None = None) -> Tensor:
@@ -28,90 +34,152 @@ def dct_basis(size: int, dtype: torch.dtype = torch.float64, device: torch.devic
     return basis.to(dtype=dtype, device=device)
 
 
-def dct2(images: Tensor) -> Tensor:
-    """Return the orthonormal two-dimensional DCT-II of whole images.
+class DCT2(nn.Module):
+    """Two-dimensional discrete cosine transform of whole images.
 
     Args:
-        images: uint8 or float; float64 stays float64, all else is computed in float32.
+        kind: 2, or 3, its transpose.
+        ortho: orthonormal; else in scipy's scale of `norm=None`: 2 sum x cos(...) along each axis.
 
     Shape:
-        - input: (..., H, W), any sizes
-        - output: (..., H, W), frequency 0 at [0, 0]
-    """
-    with torch.autocast(images.device.type, enabled=False):
-        pixels = to_float(images)
-        height, width = pixels.shape[-2:]
-        rows = dct_basis(height, pixels.dtype, pixels.device)
-        columns = dct_basis(width, pixels.dtype, pixels.device)
-        return rows @ pixels @ columns.T
-
-
-def idct2(coefficients: Tensor) -> Tensor:
-    """Return the images whose `dct2` is given.
-
-    Shape:
-        - input: (..., H, W)
-        - output: (..., H, W)
-    """
-    with torch.autocast(coefficients.device.type, enabled=False):
-        values = to_float(coefficients)
-        height, width = values.shape[-2:]
-        rows = dct_basis(height, values.dtype, values.device)
-        columns = dct_basis(width, values.dtype, values.device)
-        return rows.T @ values @ columns
-
-
-class BlockDCT(nn.Module):
-    """Orthonormal DCT-II of square blocks; with block 8 and stride 8 it is JPEG's transform.
-
-    Args:
-        block: side of a block in pixels, 2 to 64.
-        stride: pixels between two blocks; `block` by default.
-
-    Shape:
-        - input: (B, C, H, W), uint8 or float, H and W at least `block`; pixels beyond the last whole block are left out
-        - output: (B, C, block * block, H', W'), H' = (H - block) // stride + 1; coefficient (u, v), vertical and
-          horizontal frequency, at index u * block + v
+        - input: (..., H, W), uint8 or float, any sizes; float64 stays float64, all else is computed in float32
+        - output: (..., H, W); for kind 2 frequency 0 at [0, 0], coefficient k at k / 2H cycles/pixel
 
     Raises:
-        UserError: a block or stride out of range, or an image smaller than a block.
+        UserError: another kind.
     """
 
-    kernels: Tensor
-
-    def __init__(self, block: int = 8, stride: int | None = None) -> None:
+    def __init__(self, kind: Kind = 2, ortho: bool = True) -> None:
         super().__init__()
-        if not 2 <= block <= 64:
-            raise UserError(f"block is {block}; it takes 2 to 64 pixels")
-        self.block, self.stride = block, block if stride is None else stride
-        if self.stride < 1:
-            raise UserError(f"stride is {stride}; it takes 1 or more pixels")
-        basis = dct_basis(block)
-        kernels = torch.einsum("ui,vj->uvij", basis, basis).reshape(block * block, 1, block, block)
-        # Kept in float64, out of reach of `.to(dtype)`: a model that is cast to bfloat16 keeps its exact kernels.
-        self._exact = kernels
-        self.register_buffer("kernels", kernels.float(), persistent=False)
+        if kind not in (2, 3):
+            raise UserError(f"kind is {kind}; it takes 2 or 3")
+        self.kind, self.ortho = kind, ortho
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the coefficients, (B, C, block * block, H', W')."""
-        batch, channels, height, width = images.shape
-        if height < self.block or width < self.block:
-            raise UserError(f"an image of {height}x{width} is smaller than one {self.block}x{self.block} block; pad it")
-        with torch.autocast(images.device.type, enabled=False):
-            pixels = to_float(images)
-            is_exact = pixels.dtype == self.kernels.dtype
-            kernels = self.kernels if is_exact else self._exact.to(pixels.device)
-            planes = pixels.reshape(batch * channels, 1, height, width)
-            maps = nn.functional.conv2d(planes, kernels.to(pixels.dtype), stride=self.stride)
-            return maps.reshape(batch, channels, self.block**2, *maps.shape[-2:])
+        """Return the coefficients."""
+        with no_autocast(images):
+            values = to_float(images)
+            if self.kind == 2:
+                found = _second(values)
+                return found if self.ortho else found * _scale(found, self.kind)
+            return _third(values if self.ortho else values * _scale(values, self.kind))
 
 
-def block_dct(images: Tensor, block: int = 8, stride: int | None = None) -> Tensor:
-    """Return the orthonormal DCT-II of square blocks; see `BlockDCT`.
+class IDCT2(nn.Module):
+    """The inverse of `DCT2` with the same arguments."""
 
-    >>> flat = torch.full((1, 1, 16, 16), 0.5)
-    >>> coefficients = block_dct(flat)
-    >>> coefficients.shape, round(coefficients[0, 0, 0, 0, 0].item(), 4)   # DC = 8 * mean
-    (torch.Size([1, 1, 64, 2, 2]), 4.0)
+    def __init__(self, kind: Kind = 2, ortho: bool = True) -> None:
+        super().__init__()
+        if kind not in (2, 3):
+            raise UserError(f"kind is {kind}; it takes 2 or 3")
+        self.kind, self.ortho = kind, ortho
+
+    def forward(self, coefficients: Tensor) -> Tensor:
+        """Return the images."""
+        with no_autocast(coefficients):
+            values = to_float(coefficients)
+            if self.kind == 2:
+                return _third(values if self.ortho else values / _scale(values, self.kind))
+            found = _second(values)
+            return found if self.ortho else found / _scale(found, self.kind)
+
+
+def dct2(images: Tensor, kind: Kind = 2, ortho: bool = True) -> Tensor:
+    """Return the two-dimensional DCT of whole images; see `DCT2`.
+
+    >>> [round(value, 4) for value in dct2(torch.ones(1, 1, 2, 2)).flatten().tolist()]
+    [2.0, 0.0, 0.0, 0.0]
     """
-    return BlockDCT(block, stride).to(images.device)(images)  # type: ignore[no-any-return]
+    return DCT2(kind, ortho)(images)  # type: ignore[no-any-return]
+
+
+def idct2(coefficients: Tensor, kind: Kind = 2, ortho: bool = True) -> Tensor:
+    """Return the images whose `dct2` with the same arguments is given.
+
+    >>> image = torch.rand(1, 3, 5, 4)
+    >>> torch.allclose(idct2(dct2(image)), image, atol=1e-6)
+    True
+    """
+    return IDCT2(kind, ortho)(coefficients)  # type: ignore[no-any-return]
+
+
+def _scale(like: Tensor, kind: Kind) -> Tensor:
+    """Return what turns an orthonormal transform into scipy's unscaled one: kind 2's output, or kind 3's input."""
+    scales = []
+    for size in like.shape[-2:]:
+        scale = torch.full((size,), math.sqrt(2 * size), dtype=torch.float64, device=like.device)
+        scale[:1] *= math.sqrt(2) if kind == 2 else math.sqrt(0.5)
+        scales.append(scale)
+    return torch.outer(*scales).to(like.dtype)
+
+
+def _is_by_fft(values: Tensor) -> bool:
+    """Two matrix products serve small images, compilers and exporters; large images in eager mode take an FFT."""
+    if torch.compiler.is_compiling() or torch.compiler.is_exporting():
+        return False
+    return values.shape[-2] * values.shape[-1] >= FFT_FROM
+
+
+def _bases(values: Tensor) -> tuple[Tensor, Tensor]:
+    height, width = values.shape[-2:]
+    return dct_basis(height, values.dtype, values.device), dct_basis(width, values.dtype, values.device)
+
+
+def _second(values: Tensor) -> Tensor:
+    """Orthonormal DCT-II."""
+    if not _is_by_fft(values):
+        rows, columns = _bases(values)
+        return rows @ values @ columns.T
+    # Makhoul 1980, A fast cosine transform in one and two dimensions: a real FFT of the samples in the order 0, 2, 4,
+    # ..., 5, 3, 1, turned by a quarter of a sample. With V that FFT and a, b the turns of rows and columns,
+    # Z = (a V[k] + conj(a) V[-k]) b holds column k as its real and column W - k as minus its imaginary part.
+    height, width = values.shape[-2:]
+    order = torch.arange(height, device=values.device)
+    rows = torch.cat([order[::2], order[1::2].flip(0)])
+    shuffled = torch.cat([values[..., ::2], values[..., 1::2].flip(-1)], dim=-1).index_select(-2, rows)
+    spectrum = torch.fft.rfft2(shuffled)
+    forward, backward = _turns(values)
+    turned = torch.addcmul(spectrum * forward, spectrum.index_select(-2, (-order) % height), backward)
+    parts = torch.view_as_real(turned)
+    mirrored = parts[..., 1 : (width + 1) // 2, 1].flip(-1)
+    return torch.cat([parts[..., 0], mirrored.neg()], dim=-1)
+
+
+def _third(values: Tensor) -> Tensor:
+    """Orthonormal DCT-III, the inverse of DCT-II."""
+    if not _is_by_fft(values):
+        rows, columns = _bases(values)
+        return rows.T @ values @ columns
+    # The steps of `_second`, backwards.
+    height, width = values.shape[-2:]
+    order = torch.arange(height, device=values.device)
+    zero = values.new_zeros(())
+    mirrored = nn.functional.pad(values[..., width - width // 2 :].flip(-1), (1, 0))
+    turned = torch.complex(values[..., : width // 2 + 1], -mirrored)
+    # Row -k of Z is i (a V[k] - conj(a) V[-k]) b; row H, which does not exist, is 0.
+    opposite = turned.index_select(-2, (-order) % height)
+    opposite = torch.where((order == 0).unsqueeze(-1), torch.complex(zero, zero), opposite)
+    forward, _ = _turns(values)
+    spectrum = (turned - 1j * opposite) * (0.5 / forward)
+    shuffled: Tensor = torch.fft.irfft2(spectrum, s=(height, width))
+    return shuffled.index_select(-2, _unshuffled(height, values)).index_select(-1, _unshuffled(width, values))
+
+
+def _turns(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Return a b and conj(a) b with the orthonormal scale in them, (H, W // 2 + 1), computed in double precision."""
+    height, width = values.shape[-2:]
+    vertical = torch.arange(height, dtype=torch.float64, device=values.device)
+    horizontal = torch.arange(width // 2 + 1, dtype=torch.float64, device=values.device)
+    # Along each axis sqrt(2 / n), and sqrt(1 / n) for frequency 0; the half is that of the two terms in Z.
+    row_scale = (2.0 - (vertical == 0).double()).div(height).sqrt()
+    column_scale = (2.0 - (horizontal == 0).double()).div(width).sqrt() / 2
+    rows = torch.polar(row_scale, -math.pi / (2 * height) * vertical).unsqueeze(1)
+    columns = torch.polar(column_scale, -math.pi / (2 * width) * horizontal)
+    kind = torch.complex128 if values.dtype == torch.float64 else torch.complex64
+    return (rows * columns).to(kind), (rows.conj() * columns).to(kind)
+
+
+def _unshuffled(size: int, like: Tensor) -> Tensor:
+    """Return where each sample stands in the order 0, 2, 4, ..., 5, 3, 1."""
+    place = torch.arange(size, device=like.device)
+    return torch.where(place % 2 == 0, place // 2, size - 1 - place // 2)

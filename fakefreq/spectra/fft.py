@@ -7,9 +7,104 @@ from torch import Tensor, nn
 
 from fakefreq.errors import UserError, choose
 from fakefreq.spectra.color import to_float
+from fakefreq.spectra.constants import check_images, no_autocast
+from fakefreq.spectra.windows import KAISER_BETA, WINDOWS, Window, taper_2d
 
-Window = Literal["hann", "none"]
-Scale = Literal["log1p", "linear"]
+Scale = Literal["log1p", "linear", "db"]
+Detrend = Literal["mean", "plane", "none"]
+# A photo's own power spans some 80 dB in 8 bits; what lies 120 dB below its peak is rounding.
+FLOOR_DB = -120.0
+
+
+def fourier(
+    frames: Tensor,
+    window: Window = "hann",
+    half: bool = True,
+    detrend: Detrend = "mean",
+    beta: float = KAISER_BETA,
+) -> tuple[Tensor, Tensor]:
+    """Return the Fourier transform of frames that were detrended and windowed, and the window's energy.
+
+    Args:
+        frames: float; the last two dimensions are transformed.
+        window: `hann`, `hamming`, `kaiser` or `none`.
+        half: the half plane of a real image only.
+        detrend: what is taken away first: the frame's `mean`, its least-squares `plane`, or `none`.
+        beta: of the Kaiser window.
+
+    Shape:
+        - input: (..., H, W)
+        - output: complex (..., H, W) or (..., H, W // 2 + 1), and a scalar
+    """
+    taper = taper_2d(window, frames.shape[-2], frames.shape[-1], frames, beta)
+    centred = _detrended(frames, detrend)
+    transform = torch.fft.rfft2 if half else torch.fft.fft2
+    amplitude: Tensor = transform(centred if window == "none" else centred * taper)
+    return amplitude, taper.square().sum()
+
+
+def _detrended(frames: Tensor, detrend: Detrend) -> Tensor:
+    if detrend == "none":
+        return frames
+    centred = frames - frames.mean(dim=(-2, -1), keepdim=True)
+    if detrend == "mean":
+        return centred
+    for dim in (-2, -1):
+        size = frames.shape[dim]
+        place = torch.arange(size, dtype=frames.dtype, device=frames.device) - (size - 1) / 2
+        place = place.unsqueeze(-1) if dim == -2 else place
+        # Rows and columns of a grid are orthogonal, so each slope is fitted by itself.
+        slope = (centred * place).mean(dim=(-2, -1), keepdim=True) / place.square().mean().clamp_min(0.25)
+        centred = centred - slope * place
+    return centred
+
+
+def tiles_of(pixels: Tensor, tile: int, overlap: float) -> Tensor:
+    """Return overlapping tiles, (B, C, rows, columns, tile, tile).
+
+    Raises:
+        UserError: the image is smaller than a tile.
+    """
+    height, width = pixels.shape[-2:]
+    if height < tile or width < tile:
+        raise UserError(f"an image of {height}x{width} is smaller than one {tile}x{tile} tile; pad it")
+    step = max(1, round(tile * (1 - overlap)))
+    return pixels.unfold(2, tile, step).unfold(3, tile, step)
+
+
+def check_frames(
+    window: str, tile: int | None = None, overlap: float = 0.5, detrend: str = "mean", beta: float = KAISER_BETA
+) -> None:
+    """Raise UserError where an argument that spectra share is out of range."""
+    choose(window, WINDOWS, "window", "window")
+    choose(detrend, ["mean", "plane", "none"], "detrend", "detrend")
+    if tile is not None and tile < 2:
+        raise UserError(f"tile is {tile}; it takes 2 pixels or more")
+    if not 0 <= overlap < 1:
+        raise UserError(f"overlap is {overlap}; it takes 0 or more and less than 1")
+    if beta < 0:
+        raise UserError(f"beta is {beta}; it takes 0 or more")
+
+
+def full_plane(half: Tensor, width: int) -> Tensor:
+    """Return the full plane of a real image's power from its half plane: power(-f) = power(f).
+
+    Args:
+        half: power at 0 to 1/2 cycles/pixel along x.
+        width: of the image.
+
+    Shape:
+        - input: (..., H, width // 2 + 1)
+        - output: (..., H, width)
+
+    Raises:
+        UserError: the columns are not those of such a half plane.
+    """
+    if half.shape[-1] != width // 2 + 1:
+        raise UserError(f"a half plane of width {width} has {width // 2 + 1} columns, got {half.shape[-1]}")
+    rows = (-torch.arange(half.shape[-2], device=half.device)) % half.shape[-2]
+    columns = width - torch.arange(half.shape[-1], width, device=half.device)
+    return torch.cat([half, half.index_select(-2, rows).index_select(-1, columns)], dim=-1)
 
 
 class PowerSpectrum(nn.Module):
@@ -19,12 +114,15 @@ class PowerSpectrum(nn.Module):
     axes, just where upsampling leaves its peaks. The mean is removed first, else the window would spread it.
 
     Args:
-        window: `hann` (periodic) or `none`.
+        window: `hann`, `hamming`, `kaiser` (each periodic) or `none`.
         tile: side of the tiles in pixels; None takes the whole frame.
         overlap: share of a tile that its neighbour covers, in [0, 1); without effect where `tile` is None.
-        scale: `log1p` (natural logarithm of 1 + power: no floor whose outliers would rule the normalisation)
-            or `linear`.
+        scale: `log1p` (natural logarithm of 1 + power), `linear`, or `db` (10 log10 of power, bounded from below).
         half: True gives the non-redundant half-plane of a real image, W // 2 + 1 columns from 0 to 1/2 cycles/pixel.
+        detrend: what is taken away first: `mean`, the least-squares `plane`, or `none`.
+        beta: of the Kaiser window.
+        floor_db: `db` goes no lower than this many decibels below each plane's own maximum, so that an empty frequency
+            does not rule the normalisation; a plane without any power is at -200 dB.
 
     Shape:
         - input: (B, C, H, W), uint8 or float, any H and W, of at least `tile`
@@ -42,53 +140,39 @@ class PowerSpectrum(nn.Module):
         overlap: float = 0.5,
         scale: Scale = "log1p",
         half: bool = True,
+        detrend: Detrend = "mean",
+        beta: float = KAISER_BETA,
+        floor_db: float = FLOOR_DB,
     ) -> None:
         super().__init__()
-        choose(window, ["hann", "none"], "window", "window")
-        choose(scale, ["log1p", "linear"], "scale", "scale")
-        if tile is not None and tile < 2:
-            raise UserError(f"tile is {tile}; it takes 2 pixels or more")
-        if not 0 <= overlap < 1:
-            raise UserError(f"overlap is {overlap}; it takes 0 or more and less than 1")
+        check_frames(window, tile, overlap, detrend, beta)
+        choose(scale, ["log1p", "linear", "db"], "scale", "scale")
+        if floor_db >= 0:
+            raise UserError(f"floor_db is {floor_db}; it takes less than 0 decibels")
         self.window, self.tile, self.overlap, self.scale = window, tile, overlap, scale
         self.half_plane = half  # not `half`: that is the module's method that casts it
+        self.detrend, self.beta, self.floor_db = detrend, beta, floor_db
 
     def forward(self, images: Tensor) -> Tensor:
         """Return power, by frequency."""
-        with torch.autocast(images.device.type, enabled=False):
+        check_images(images)
+        with no_autocast(images):
             pixels = to_float(images)
             if self.tile is None:
                 power = self._power(pixels)
             else:
-                height, width = pixels.shape[-2:]
-                if height < self.tile or width < self.tile:
-                    raise UserError(
-                        f"an image of {height}x{width} is smaller than one {self.tile}x{self.tile} tile; pad it"
-                    )
-                step = max(1, round(self.tile * (1 - self.overlap)))
-                tiles = pixels.unfold(2, self.tile, step).unfold(3, self.tile, step)
-                power = self._power(tiles).mean(dim=(2, 3))
+                power = self._power(tiles_of(pixels, self.tile, self.overlap)).mean(dim=(2, 3))
+            if self.scale == "db":
+                peak = power.detach().amax(dim=(-2, -1), keepdim=True)
+                lowest = (peak * 10 ** (self.floor_db / 10)).clamp_min(1e-20)
+                return 10 * torch.maximum(power, lowest).log10()
             return power.log1p() if self.scale == "log1p" else power
 
     def _power(self, frames: Tensor) -> Tensor:
         """Power of each (H, W) frame, divided by the window's energy."""
-        height, width = frames.shape[-2:]
-        centred = frames - frames.mean(dim=(-2, -1), keepdim=True)
-        if self.window == "hann":
-            taper = torch.outer(_hann(height, frames), _hann(width, frames))
-        else:
-            taper = torch.ones(height, width, dtype=frames.dtype, device=frames.device)
-        transform = torch.fft.rfft2 if self.half_plane else torch.fft.fft2
-        amplitude: Tensor = transform(centred * taper)
+        amplitude, energy = fourier(frames, self.window, self.half_plane, self.detrend, self.beta)
         power = amplitude.real.square() + amplitude.imag.square()
-        return power / taper.square().sum()
-
-
-def _hann(size: int, like: Tensor) -> Tensor:
-    """Periodic Hann window, of 1 for a single sample, computed in float64 and then cast."""
-    if size == 1:
-        return torch.ones(1, dtype=like.dtype, device=like.device)
-    return torch.hann_window(size, periodic=True, dtype=torch.float64, device=like.device).to(like.dtype)
+        return power / energy
 
 
 def power_spectrum(
@@ -98,6 +182,9 @@ def power_spectrum(
     overlap: float = 0.5,
     scale: Scale = "log1p",
     half: bool = True,
+    detrend: Detrend = "mean",
+    beta: float = KAISER_BETA,
+    floor_db: float = FLOOR_DB,
 ) -> Tensor:
     """Return the windowed power spectrum of images; see `PowerSpectrum`.
 
@@ -106,4 +193,5 @@ def power_spectrum(
     >>> power_spectrum(torch.zeros(2, 1, 300, 200), tile=64, half=False).shape
     torch.Size([2, 1, 64, 64])
     """
-    return PowerSpectrum(window, tile, overlap, scale, half)(images)  # type: ignore[no-any-return]
+    module = PowerSpectrum(window, tile, overlap, scale, half, detrend, beta, floor_db)
+    return module(images)  # type: ignore[no-any-return]

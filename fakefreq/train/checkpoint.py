@@ -1,7 +1,9 @@
 """A run's folder: configuration, log, weights, and the state from which it resumes."""
 
 import csv
-from dataclasses import dataclass
+import io
+import os
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,8 @@ from torch.optim.lr_scheduler import LRScheduler
 from fakefreq.errors import UserError
 from fakefreq.files import atomic_path, read_json, write_json
 from fakefreq.models import Detector
+from fakefreq.train.averaging import AveragedDetector
+from fakefreq.train.board import Board
 from fakefreq.train.experiment import TrainConfig
 
 LOG_COLUMNS = ["epoch", "step", "phase", "loss", "accuracy", "auc", "learning_rate", "seconds"]
@@ -21,16 +25,69 @@ class Progress:
     """How far a run has come.
 
     Args:
-        epoch: epochs that are complete.
+        epoch: epochs that are complete, validation included.
+        step: steps of the epoch that is not.
+        seen: images of these steps.
+        total: steps of all epochs.
+        right: those of them on whose side the logit was.
+        loss_sum: their losses, added up.
         best_auc: highest validation AUC so far.
         best_epoch: its epoch, counted from 1; 0 before the first.
         seconds: training time so far, validation included.
     """
 
     epoch: int = 0
+    step: int = 0
+    total: int = 0
+    seen: int = 0
+    right: int = 0
+    loss_sum: float = 0.0
     best_auc: float = -1.0
     best_epoch: int = 0
     seconds: float = 0.0
+
+
+@dataclass
+class State:
+    """All that the next step of a training depends on, apart from its configuration and images.
+
+    Args:
+        detector: with its weights and batch-norm statistics.
+        optimizer: with its moments.
+        schedule: with its position.
+        average: the averaged weights, where there are any.
+        progress: how far it has come; with the seed it says which images come next.
+    """
+
+    detector: Detector
+    optimizer: torch.optim.Optimizer
+    schedule: LRScheduler
+    average: AveragedDetector | None = None
+    progress: Progress = field(default_factory=Progress)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As it is stored; the generators that dropout draws from go with it."""
+        return {
+            "detector": self.detector.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "average": self.average.state_dict() if self.average else None,
+            "progress": asdict(self.progress),
+            "random": torch.get_rng_state(),
+            "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        }
+
+    def from_dict(self, stored: dict[str, Any]) -> None:
+        """Take over what `to_dict` gave."""
+        self.detector.load_state_dict(stored["detector"], strict=True)
+        self.optimizer.load_state_dict(stored["optimizer"])
+        self.schedule.load_state_dict(stored["schedule"])
+        if self.average:
+            self.average.load_state_dict(stored["average"])
+        self.progress = Progress(**stored["progress"])
+        torch.set_rng_state(stored["random"])
+        if stored["random_cuda"] and torch.cuda.is_available():
+            torch.cuda.set_rng_state_all(stored["random_cuda"])
 
 
 @dataclass
@@ -40,9 +97,11 @@ class RunFolder:
     Args:
         path: the folder. It holds config.json, environment.json, log.csv, best.safetensors, last.pt and, once the
             run has ended, summary.json.
+        board: also gets the lines of the log, where TensorBoard is wanted.
     """
 
     path: Path
+    board: Board | None = None
 
     def check(self, config: TrainConfig, manifest_digest: str, resume: bool) -> None:
         """See whether the folder may hold this experiment; nothing is written.
@@ -72,63 +131,84 @@ class RunFolder:
         return (self.path / "summary.json").exists()
 
     def log(self, **row: Any) -> None:
-        """Add a line to log.csv; it is on disk when this returns."""
+        """Add a line to log.csv; it is in the file when this returns.
+
+        Raises:
+            UserError: it cannot be written.
+        """
         path = self.path / "log.csv"
-        is_new = not path.exists()
-        with path.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, LOG_COLUMNS, restval="")
-            if is_new:
-                writer.writeheader()
-            writer.writerow({name: _rounded(value) for name, value in row.items()})
+        line = io.StringIO()
+        writer = csv.DictWriter(line, LOG_COLUMNS, restval="", lineterminator="\n")
+        if not path.exists():
+            writer.writeheader()
+        writer.writerow({name: _rounded(value) for name, value in row.items()})
+        try:
+            with path.open("a", newline="", encoding="utf-8") as file:
+                file.write(line.getvalue())
+        except OSError as error:
+            raise UserError(f"cannot write {path}: {error.strerror}; make room, then go on with --resume") from error
+        if self.board is not None:
+            self.board.add(row)
 
-    def save_state(
-        self, detector: Detector, optimizer: torch.optim.Optimizer, schedule: LRScheduler, progress: Progress
-    ) -> None:
-        """Write last.pt: all that the next epoch depends on."""
-        state = {
-            "detector": detector.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "schedule": schedule.state_dict(),
-            "progress": vars(progress),
-            "random": torch.get_rng_state(),
-            "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-        }
-        with atomic_path(self.path / "last.pt") as temporary:
-            torch.save(state, temporary)
+    def save_state(self, state: "State", name: str = "last.pt") -> None:
+        """Write all that the next step depends on.
 
-    def load_state(self, detector: Detector, optimizer: torch.optim.Optimizer, schedule: LRScheduler) -> Progress:
-        """Bring everything back to where last.pt was written; a run without one starts at its beginning.
+        Args:
+            state: the training.
+            name: of the file.
+
+        Raises:
+            UserError: it cannot be written; a former file of that name stays as it was.
+        """
+        # Serialised first: torch's own writer does not say that a disk is full, and this way it is written in one go.
+        buffer = io.BytesIO()
+        torch.save(state.to_dict(), buffer)
+        try:
+            with atomic_path(self.path / name) as temporary, temporary.open("wb") as file:
+                file.write(buffer.getbuffer())
+                file.flush()
+                os.fsync(file.fileno())  # a disk may say that it is full only now, and the rename must not come first
+        except UserError as error:
+            kept = "the last good state is kept" if (self.path / name).exists() else "no state is kept"
+            raise UserError(f"{error}; or make room and go on with --resume: {kept}") from error
+
+    def load_state(self, state: "State") -> bool:
+        """Bring a training back to where last.pt was written; without one it stays at its beginning.
+
+        Returns:
+            Whether there was one.
 
         Raises:
             UserError: last.pt is damaged or of another detector.
         """
+        for left_over in self.path.glob(".*.part.*"):
+            left_over.unlink(missing_ok=True)  # of a process that was killed while it wrote
         path = self.path / "last.pt"
-        if not path.exists():
-            self._cut_log(0)
-            return Progress()
-        try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-            detector.load_state_dict(state["detector"], strict=True)
-            optimizer.load_state_dict(state["optimizer"])
-            schedule.load_state_dict(state["schedule"])
-            progress = Progress(**state["progress"])
-        except Exception as error:  # a damaged archive fails in many ways
-            raise UserError(f"cannot resume from {path}: {error}; delete it to start the run again") from error
-        torch.set_rng_state(state["random"])
-        if state["random_cuda"] and torch.cuda.is_available():
-            torch.cuda.set_rng_state_all(state["random_cuda"])
-        self._cut_log(progress.epoch)
-        return progress
+        if path.exists():
+            try:
+                state.from_dict(torch.load(path, map_location="cpu", weights_only=True))
+            except Exception as error:  # a damaged archive fails in many ways
+                raise UserError(f"cannot resume from {path}: {error}; delete it to start the run again") from error
+        self._cut_log(state.progress)
+        return path.exists()
 
-    def _cut_log(self, epochs: int) -> None:
-        """Drop the lines of an epoch that was interrupted: it is trained again."""
+    def _cut_log(self, progress: Progress) -> None:
+        """Drop the lines of what was done after the state was saved: it is done again."""
         path = self.path / "log.csv"
         if not path.exists():
             return
+
+        def is_before(row: dict[str, str]) -> bool:
+            if None in row.values() or not (row["epoch"] or "").isdigit() or not (row["step"] or "").isdigit():
+                return False  # torn by a full disk
+            return int(row["epoch"]) <= progress.epoch or (
+                row["phase"] == "train" and int(row["step"]) <= progress.total
+            )
+
         with path.open(newline="", encoding="utf-8") as file:
-            rows = [row for row in csv.DictReader(file) if row["epoch"].isdigit() and int(row["epoch"]) <= epochs]
+            rows = [row for row in csv.DictReader(file) if is_before(row)]
         with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, LOG_COLUMNS, restval="", extrasaction="ignore")
+            writer = csv.DictWriter(file, LOG_COLUMNS, restval="", extrasaction="ignore", lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)
 

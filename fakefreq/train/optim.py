@@ -5,6 +5,7 @@ from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, LinearLR, LR
 
 from fakefreq.models import Detector
 from fakefreq.train.experiment import TrainConfig
+from fakefreq.train.stages import layer_rates
 
 
 def make_optimizer(detector: Detector, config: TrainConfig) -> torch.optim.Optimizer:
@@ -14,12 +15,13 @@ def make_optimizer(detector: Detector, config: TrainConfig) -> torch.optim.Optim
     (Zhang et al. 2019, "Three mechanisms of weight decay regularization").
 
     Args:
-        detector: whose pretrained parameters get `learning_rate` and whose new ones `head_learning_rate`.
+        detector: whose pretrained parameters get `learning_rate`, less in lower stages where `layer_decay` is below 1,
+            and whose new ones get `head_learning_rate`.
         config: the run's configuration.
     """
     groups = []
     for parameters, rate in (
-        (detector.pretrained_parameters(), config.learning_rate),
+        *layer_rates(detector, config.learning_rate, config.layer_decay),
         (detector.new_parameters(), config.head_learning_rate),
     ):
         matrices = [parameter for parameter in parameters if parameter.ndim > 1]

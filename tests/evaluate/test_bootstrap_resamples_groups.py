@@ -5,7 +5,8 @@ import pytest
 from sklearn.metrics import accuracy_score, average_precision_score, roc_auc_score
 
 from fakefreq.errors import UserError
-from fakefreq.evaluate.bootstrap import RankedScores, bootstrap, group_weights
+from fakefreq.evaluate.bootstrap import bootstrap, group_counts
+from fakefreq.evaluate.ranked import RankedScores
 
 
 @pytest.mark.parametrize("decimals", [8, 0], ids=["distinct", "tied"])
@@ -27,9 +28,9 @@ def test_a_resampled_metric_is_that_of_the_repeated_images() -> None:
     rng = np.random.default_rng(1)
     labels = np.repeat([0, 1], 25)
     logits = rng.normal(size=50) + labels
-    weights = next(group_weights(np.arange(50), labels, draws=5, seed=3))
+    weights = next(group_counts(np.arange(50), labels, draws=5, seed=3))
     samples = bootstrap(labels, {"a": logits}, metrics=["auc"], draws=100, seed=3).samples["all", "a", "auc"]
-    first = next(group_weights(np.arange(50), labels, draws=100, seed=3))[0].astype(int)
+    first = next(group_counts(np.arange(50), labels, draws=100, seed=3))[0].astype(int)
     assert samples[0] == pytest.approx(roc_auc_score(np.repeat(labels, first), np.repeat(logits, first)))
     assert (weights[:, labels == 0].sum(axis=1) == 25).all()
     assert (weights[:, labels == 1].sum(axis=1) == 25).all()
@@ -37,7 +38,7 @@ def test_a_resampled_metric_is_that_of_the_repeated_images() -> None:
 
 def test_a_group_is_drawn_as_a_whole() -> None:
     codes = np.array([0, 0, 1, 2, 2, 2, 3])
-    weights = next(group_weights(codes, np.zeros(7, dtype=np.int64), draws=200, seed=0))
+    weights = next(group_counts(codes, np.zeros(7, dtype=np.int64), draws=200, seed=0))[:, codes]
     for group in range(4):
         of_group = weights[:, codes == group]
         assert (of_group == of_group[:, :1]).all()

@@ -51,7 +51,7 @@ def test_weights_that_do_not_fit_are_an_error(tmp_path: Path) -> None:
     detector = create_detector("frequency")
     save_detector(detector, path)
     tensors = load_file(path)
-    tensors.pop("head.1.bias")
+    tensors.pop("head.decide.bias")
     with pytest.raises(UserError, match="not written by fakefreq"):
         save_file(tensors, path)
         load_detector(path)
@@ -61,7 +61,7 @@ def test_weights_that_do_not_fit_are_an_error(tmp_path: Path) -> None:
     with safe_open(path, framework="pt") as stored:
         metadata = stored.metadata()
     save_file(tensors, path, metadata=metadata)
-    with pytest.raises(UserError, match=r"(?s)do not fit.*head\.1\.bias"):
+    with pytest.raises(UserError, match=r"(?s)do not fit.*head\.decide\.bias"):
         load_detector(path)
 
 

@@ -1,5 +1,6 @@
 """Spectra against scipy in float64, and against what physics says."""
 
+import cv2
 import numpy as np
 import pytest
 import scipy.fft
@@ -11,13 +12,18 @@ from fakefreq.spectra import (
     BlockDCT,
     PowerSpectrum,
     block_dct,
+    block_idct,
     dct2,
     dct_basis,
     idct2,
+    jpeg_quality,
+    luma_steps,
     power_spectrum,
+    quantisation_table,
     rgb_to_gray,
     rgb_to_ycbcr,
     to_float,
+    zigzag,
 )
 
 SIZES = [(1, 1), (2, 2), (7, 8), (8, 8), (63, 64), (64, 63), (224, 224), (255, 256), (299, 301)]
@@ -40,6 +46,33 @@ def test_dct2_is_scipy_s_at_any_size(size: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
+def test_every_kind_of_dct_is_scipy_s_and_has_its_inverse(size: tuple[int, int]) -> None:
+    images = noise(2, 1, *size)
+    for kind in (2, 3):
+        for ortho in (True, False):
+            norm = "ortho" if ortho else None
+            expected = scipy.fft.dctn(images.numpy(), type=kind, axes=(2, 3), norm=norm)  # type: ignore[call-overload]
+            assert error(dct2(images, kind, ortho), expected) <= 1e-12
+            assert error(dct2(images.float(), kind, ortho), expected) <= 1e-6
+            torch.testing.assert_close(idct2(dct2(images, kind, ortho), kind, ortho), images, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("size", [(112, 112), (113, 240), (1, 12600), (12600, 1), (128, 99)])
+def test_the_fast_form_is_the_matrix_form_and_so_is_its_gradient(size: tuple[int, int]) -> None:
+    images = noise(1, 1, *size).requires_grad_()
+    weights = noise(1, 1, *size, seed=1)
+    found = dct2(images)
+    if max(size) < 999:
+        torch.testing.assert_close(found, dct_basis(size[0]) @ images @ dct_basis(size[1]).T, rtol=0, atol=1e-11)
+    assert error(found.detach(), scipy.fft.dctn(images.detach().numpy(), axes=(2, 3), norm="ortho")) <= 1e-12
+    # The transform is orthonormal: its gradient is the inverse, which matrices and scipy know by themselves.
+    (gradient,) = torch.autograd.grad((found * weights).sum(), images)
+    assert error(gradient, scipy.fft.idctn(weights.numpy(), axes=(2, 3), norm="ortho")) <= 1e-12
+    (gradient,) = torch.autograd.grad((idct2(images) * weights).sum(), images)
+    assert error(gradient, scipy.fft.dctn(weights.numpy(), axes=(2, 3), norm="ortho")) <= 1e-12
+
+
+@pytest.mark.parametrize("size", SIZES)
 def test_dct2_comes_back_and_keeps_energy(size: tuple[int, int]) -> None:
     images = noise(2, 1, *size)
     torch.testing.assert_close(idct2(dct2(images)), images, rtol=0, atol=1e-12)
@@ -56,6 +89,40 @@ def test_block_dct_is_scipy_s_block_by_block(block: int, stride: int, size: tupl
     assert error(block_dct(images, block, stride), expected) <= 1e-12
     # A 32x32 block sums 1,024 products in one go: float32 rounds those a little more.
     assert error(block_dct(images.float(), block, stride), expected) <= (1e-6 if block <= 16 else 2e-6)
+
+
+@pytest.mark.parametrize(("block", "stride"), [(4, 4), (8, 8), (8, 3), (16, 8), (32, 32)])
+def test_blocks_come_back(block: int, stride: int) -> None:
+    images = noise(2, 3, 65, 99)
+    back = block_idct(block_dct(images, block, stride), block, stride)
+    torch.testing.assert_close(back, images[..., : back.shape[-2], : back.shape[-1]], rtol=0, atol=1e-12)
+
+
+def test_zigzag_is_jpeg_s() -> None:
+    # ITU-T T.81, figure 5: the first 16 and the last 4 of the scan.
+    expected = [0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5]
+    assert zigzag().tolist()[:16] == expected
+    assert zigzag().tolist()[-4:] == [47, 55, 62, 63]
+    assert sorted(zigzag(5).tolist()) == list(range(25))
+
+
+@pytest.mark.parametrize("quality", [30, 50, 75, 90, 95])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_quality_of_a_decoded_jpeg_is_found(quality: int, seed: int) -> None:
+    from tests.conftest import draw_pixels
+
+    photo = draw_pixels(seed, 256, 256)
+    coded = cv2.imencode(".jpg", photo, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+    pixels = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR_RGB)).copy()
+    decoded = torch.from_numpy(pixels).permute(2, 0, 1)[None]
+    assert jpeg_quality(decoded).tolist() == [quality]
+    table = quantisation_table(decoded)[0]
+    is_told = table > 0
+    assert int(is_told.sum()) >= 10
+    assert float((table == luma_steps(quality))[is_told].float().mean()) > 0.9
+    assert jpeg_quality(torch.from_numpy(photo).permute(2, 0, 1)[None]).item() > 95
+    # Off the grid the trace is gone.
+    assert jpeg_quality(decoded[..., 3:, 3:]).item() > 95
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -213,7 +280,7 @@ def test_log1p_has_no_outliers_below_zero() -> None:
         (lambda: BlockDCT(stride=0), "stride is 0"),
         (lambda: block_dct(torch.zeros(1, 1, 7, 9)), "smaller than one 8x8 block"),
         (lambda: power_spectrum(torch.zeros(1, 1, 9, 9), tile=16), "smaller than one 16x16 tile"),
-        (lambda: PowerSpectrum(window="hamming"), "unknown window"),  # type: ignore[arg-type]
+        (lambda: PowerSpectrum(window="welch"), "unknown window"),  # type: ignore[arg-type]
         (lambda: PowerSpectrum(overlap=1.0), "overlap is 1.0"),
         (lambda: PowerSpectrum(tile=1), "tile is 1"),
     ],

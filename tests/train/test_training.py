@@ -1,5 +1,6 @@
 """Training learns, repeats itself, resumes to the bit, and refuses what cannot work."""
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,15 +9,17 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from fakefreq.data.manifest import index_folder, read_manifest, write_manifest
+from fakefreq.data.manifest import index_folder, manifest_digest, read_manifest, write_manifest
 from fakefreq.data.splits import split_manifest
 from fakefreq.errors import UserError
 from fakefreq.files import read_json
 from fakefreq.models import create_detector
-from fakefreq.train import loop
+from fakefreq.train import run as run_module
+from fakefreq.train import step as step_module
 from fakefreq.train.experiment import TrainConfig
 from fakefreq.train.loop import train
 from fakefreq.train.optim import make_optimizer, make_schedule
+from fakefreq.train.run import Run
 
 CONFIG = TrainConfig(
     detector="two_stream",
@@ -105,29 +108,28 @@ def test_the_same_seed_gives_the_same_weights_with_any_number_of_workers(
 
 def test_another_seed_gives_other_weights(manifest_path: Path, finished: Path, tmp_path: Path) -> None:
     train(manifest_path, tmp_path / "other", replace(CONFIG, seed=1, epochs=1))
-    assert not torch.equal(last(tmp_path / "other")["head.1.weight"], last(finished)["head.1.weight"])
+    assert not torch.equal(last(tmp_path / "other")["head.decide.weight"], last(finished)["head.decide.weight"])
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
-@pytest.mark.parametrize("schedule", ["cosine", "one_cycle"])
+@pytest.mark.parametrize(("optimizer", "schedule"), [("adamw", "cosine"), ("sgd", "one_cycle")])
 def test_an_interrupted_run_resumes_to_the_same_bits(
     manifest_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimizer: str, schedule: str
 ) -> None:
     config = replace(CONFIG, optimizer=optimizer, schedule=schedule, flip=True, rotate=10.0)  # type: ignore[arg-type]
     train(manifest_path, tmp_path / "whole", config)
-    original = loop._Run._train_epoch
+    original = Run._train_epoch
 
-    def interrupted(self: loop._Run, epoch: int) -> None:
+    def interrupted(self: Run, epoch: int) -> None:
         if epoch == 2:
             torch.manual_seed(99)  # whatever happened to the random state must not matter
             self.folder.log(epoch=2, step=4, phase="train", loss=9.0)
             raise KeyboardInterrupt
         original(self, epoch)
 
-    monkeypatch.setattr(loop._Run, "_train_epoch", interrupted)
+    monkeypatch.setattr(Run, "_train_epoch", interrupted)
     with pytest.raises(KeyboardInterrupt):
         train(manifest_path, tmp_path / "cut", config)
-    monkeypatch.setattr(loop._Run, "_train_epoch", original)
+    monkeypatch.setattr(Run, "_train_epoch", original)
     with pytest.raises(UserError, match="interrupted run; go on with --resume"):
         train(manifest_path, tmp_path / "cut", config)
     train(manifest_path, tmp_path / "cut", config, resume=True)
@@ -161,7 +163,7 @@ def test_a_frozen_backbone_keeps_its_weights_and_statistics(manifest_path: Path,
     end = last(tmp_path / "frozen")
     moved = {name for name in start if not torch.equal(start[name], end[name])}
     assert not [name for name in moved if name.startswith("streams.pixel.")]
-    assert "head.1.weight" in moved
+    assert "head.decide.weight" in moved
     assert any(name.startswith("streams.frequency.") for name in moved)
 
 
@@ -169,7 +171,7 @@ def test_early_stopping_stops_after_the_patience(
     manifest_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     values = iter([0.7, 0.8, 0.6, 0.8, 0.9])
-    monkeypatch.setattr(loop, "auc", lambda *_: next(values))
+    monkeypatch.setattr(run_module, "auc", lambda *_: next(values))
     summary = train(manifest_path, tmp_path / "run", replace(CONFIG, epochs=5, patience=2))
     assert (summary["epochs"], summary["best_epoch"], summary["val_auc"]) == (4, 2, 0.8)
 
@@ -177,7 +179,7 @@ def test_early_stopping_stops_after_the_patience(
 def test_a_loss_that_is_not_finite_names_the_batch(
     manifest_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop._Run, "_loss", lambda *_: torch.tensor(float("nan"), requires_grad=True))
+    monkeypatch.setattr(step_module.Stepper, "classification_loss", lambda *_: torch.tensor(float("nan")))
     with pytest.raises(UserError, match=r"loss is nan at epoch 1, step 1.*alpha_(real|fake)_\d+\.jpg"):
         train(manifest_path, tmp_path / "run", CONFIG)
 
@@ -231,6 +233,20 @@ def test_schedules_peak_at_the_given_rate_for_any_length(schedule: str, steps: i
         ({"learning_rate": 0.0}, "--learning-rate"),
         ({"weight_decay": -1.0}, "--weight-decay"),
         ({"rotate": 270.0}, "--rotate"),
+        ({"degrade": "0.5*jpg:60"}, "--degrade: unknown degradation 'jpg'"),
+        ({"simulate": 1.5}, "--simulate is 1.5; it is a probability"),
+        ({"simulate": 0.5, "simulate_families": "cubic"}, "--simulate-families"),
+        ({"ema": 1.0}, "--ema is 1.0"),
+        ({"label_smoothing": -0.1}, "--label-smoothing"),
+        ({"mixup": float("nan")}, "--mixup"),
+        ({"clip_gradient": -1.0}, "--clip-gradient"),
+        ({"layer_decay": 0.0}, "--layer-decay"),
+        ({"freeze": "some"}, "--freeze is 'some'; it takes none, all, or a number of stages"),
+        ({"precision": "fp16"}, "unknown precision 'fp16'"),
+        ({"balance_by": "generator"}, "--balance-by generator needs --balance"),
+        ({"max_steps": -1}, "--max-steps"),
+        ({"teacher": "no/such/run"}, "no trained detector at no/such/run"),
+        ({"distill_temperature": 0.0}, "--distill-temperature"),
         ({"optimizer": "lamb"}, "unknown optimizer 'lamb'"),
         ({"device": "tpu7"}, "unknown device"),
         ({"device": "cuda:63"}, "CUDA devices; use --device cpu"),
@@ -248,3 +264,72 @@ def test_a_configuration_survives_its_json() -> None:
     assert TrainConfig.from_dict(CONFIG.to_dict()) == CONFIG
     with pytest.raises(UserError, match="unknown to this version: momentum"):
         TrainConfig.from_dict({**CONFIG.to_dict(), "momentum": 0.9})
+
+
+def test_a_failed_audit_wants_a_flag_and_leaves_nothing(manifest_path: Path, tmp_path: Path) -> None:
+    # The drawn fakes are smoother than the drawn photos, so at one quality their files are smaller.
+    lines: list[str] = []
+    out, config = tmp_path / "run", replace(CONFIG, epochs=1, max_steps=1)
+    with pytest.raises(UserError, match=r"fail the audit: header facts alone .*fakefreq align.*--allow-biased"):
+        train(manifest_path, out, config, say=lines.append, audit="refuse")
+    assert not out.exists()
+    assert "audit of header facts: fail" in lines[-1]
+    assert train(manifest_path, out, config, say=lines.append, audit="tell")["audit"] == "fail"
+    assert read_json(out / "environment.json", "environment")["audit"] == "fail"
+
+
+def test_images_that_headers_do_not_tell_apart_pass_the_audit(manifest_path: Path, tmp_path: Path) -> None:
+    manifest = read_manifest(manifest_path)
+    manifest["bytes"] = 5000
+    write_manifest(manifest, manifest_path.parent / "fair.csv")
+    config = replace(CONFIG, epochs=1, max_steps=1)
+    summary = train(manifest_path.parent / "fair.csv", tmp_path / "run", config, audit="refuse")
+    assert summary["audit"] == "pass"
+    assert summary["manifest_digest"] == manifest_digest(manifest)
+
+
+def test_tensorboard_gets_the_lines_of_the_log(manifest_path: Path, tmp_path: Path) -> None:
+    accumulator = pytest.importorskip(
+        "tensorboard.backend.event_processing.event_accumulator", reason="the package tensorboard is not installed"
+    )
+    train(manifest_path, tmp_path / "run", replace(CONFIG, epochs=2, tensorboard=True))
+    events = accumulator.EventAccumulator(str(tmp_path / "run" / "tensorboard"))
+    events.Reload()
+    log = pd.read_csv(tmp_path / "run" / "log.csv")
+    for phase, column in (("train", "loss"), ("val", "auc")):
+        scalars = [(event.step, event.value) for event in events.Scalars(f"{phase}/{column}")]
+        rows = log[log["phase"] == phase]
+        assert [step for step, _ in scalars] == rows["step"].tolist()
+        assert [value for _, value in scalars] == pytest.approx(rows[column].tolist(), rel=1e-5)
+
+
+def test_tensorboard_that_is_not_installed_is_said(
+    manifest_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(UserError, match=r"pip install 'fakefreq\[tensorboard\]'"):
+        train(manifest_path, tmp_path / "run", replace(CONFIG, tensorboard=True))
+
+
+def test_the_averaged_weights_are_what_is_validated_and_kept(manifest_path: Path, tmp_path: Path) -> None:
+    train(manifest_path, tmp_path / "run", replace(CONFIG, epochs=1, ema=0.9))
+    state = torch.load(tmp_path / "run" / "last.pt", weights_only=True)
+    assert_same(weights(tmp_path / "run"), state["average"]["detector"])
+    kept = weights(tmp_path / "run")
+    assert [name for name, value in state["detector"].items() if not torch.equal(value, kept[name])]
+
+
+def test_max_steps_cuts_every_epoch(manifest_path: Path, tmp_path: Path) -> None:
+    train(manifest_path, tmp_path / "run", replace(CONFIG, epochs=2, max_steps=2))
+    log = pd.read_csv(tmp_path / "run" / "log.csv")
+    assert log.loc[log["phase"] == "train", "step"].tolist() == [1, 2, 3, 4]
+
+
+def test_a_pixel_student_is_trained_from_a_run_by_flag(manifest_path: Path, finished: Path, tmp_path: Path) -> None:
+    config = replace(CONFIG, detector="pixel", epochs=1, teacher=str(finished), distill_features=1.0)
+    train(manifest_path, tmp_path / "student", config)
+    assert len(read_json(tmp_path / "student" / "environment.json", "environment")["teacher_sha256"]) == 64
+    train(manifest_path, tmp_path / "alone", replace(config, teacher=""))
+    student, alone = weights(tmp_path / "student"), weights(tmp_path / "alone")
+    assert student.keys() == alone.keys()
+    assert [name for name in alone if not torch.equal(student[name], alone[name])]

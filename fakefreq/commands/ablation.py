@@ -1,0 +1,57 @@
+"""The command that takes the default detector apart."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from fakefreq.commands.base import Flat, say
+from fakefreq.train.experiment import TrainConfig
+
+
+@dataclass
+class Ablate:
+    """Run named experiments on the default detector: what each choice of spectrum, fusion, augmentation, ... is worth.
+
+    Without --experiments, lists them with their questions, expectations and numbers of trainings.
+
+    Example: fakefreq ablate faces/manifest.csv --train-on stylegan --experiments fusion --seeds 0 1 2 --out runs/ablate
+    """
+
+    manifest: tyro.conf.Positional[Path]
+    """a manifest that `fakefreq split` has filled"""
+    out: Path
+    """folder of ablations.csv, ablations.png and the trainings; what is finished there is not done again"""
+    experiments: tuple[str, ...] = ()
+    """their names"""
+    only: tuple[str, ...] = ()
+    """variants to run; all of the experiments by default"""
+    seeds: tuple[int, ...] = (0,)
+    """one training of every variant for each; --seed is unused"""
+    config: Annotated[TrainConfig, Flat] = field(default_factory=TrainConfig)
+    jobs: int = 1
+    """trainings at a time, each in a process of its own"""
+    draws: int = 1000
+    """bootstrap draws behind the intervals, 100 or more"""
+
+    def run(self) -> None:
+        from fakefreq.ablation import EXPERIMENTS, ablate
+
+        if not self.experiments:
+            for experiment in EXPERIMENTS.values():
+                say(f"{experiment.name} ({experiment.trainings} trainings a seed): {experiment.question}")
+                say(f"  expected: {experiment.expected}")
+                say(f"  variants: {', '.join(experiment.variants)}")
+            return
+        table = ablate(
+            self.manifest, self.out, self.config, self.experiments, self.seeds, self.only, self.jobs, self.draws, say
+        )
+        means = table[table["test"].isin(["mean of unseen", "mean of seen"])]
+        columns = ["experiment", "variant", "test", "auc", "auc_default", "difference", "low", "high", "n_seeds"]
+        say(means[columns].to_string(index=False, float_format=lambda value: f"{value:.3f}"))
+        say(f"table: {self.out / 'ablations.csv'}")
+        say(f"figure: {self.out / 'ablations.png'}")
+
+
+COMMANDS = {"ablate": Ablate}

@@ -1,0 +1,113 @@
+"""Commands that say whether a data set can be trusted, and that bring it to one history."""
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from fakefreq.commands.base import Flat, say
+from fakefreq.data.audit_verdict import EXIT_CODES, Thresholds
+from fakefreq.errors import UserError
+
+
+@dataclass
+class Audit:
+    """Say whether a detector could learn a codec, a size or a photo source instead of the generator.
+
+    Exit status: 0 pass, 1 warn, 3 fail (2 is a mistake in the command).
+
+    Example: fakefreq audit faces/manifest.csv --out faces/audit
+    """
+
+    manifest: tyro.conf.Positional[Path]
+    """the manifest"""
+    out: Path | None = None
+    """folder for audit.json and audit.html; `audit` beside the manifest by default"""
+    subset: tuple[str, ...] = ()
+    """only these subsets; all by default"""
+    quick: bool = False
+    """header facts, duplicates, balance and history only: nothing is decoded"""
+    images: int = 4000
+    """decode at most so many images, evenly over classes, subsets and generators"""
+    seed: int = 0
+    """of samples, folds and bootstrap"""
+    thresholds: Annotated[Thresholds, Flat] = field(default_factory=Thresholds)
+
+    def run(self) -> None:
+        from fakefreq.data.audit import audit_manifest
+        from fakefreq.report.audit_page import write_audit_page
+
+        out = self.out or self.manifest.parent / "audit"
+        audit = audit_manifest(
+            self.manifest,
+            out / "audit.json",
+            self.thresholds,
+            self.subset,
+            0 if self.quick else self.images,
+            self.seed,
+            say,
+        )
+        write_audit_page(out / "audit.html", audit)
+        say(f"audit: {out / 'audit.html'}, {out / 'audit.json'}")
+        sys.exit(EXIT_CODES[audit.verdict])
+
+
+@dataclass
+class Align:
+    """Bring every image, real or fake, through one history: crop, resize, encode. The same command again resumes.
+
+    Quality and kernel may be drawn, by each original's sha256: --codec jpeg:75-95 --kernel any.
+
+    Example: fakefreq align faces/manifest.csv --size 128 --codec jpeg:75-95 --out faces-aligned
+    """
+
+    manifest: tyro.conf.Positional[Path]
+    """the manifest of the originals"""
+    out: Path
+    """folder for the new images and their manifest"""
+    history: str = ""
+    """all in one text, such as size=128,kernel=area,codec=jpeg:90; the flags below change single parts of it"""
+    size: str = ""
+    """side in pixels, or keep"""
+    kernel: Literal["", "area", "bilinear", "bicubic", "lanczos", "any"] = ""
+    """of the resize"""
+    crop: Literal["", "center", "none"] = ""
+    """before the resize"""
+    codec: str = ""
+    """jpeg:Q, jpeg:LOW-HIGH, webp:Q or png"""
+    subsampling: Literal["", "4:4:4", "4:2:2", "4:2:0"] = ""
+    """of JPEG's chroma"""
+    seed: int = 0
+    """of the draws"""
+    too_small: Literal["stop", "skip"] = "stop"
+    """at images smaller than the size, never enlarged: stop, or leave them out and list them in skipped.csv"""
+    on_error: Literal["stop", "skip"] = "stop"
+    """at unreadable images: stop, or leave them out and list them"""
+    jobs: int = -1
+    """threads; -1: one a core"""
+
+    def run(self) -> None:
+        from fakefreq.data.align import align_manifest
+        from fakefreq.data.history import parse_history
+
+        given = [self.history] if self.history else []
+        if self.history.strip() == "raw" and any((self.size, self.kernel, self.crop, self.codec, self.subsampling)):
+            raise UserError("--history raw says all; leave out the other flags, or write the history's parts")
+        for word in ("size", "kernel", "crop", "codec", "subsampling"):
+            value = getattr(self, word)
+            given += [f"{word}={value}"] if value else []
+        align_manifest(
+            self.manifest,
+            self.out,
+            parse_history(",".join(given)),
+            self.seed,
+            self.too_small,
+            self.on_error,
+            self.jobs,
+            say,
+        )
+
+
+COMMANDS = {"audit": Audit, "align": Align}

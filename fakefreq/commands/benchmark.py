@@ -1,0 +1,119 @@
+"""Commands that measure detectors by protocol."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from fakefreq.commands.base import Flat, say
+from fakefreq.errors import UserError
+from fakefreq.train.experiment import TrainConfig
+
+
+@dataclass
+class Benchmark:
+    """Train and test detectors by protocol, and write the tables of a results section.
+
+    Protocols: one_to_all (needs --train-on), leave_one_out, matrix (each generator alone, tested on each) and
+    all_seen. Every training is a cell with a folder of its own; the same command again does only what is missing.
+
+    Example: fakefreq benchmark faces/manifest.csv --protocol matrix leave_one_out --seeds 0 1 2 --out runs/benchmark
+    """
+
+    manifest: tyro.conf.Positional[Path]
+    """a manifest that `fakefreq split` has filled: the track `raw`"""
+    out: Path
+    """folder of the tables and, in cells/, of the trainings"""
+    aligned: Path | None = None
+    """the same images brought through one history, as a second manifest: the track `aligned`"""
+    protocol: tuple[str, ...] = ("matrix",)
+    """protocols; cells that they share are done once"""
+    detectors: tuple[str, ...] = ("pixel", "two_stream")
+    """NAME, or LABEL=NAME for another configuration of one: two_stream_fft=two_stream"""
+    set: tuple[str, ...] = ()
+    """LABEL.FIELD=VALUE for one detector alone: two_stream_fft.spectrum=fft"""
+    baseline: str = ""
+    """the label that the others are compared with; the first by default"""
+    seeds: tuple[int, ...] = (0,)
+    """one training of every cell for each; --seed is unused"""
+    config: Annotated[TrainConfig, Flat] = field(default_factory=TrainConfig)
+    jobs: int = 1
+    """cells at a time, each in a process of its own"""
+    cells: Path | None = None
+    """folder of the trainings, where several benchmarks share one"""
+    any_code: bool = False
+    """take finished cells although the code has changed since"""
+    draws: int = 1000
+    """bootstrap draws behind the intervals, 100 or more"""
+    prevalence: float = 0.01
+    """the share of fakes in the world for which precision is stated"""
+
+    sweep: tuple[str, ...] = ()
+    """also test on degraded images: such as jpeg:60 resize:0.5:area, or `default` for some forty of them"""
+    sweep_limit: int = 100
+    """images of each class of each subset that a degradation is tested on, at most; 0: all"""
+
+    def run(self) -> None:
+        from fakefreq.protocols.benchmark import benchmark, make_plan
+
+        plan = make_plan(
+            self.manifest,
+            self.aligned,
+            self.protocol,
+            self.detectors,
+            self.set,
+            self.seeds,
+            self.config,
+            self.baseline,
+            self.draws,
+            self.prevalence,
+        )
+        outcomes = benchmark(
+            plan, self.out, self.jobs, self.any_code, self.cells, -1, self.sweep, self.sweep_limit, say
+        )
+        say(f"tables: {self.out}")
+        failed = sum(not outcome.is_done for outcome in outcomes)
+        if failed:
+            raise UserError(
+                f"{failed} of {len(outcomes)} cells failed and are missing from the tables; why is in "
+                f"{self.out / 'failures.csv'}. The same command again tries them once more"
+            )
+
+
+@dataclass
+class Robustness:
+    """Test trained detectors on degraded images: of both classes, of the fakes only, of the reals only.
+
+    What is lost on both is a lack of robustness; what changes on one class alone is a bias. Writes robustness.csv.
+
+    Example: fakefreq robustness runs/pixel runs/two_stream --manifest faces/manifest.csv --out runs/robustness
+    """
+
+    runs: tyro.conf.Positional[tuple[Path, ...]]
+    """run folders, as `fakefreq train` leaves them"""
+    manifest: Path
+    """the table of images; those that a run has been trained on are left out"""
+    out: Path
+    """folder of robustness.csv and of the scores; what is there is not scored again"""
+    sweep: tuple[str, ...] = ("default",)
+    """degradations, such as jpeg:60 resize:0.5:area+jpeg:60..95; `default`: some forty of them"""
+    limit: int = 100
+    """images of each class of each subset, at most; 0: all"""
+    draws: int = 1000
+    """bootstrap draws behind the intervals"""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N"""
+
+    def run(self) -> None:
+        from fakefreq.evaluate.robustness import read_sweep
+        from fakefreq.protocols.robust import sweep_runs
+
+        sweep = read_sweep(self.sweep)
+        if not self.runs or not sweep:
+            raise UserError("robustness takes one or more run folders, and --sweep one or more degradations")
+        table = sweep_runs(self.runs, self.manifest, sweep, self.limit, self.out, self.draws, self.device, say)
+        say(f"{len(table)} rows: {self.out / 'robustness.csv'}")
+
+
+COMMANDS = {"benchmark": Benchmark, "robustness": Robustness}

@@ -1,0 +1,149 @@
+"""From logits to probabilities that mean what they say, and to abstention: fitted on validation, never on test images.
+
+C. Guo et al. (2017), On calibration of modern neural networks (temperature); J. Platt (1999), Probabilistic outputs
+for support vector machines; B. Zadrozny, C. Elkan (2002), Transforming classifier scores into accurate multiclass
+probability estimates (isotonic); V. Vovk (2012), Conditional validity of inductive conformal predictors.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import minimize, minimize_scalar
+from scipy.special import expit, logit
+from sklearn.isotonic import IsotonicRegression
+
+from fakefreq.errors import UserError, choose
+from fakefreq.evaluate.metrics import Array, check_scores
+
+METHODS = ["none", "temperature", "platt", "isotonic"]
+
+
+@dataclass(frozen=True)
+class Calibrator:
+    """A map from logits to calibrated logits.
+
+    Args:
+        method: one of `METHODS`.
+        slope: of `none`, `temperature` and `platt`; a temperature is 1 / slope.
+        offset: of `platt`.
+        points: of `isotonic`: logits, ascending, and the calibrated logit at each; straight lines between, level
+            outside.
+    """
+
+    method: str
+    slope: float = 1.0
+    offset: float = 0.0
+    points: tuple[tuple[float, ...], tuple[float, ...]] = ((), ())
+
+    def __call__(self, logits: npt.ArrayLike) -> Array:
+        """Return the calibrated logits."""
+        given = np.asarray(logits, dtype=np.float64)
+        if self.method == "isotonic":
+            # Between the points the probability is straight, as isotonic regression has it.
+            chances = np.interp(given, self.points[0], expit(np.asarray(self.points[1])))
+            return np.asarray(logit(chances), dtype=np.float64)
+        return self.slope * given + self.offset
+
+
+def fit_calibrator(method: str, labels: npt.ArrayLike, logits: npt.ArrayLike) -> Calibrator:
+    """Fit a calibration on validation scores.
+
+    Platt's targets are (n + 1) / (n + 2), so that separated classes do not ask for infinite slopes. Isotonic
+    probabilities are kept 1 / (n + 2) off 0 and 1, so that one surprise does not cost infinitely.
+
+    Args:
+        method: `none`, `temperature`, `platt` or `isotonic`.
+        labels: 0 for real, 1 for fake; both classes.
+        logits: of validation images.
+
+    Raises:
+        UserError: an unknown method, one class only, logits that are not finite.
+
+    >>> rng = np.random.default_rng(0)
+    >>> truth = rng.normal(0, 2, 4000)
+    >>> labels = (rng.random(4000) < expit(truth)).astype(int)
+    >>> round(1 / fit_calibrator("temperature", labels, 3 * truth).slope, 1)
+    3.0
+    """
+    choose(method, METHODS, "calibration", "method")
+    label, given = check_scores(labels, logits)
+    count = len(label)
+    if method == "none":
+        return Calibrator("none")
+    if method == "isotonic":
+        model = IsotonicRegression(out_of_bounds="clip").fit(given, label)
+        room = 1.0 / (count + 2.0)
+        chances = np.clip(model.y_thresholds_, room, 1.0 - room)
+        return Calibrator("isotonic", points=(tuple(model.X_thresholds_.tolist()), tuple(logit(chances).tolist())))
+    scale = float(given.std()) or 1.0
+    fakes = float(label.sum())
+    targets = np.where(label == 1, (fakes + 1) / (fakes + 2), 1 / (count - fakes + 2))
+
+    def loss(slope: float, offset: float) -> float:
+        values = slope / scale * given + offset
+        return float(np.mean(np.logaddexp(0.0, values) - targets * values))
+
+    if method == "temperature":
+        best = minimize_scalar(lambda power: loss(math.exp(power), 0.0), bounds=(-12.0, 12.0), method="bounded")
+        return Calibrator("temperature", math.exp(float(best.x)) / scale)
+
+    def loss_of(pair: npt.NDArray[np.float64]) -> float:
+        return loss(float(pair[0]), float(pair[1]))
+
+    found = minimize(loss_of, np.array([1.0, 0.0], dtype=np.float64), method="BFGS")
+    return Calibrator("platt", float(found.x[0]) / scale, float(found.x[1]))
+
+
+@dataclass(frozen=True)
+class Conformal:
+    """Sets of labels that hold the true one with a stated probability, class by class.
+
+    That holds for images exchangeable with those of validation: for generators that training has seen. For others
+    it is a promise that must be checked.
+
+    Args:
+        coverage: stated, in (0, 1).
+        lowest_fake: `fake` is in the set of logits at or above this.
+        highest_real: `real` is in the set of logits at or below this.
+    """
+
+    coverage: float
+    lowest_fake: float
+    highest_real: float
+
+    def covers(self, labels: npt.ArrayLike, logits: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+        """Whether each image's set holds its label."""
+        fake, given = np.asarray(labels) == 1, np.asarray(logits, dtype=np.float64)
+        return np.where(fake, given >= self.lowest_fake, given <= self.highest_real)
+
+    def answers(self, logits: npt.ArrayLike) -> npt.NDArray[np.int64]:
+        """Return 0 or 1 where the set holds one label alone, else -1: no answer."""
+        given = np.asarray(logits, dtype=np.float64)
+        fake, real = given >= self.lowest_fake, given <= self.highest_real
+        return np.where(fake == real, -1, fake.astype(np.int64))
+
+
+def fit_conformal(labels: npt.ArrayLike, logits: npt.ArrayLike, coverage: float = 0.9) -> Conformal:
+    """Fit split-conformal sets on validation scores, each class by itself.
+
+    Args:
+        labels: 0 for real, 1 for fake; both classes.
+        logits: of validation images.
+        coverage: stated, in (0, 1). With n images of a class at most n / (n + 1) can be had without taking
+            that label into every set, which is then done.
+
+    >>> sets = fit_conformal([0] * 9 + [1] * 9, list(range(9)) + list(range(4, 13)), coverage=0.9)
+    >>> sets.lowest_fake, sets.highest_real, sets.answers([0, 6, 20]).tolist()
+    (4.0, 8.0, [0, -1, 1])
+    """
+    if not 0.0 < coverage < 1.0:
+        raise UserError(f"a coverage is between 0 and 1; got {coverage}")
+    label, given = check_scores(labels, logits)
+    fakes, reals = np.sort(given[label == 1]), np.sort(given[label == 0])
+    # A hair's room, because 10 * (1 - .9) is one image.
+    outside = [math.floor((len(values) + 1) * (1.0 - coverage) + 1e-9) for values in (fakes, reals)]
+    lowest = float(fakes[outside[0] - 1]) if outside[0] else -math.inf
+    highest = float(reals[len(reals) - outside[1]]) if outside[1] else math.inf
+    return Conformal(coverage, lowest, highest)

@@ -1,0 +1,177 @@
+"""How the streams' features become one logit."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from fakefreq.errors import UserError, choose
+
+
+class Fusion(nn.Module):
+    """Base of all fusions.
+
+    Args:
+        widths: stream name -> number of its features; the first stream leads where a fusion tells them apart.
+        dropout: probability of dropping a feature, in [0, 1).
+        stream_dropout: probability in training that an image's whole stream is silenced, in [0, 1); one stream
+            always stays, so that each must be able to decide alone.
+
+    Shape:
+        - input: stream name -> (B, width)
+        - output: (B,) logits
+    """
+
+    def __init__(self, widths: dict[str, int], dropout: float, stream_dropout: float = 0.0) -> None:
+        super().__init__()
+        self.widths, self.stream_dropout = dict(widths), stream_dropout
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, features: dict[str, Tensor]) -> Tensor:
+        """Return the fused logits, (B,)."""
+        return self.outputs(features)[0]
+
+    def outputs(self, features: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the fused logits and, where the streams decide for themselves too, each stream's own, all (B,)."""
+        return self.fuse({name: self.dropout(value) for name, value in self._silence(features).items()})
+
+    def fuse(self, features: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return what `outputs` gives, of features that dropout has passed."""
+        raise TypeError(f"{type(self).__name__} has to say how it fuses {', '.join(features)}")
+
+    def _silence(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
+        if not self.training or self.stream_dropout == 0 or len(features) < 2:
+            return features
+        first = next(iter(features.values()))
+        silent = torch.rand(len(features), len(first), device=first.device) < self.stream_dropout
+        # Where all would fall silent, one that is drawn at random speaks.
+        speaker = torch.randint(len(features), (len(first),), device=first.device)
+        silent[speaker, torch.arange(len(first), device=first.device)] &= ~silent.all(dim=0)
+        return {
+            name: value.masked_fill(silent[number].unsqueeze(1), 0.0)
+            for number, (name, value) in enumerate(features.items())
+        }
+
+
+class ConcatFusion(Fusion):
+    """One linear layer over all features side by side."""
+
+    def __init__(self, widths: dict[str, int], dropout: float, stream_dropout: float = 0.0) -> None:
+        super().__init__(widths, dropout, stream_dropout)
+        self.decide = nn.Linear(sum(widths.values()), 1)
+
+    def fuse(self, features: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        return self.decide(torch.cat(list(features.values()), dim=1)).squeeze(1), {}
+
+
+class LogitSumFusion(Fusion):
+    """Each stream decides by itself and the logits are added up, as of independent evidence."""
+
+    def __init__(self, widths: dict[str, int], dropout: float, stream_dropout: float = 0.0) -> None:
+        super().__init__(widths, dropout, stream_dropout)
+        self.decide = nn.ModuleDict({name: nn.Linear(width, 1) for name, width in widths.items()})
+
+    def fuse(self, features: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        parts = {name: self.decide[name](value).squeeze(1) for name, value in features.items()}
+        return torch.stack(list(parts.values())).sum(dim=0), parts
+
+
+class GatedFusion(LogitSumFusion):
+    """As the sum of logits, but every other stream is weighted by a gate in (0, 1) that all features open.
+
+    The leading stream has no gate: a second one that knows nothing can then be shut out image by image.
+    """
+
+    def __init__(self, widths: dict[str, int], dropout: float, stream_dropout: float = 0.0) -> None:
+        super().__init__(widths, dropout, stream_dropout)
+        total, others = sum(widths.values()), len(widths) - 1
+        # Features differ in scale by stream; without the norm the larger ones alone would work the gate.
+        self.gate = nn.Sequential(nn.LayerNorm(total), nn.Linear(total, max(others, 1)))
+
+    def fuse(self, features: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        _, parts = super().fuse(features)
+        names = list(parts)
+        gates = torch.sigmoid(self.gate(torch.cat(list(features.values()), dim=1)))
+        fused = parts[names[0]]
+        for number, name in enumerate(names[1:]):
+            fused = fused + gates[:, number] * parts[name]
+        return fused, parts
+
+
+class FiLMFusion(Fusion):
+    """The other streams scale and shift the leading stream's features (Perez et al. 2018, "FiLM").
+
+    Scale and shift start at one and zero: training begins with the leading stream alone.
+    """
+
+    def __init__(self, widths: dict[str, int], dropout: float, stream_dropout: float = 0.0) -> None:
+        super().__init__(widths, dropout, stream_dropout)
+        (self.leader, leading), *others = widths.items()
+        self.normalise = nn.LayerNorm(leading)
+        self.modulate = nn.Linear(sum(width for _, width in others), 2 * leading)
+        nn.init.zeros_(self.modulate.weight)
+        nn.init.zeros_(self.modulate.bias)
+        self.decide = nn.Linear(leading, 1)
+
+    def fuse(self, features: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        others = torch.cat([value for name, value in features.items() if name != self.leader], dim=1)
+        scale, shift = self.modulate(others).chunk(2, dim=1)
+        modulated = self.normalise(features[self.leader]) * (1 + scale) + shift
+        return self.decide(modulated).squeeze(1), {}
+
+
+class AttentionFusion(Fusion):
+    """Each stream is a token; the leading stream's token attends to all of them (Vaswani et al. 2017)."""
+
+    dimension, heads = 128, 4
+
+    def __init__(self, widths: dict[str, int], dropout: float, stream_dropout: float = 0.0) -> None:
+        super().__init__(widths, dropout, stream_dropout)
+        self.project = nn.ModuleDict(
+            {
+                name: nn.Sequential(nn.LayerNorm(width), nn.Linear(width, self.dimension))
+                for name, width in widths.items()
+            }
+        )
+        self.attend = nn.MultiheadAttention(self.dimension, self.heads, batch_first=True)
+        self.decide = nn.Sequential(nn.LayerNorm(self.dimension), nn.Linear(self.dimension, 1))
+
+    def fuse(self, features: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        tokens = torch.stack([self.project[name](value) for name, value in features.items()], dim=1)
+        leader = tokens[:, :1]
+        attended = leader + self.attend(leader, tokens, tokens, need_weights=False)[0]
+        return self.decide(attended[:, 0]).squeeze(1), {}
+
+
+FUSIONS: dict[str, Callable[[dict[str, int], float, float], Fusion]] = {
+    "attention": AttentionFusion,
+    "concat": ConcatFusion,
+    "film": FiLMFusion,
+    "gated": GatedFusion,
+    "logit_sum": LogitSumFusion,
+}
+
+
+def make_fusion(kind: str, widths: dict[str, int], dropout: float, stream_dropout: float = 0.0) -> Fusion:
+    """Build a fusion by name; a single stream needs none and gets one linear layer.
+
+    Args:
+        kind: a key of `FUSIONS`.
+        widths: stream name -> number of its features.
+        dropout: of features, in [0, 1).
+        stream_dropout: of whole streams, in [0, 1).
+
+    Raises:
+        UserError: an unknown kind, or a probability out of range.
+
+    >>> fusion = make_fusion("gated", {"pixel": 8, "frequency": 4}, dropout=0.0)
+    >>> logits, parts = fusion.outputs({"pixel": torch.zeros(2, 8), "frequency": torch.zeros(2, 4)})
+    >>> logits.shape, sorted(parts)
+    (torch.Size([2]), ['frequency', 'pixel'])
+    """
+    choose(kind, sorted(FUSIONS), "fusion", "--fusion")
+    for flag, value in (("--dropout", dropout), ("--stream-dropout", stream_dropout)):
+        if not 0 <= value < 1:
+            raise UserError(f"{flag} is {value}; it takes 0 or more and less than 1")
+    chosen = FUSIONS[kind] if len(widths) > 1 else ConcatFusion
+    return chosen(widths, dropout, stream_dropout)

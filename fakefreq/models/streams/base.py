@@ -1,0 +1,31 @@
+"""What the streams are built of: a convolution with its norm, and how maps become features."""
+
+import torch
+from torch import Tensor, nn
+
+
+def conv(channels_in: int, channels_out: int, kernel: int, stride: int = 1) -> nn.Sequential:
+    """Convolution, batch norm, GELU."""
+    return nn.Sequential(
+        nn.Conv2d(channels_in, channels_out, kernel, stride, padding=kernel // 2, bias=False),
+        nn.BatchNorm2d(channels_out),
+        nn.GELU(),
+    )
+
+
+def moments(maps: Tensor) -> Tensor:
+    """Return mean and standard deviation of each map: where something lies is forgotten, how strong it is is kept.
+
+    Shape:
+        - input: (B, C, H, W)
+        - output: (B, 2 C)
+    """
+    mean = maps.mean(dim=(2, 3))
+    # Not Tensor.std: its gradient is infinite where a map is constant, and it takes eight times as long.
+    variance = (maps.square().mean(dim=(2, 3)) - mean.square()).clamp_min(0)
+    return torch.cat([mean, (variance + 1e-5).sqrt()], dim=1)
+
+
+def signed_log(values: Tensor) -> Tensor:
+    """Return sign(x) log(1 + |x|): a rectified coefficient has lost half of its signal."""
+    return torch.copysign(values.abs().log1p(), values)

@@ -1,0 +1,44 @@
+"""The stream that reads the 8x8 block DCT."""
+
+import torch
+from torch import Tensor, nn
+
+from fakefreq.models.streams.base import conv, moments, signed_log
+from fakefreq.spectra import BlockDCT, rgb_to_ycbcr
+
+
+class BlockDCTStream(nn.Module):
+    """8x8 block DCT of YCbCr, signed log, batch norm a frequency, and a small convolutional network.
+
+    The blocks are JPEG's own: with a crop on the 8-pixel grid a coefficient here is the one that the codec rounded.
+    The sign is kept, because a rectified coefficient has lost half of its signal.
+
+    Shape:
+        - input: (B, 3, H, W) RGB floats in [0, 1], H and W at least 16
+        - output: (B, 128): mean and standard deviation over the blocks of 64 learnt maps
+    """
+
+    block = 8
+    width = 128
+    minimum_size = 16
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.transform = BlockDCT(block=self.block, stride=self.block)
+        frequencies = 3 * self.block**2
+        # One mean and variance for each colour channel and frequency: their scales differ by orders of magnitude.
+        self.normalise = nn.BatchNorm2d(frequencies)
+        # The stride keeps the whole stream below a tenth of the cost of the smallest usual backbone.
+        network = nn.Sequential(conv(frequencies, 64, 1), conv(64, 64, 3, stride=2), conv(64, 64, 3))
+        self.network = network.to(memory_format=torch.channels_last)
+
+    def spectrum(self, pixels: Tensor) -> Tensor:
+        """Return the signed log coefficients, (B, 192, H // 8, W // 8), float32."""
+        # In units of 8-bit steps a coefficient below 1 is lost to rounding, so log1p is linear just there.
+        coefficients: Tensor = self.transform(rgb_to_ycbcr(pixels) * 255.0).flatten(1, 2)
+        return signed_log(coefficients)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Return features, (B, 128)."""
+        maps = self.network(self.normalise(self.spectrum(pixels).contiguous(memory_format=torch.channels_last)))
+        return moments(maps)

@@ -1,0 +1,43 @@
+"""One figure of all ablations: what each variant gains or loses against the default, with its interval."""
+
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from fakefreq.files import atomic_path
+from fakefreq.report.figures import COLOURS, MARKERS, STYLE
+
+
+def draw_ablations(table: pd.DataFrame, path: Path) -> Figure:
+    """Draw the differences in AUC to the default: on average over seen and over unseen generators.
+
+    Args:
+        table: as `fakefreq.ablation.ablate` returns it.
+        path: PNG file to write.
+    """
+    means = [test for test in ("mean of unseen", "mean of seen") if (table["test"] == test).any()]
+    tests = means or sorted(table["test"].unique())
+    rows = list(dict.fromkeys(zip(table["experiment"], table["variant"], strict=True)))
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(6.4, 1.1 + 0.26 * len(rows)), layout="constrained")
+        axes = figure.add_subplot()
+        for number, test in enumerate(tests):
+            part = table[table["test"] == test].set_index(["experiment", "variant"]).reindex(rows)
+            place = np.arange(len(rows)) + (number - (len(tests) - 1) / 2) * 0.3
+            values = part["difference"].to_numpy(float)
+            errors = np.abs(np.stack([values - part["low"], part["high"] - values]).astype(float))
+            axes.errorbar(
+                values, place, xerr=errors, fmt=MARKERS[number % len(MARKERS)], color=COLOURS[number % len(COLOURS)],
+                label=test, markersize=4, elinewidth=1.2,
+            )  # fmt: skip
+        axes.axvline(0.0, color="black", linewidth=0.8)
+        axes.set_yticks(range(len(rows)), [f"{experiment}: {variant}" for experiment, variant in rows])
+        axes.invert_yaxis()
+        axes.set_xlabel("difference in AUC to the default, 95 %")
+        axes.legend(loc="best")
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=120, format="png")
+    return figure

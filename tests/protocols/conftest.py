@@ -1,0 +1,37 @@
+"""A manifest of drawn images and the settings of a training that takes a second."""
+
+from pathlib import Path
+
+import pytest
+
+from fakefreq.data.manifest import index_folder, read_manifest, write_manifest
+from fakefreq.data.splits import split_manifest
+from fakefreq.protocols.benchmark import Plan, make_plan
+from fakefreq.train.experiment import TrainConfig
+from tests.conftest import draw_set
+
+TINY = TrainConfig(backbone="test_resnet", pretrained="none", crop=32, epochs=1, batch_size=16, workers=0)
+
+
+@pytest.fixture(scope="session")
+def small_manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two generators of 20 + 20 images and a control of 10, half of them for tests."""
+    folder = draw_set(tmp_path_factory.mktemp("small_set"), count=20, side=40)
+    path = folder / "manifest.csv"
+    index_folder(folder, path)
+    write_manifest(split_manifest(read_manifest(path), (0.3, 0.2, 0.5), seed=0), path)
+    return path
+
+
+def tiny_plan(manifest: Path, **changes: object) -> Plan:
+    """A plan of tiny trainings."""
+    settings: dict[str, object] = {
+        "aligned": None,
+        "protocols": ["matrix"],
+        "detectors": ["pixel", "two_stream"],
+        "settings": [],
+        "seeds": [0],
+        "config": TINY,
+        "draws": 100,
+    }
+    return make_plan(manifest, **{**settings, **changes})  # type: ignore[arg-type]
