@@ -1,10 +1,8 @@
-"""Near-duplicates are grouped or refused; a second index reads only what changed; manifests are merged and sealed."""
+"""Near-duplicates are found without comparing all pairs; manifests are merged, sampled, checked and sealed."""
 
 import itertools
 import os
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -12,7 +10,7 @@ import pandas as pd
 import pytest
 
 from fakefreq.cli import main
-from fakefreq.data import probe
+from fakefreq.data import header, probe
 from fakefreq.data.duplicates import count_bits, find_pairs, hash_numbers, merge_groups, perceptual_hash
 from fakefreq.data.images import read_image
 from fakefreq.data.manifest import check_same_manifest, index_folder, manifest_digest, read_manifest, write_manifest
@@ -112,9 +110,7 @@ def test_near_duplicates_of_one_class_become_one_group_and_stay_on_one_side(tmp_
     parted = split.assign(group=split["path"])
     parted.loc[parted["path"].str.contains("again"), "split"] = "test"
     parted.loc[parted["path"].str.contains("0_real0"), "split"] = "train"
-    with pytest.raises(
-        UserError, match=r"0_real0\.jpg \(train\) and .*again\.jpg \(test\) look the same|again.*0_real0"
-    ):
+    with pytest.raises(UserError, match=r"0_real0\.jpg \(train\) and .*again\.jpg \(test\) look the same"):
         check_splits(parted)
 
 
@@ -133,11 +129,11 @@ def test_near_duplicates_across_labels_name_both_unless_one_group_joins_them(tmp
 def test_a_second_index_reads_only_what_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = small_set(tmp_path / "set")
     read: list[str] = []
-    original = cast(Any, probe).read_file_and_stamp
+    original = header.read_file_and_stamp
 
     def counting(path: str | Path) -> tuple[bytes, tuple[int, int, int]]:
         read.append(Path(path).name)
-        return cast("tuple[bytes, tuple[int, int, int]]", original(path))
+        return original(path)
 
     monkeypatch.setattr(probe, "read_file_and_stamp", counting)
     bad = root / "gan" / "1_fake" / "zz.jpg"
@@ -160,7 +156,7 @@ def test_a_second_index_reads_only_what_changed(tmp_path: Path, monkeypatch: pyt
     pd.testing.assert_frame_equal(index_folder(root, tmp_path / "m.csv", jobs=1)[0], fresh)
 
 
-def die(paths: Sequence[str], want_phash: bool, known: object) -> None:  # noqa: ARG001 (called as the real one)
+def die(*_: object) -> None:
     os._exit(9)
 
 
@@ -211,9 +207,11 @@ def test_scores_are_never_joined_to_another_version(tmp_path: Path) -> None:
     manifest, _ = index_folder(small_set(tmp_path / "set"), tmp_path / "m.csv")
     scores = manifest[["path", "label"]].assign(logit=0.0, manifest=manifest_digest(manifest))
     check_same_manifest(scores, manifest, "scores.csv")
-    for column, value in {"label": 1, "split": "test", "source": "ffhq", "group": "x"}.items():
+    for column, value in (("label", 1), ("split", "test"), ("source", "ffhq"), ("group", "x")):
+        other = manifest.copy()
+        other[column] = value
         with pytest.raises(UserError, match="made of the manifest with digest"):
-            check_same_manifest(scores, manifest.assign(**cast(Any, {column: value})), "scores.csv")
+            check_same_manifest(scores, other, "scores.csv")
     check_same_manifest(scores, manifest.assign(phash="00"), "scores.csv")
 
 
