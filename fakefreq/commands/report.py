@@ -1,0 +1,34 @@
+"""The command that makes a report of a finished benchmark."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from fakefreq.commands.base import Command, say
+
+
+@dataclass
+class Report:
+    """Make a self-contained page, Markdown, and CSV and LaTeX tables out of a finished benchmark.
+
+    Writes report.html, report.md and tables/ into its folder.
+
+    Example: fakefreq report runs/benchmark
+    """
+
+    folder: tyro.conf.Positional[Path]
+    """folder that `fakefreq benchmark` wrote"""
+    images: bool = True
+    """show the most confident errors; a page that shows faces must not be redistributed"""
+
+    def run(self) -> None:
+        from fakefreq.report.benchmark_page import write_benchmark_report
+
+        for path in write_benchmark_report(self.folder, self.images):
+            say(f"report: {path}")
+        say(f"tables: {self.folder / 'tables'}")
+
+
+COMMANDS: dict[str, Callable[..., Command]] = {"report": Report}

@@ -1,0 +1,105 @@
+"""Figures of a benchmark's report, drawn from its tables alone."""
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from fakefreq.report.figures import COLOURS, MARKERS, STYLE, WIDTH
+
+DASHES = ["--", "-", "-.", ":"]
+
+
+def matrix_figure(part: pd.DataFrame, title: str) -> Figure:
+    """Return the AUC of one detector: training sets down, test sets across.
+
+    Args:
+        part: rows of matrix.csv of one protocol, track, detector and metric.
+        title: above the map.
+    """
+    values = part.pivot_table(index="train_on", columns="test", values="value", sort=False)
+    rows, columns = values.shape
+    with mpl.rc_context({**STYLE, "axes.grid": False}):
+        figure = Figure(figsize=(max(WIDTH, 1.8 + 0.6 * columns), 1.6 + 0.4 * rows), layout="constrained")
+        axes = figure.add_subplot()
+        grid = values.to_numpy(dtype=float)
+        axes.imshow(grid, cmap="cividis", vmin=0.5, vmax=1.0, aspect="auto")
+        for (row, column), value in np.ndenumerate(grid):
+            if np.isfinite(value):
+                colour = "white" if value < 0.75 else "black"
+                axes.text(column, row, f"{value:.3f}", ha="center", va="center", color=colour, fontsize=9)
+        axes.set_xticks(range(columns), [str(name) for name in values.columns], rotation=35, ha="right")
+        axes.set_yticks(range(rows), [str(name) for name in values.index])
+        axes.set(xlabel="tested on", ylabel="trained on", title=title)
+    return figure
+
+
+def curve_figure(part: pd.DataFrame, title: str, det: bool) -> Figure:
+    """Return ROC (or DET) curves with their 95 % bands, a line a detector."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 3.4), layout="constrained")
+        axes = figure.add_subplot()
+        for number, (name, rows) in enumerate(part.groupby("detector", sort=False)):
+            x = rows["fpr"].to_numpy(dtype=float)
+            y, low, high = (rows[column].to_numpy(dtype=float) for column in ("tpr", "low", "high"))
+            if det:
+                y, low, high = 1 - y, 1 - high, 1 - low
+            colour = COLOURS[number % len(COLOURS)]
+            axes.plot(x, y, color=colour, linestyle=DASHES[number % len(DASHES)], label=str(name))
+            axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
+        axes.set(xlabel="false positive rate", ylabel="miss rate" if det else "true positive rate", title=title)
+        if det:
+            axes.set(xscale="log", yscale="log", xlim=(1e-3, 1), ylim=(1e-3, 1.1))
+        axes.legend(loc="best")
+    return figure
+
+
+def reliability_figure(part: pd.DataFrame, title: str) -> Figure:
+    """Return observed share of fakes against predicted probability, one line a method and seed."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 3.4), layout="constrained")
+        axes = figure.add_subplot()
+        axes.plot([0, 1], [0, 1], color="#666666", linestyle=":", linewidth=1)
+        for number, (method, rows) in enumerate(part.groupby("method", sort=False)):
+            for place, (_, line) in enumerate(rows.groupby("seed", sort=False)):
+                axes.plot(
+                    line["predicted"], line["observed"], color=COLOURS[number % len(COLOURS)], linewidth=1.2,
+                    marker=MARKERS[number % len(MARKERS)], markersize=4, label=None if place else str(method),
+                )  # fmt: skip
+        axes.set(xlabel="predicted probability of fake", ylabel="observed share", title=title)
+        axes.legend(loc="best")
+    return figure
+
+
+def robustness_figure(part: pd.DataFrame, title: str) -> Figure:
+    """Return AUC along the levels of one family of degradations, mean over seeds, a line a detector."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 3.2), layout="constrained")
+        axes = figure.add_subplot()
+        for number, (name, rows) in enumerate(part.groupby("detector", sort=False)):
+            line = rows.groupby("level")["value"].mean()
+            axes.plot(line.index, line, color=COLOURS[number % len(COLOURS)], label=str(name),
+                      marker=MARKERS[number % len(MARKERS)], markersize=4)  # fmt: skip
+        axes.set(xlabel="level", ylabel="AUC", title=title)
+        axes.legend(loc="best")
+    return figure
+
+
+def cost_figure(cost: pd.DataFrame, headline: pd.DataFrame) -> Figure:
+    """Return AUC on unseen generators against milliseconds an image, mean over cells, a mark a detector.
+
+    Args:
+        cost: cost.csv.
+        headline: rows of summary.csv, `mean of unseen`, AUC.
+    """
+    spent = cost.assign(ms=1000 * cost["score_seconds"] / cost["score_images"]).groupby("detector")["ms"].mean()
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 3.2), layout="constrained")
+        axes = figure.add_subplot()
+        for number, (name, value) in enumerate(headline.groupby("detector", sort=False)["value"].mean().items()):
+            if name in spent.index:
+                axes.plot(spent[name], value, MARKERS[number % len(MARKERS)], color=COLOURS[number % len(COLOURS)],
+                          label=str(name), markersize=8)  # fmt: skip
+        axes.set(xlabel="milliseconds an image", ylabel="AUC, mean of unseen")
+        axes.legend(loc="best")
+    return figure

@@ -1,0 +1,175 @@
+"""The report of a benchmark: one self-contained page and the same in Markdown, out of its tables."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from fakefreq.evaluate.tables import with_interval
+from fakefreq.files import write_text
+from fakefreq.report import benchmark_figures as figures
+from fakefreq.report.benchmark_gallery import gallery
+from fakefreq.report.benchmark_tables import (
+    Benchmark,
+    export_tables,
+    headline_rows,
+    markdown,
+    read_benchmark,
+    shown_tables,
+)
+from fakefreq.report.blocks import Section, facts_table, figure, panels, paragraph, table, write_page
+from fakefreq.report.embed import png_element, svg_element
+
+MOST_CURVES = 6  # test sets drawn of each protocol and track: the rest is in curves.csv
+
+
+def write_benchmark_report(folder: Path, images: bool = True) -> list[Path]:
+    """Write report.html, report.md and tables/ into the folder of a finished benchmark.
+
+    Args:
+        folder: as `fakefreq benchmark --out` left it.
+        images: show the most confident errors; they are looked for through the manifest.
+
+    Returns:
+        The page and the Markdown file.
+
+    Raises:
+        UserError: no benchmark is there, or a file cannot be read or written.
+    """
+    benchmark = read_benchmark(folder)
+    lines = headline(benchmark)
+    shown = shown_tables(benchmark)
+    export_tables(shown, folder / "tables")
+    failures = benchmark.tables["failures"]
+    if not failures.empty:
+        lines.append(f"{len(failures)} cells failed and are missing below; failures.csv says why.")
+    sections = [Section("", "\n".join(paragraph(line, "headline") for line in lines))]
+    parts = {
+        "Trained on one, tested on another": _matrices(benchmark),
+        "ROC and DET curves": _curves(benchmark),
+        "Reliability": _reliability(benchmark),
+        "Robustness": _robustness(benchmark),
+        "Most confident errors": gallery(benchmark) if images else "",
+        "Cost against AUC": _cost(benchmark),
+        "Tables": "\n".join(table(item.header, item.rows, item.title) for item in shown),
+    }
+    sections += [Section(title, body) for title, body in parts.items() if body]
+    sections.append(Section("How it was made", facts_table(benchmark.facts)))
+    page, text = folder / "report.html", folder / "report.md"
+    write_page(page, "Benchmark of detectors", sections)
+    facts = {
+        name: benchmark.facts.get(name, "") for name in ("command", "seeds", "baseline", "draws", "code", "tracks")
+    }
+    made = "\n".join(f"- {name}: `{value}`" for name, value in facts.items())
+    body = "\n\n".join(["# Benchmark of detectors", *lines, *map(markdown, shown), "## How it was made", made])
+    write_text(text, body + "\n")
+    return [page, text]
+
+
+def headline(benchmark: Benchmark) -> list[str]:
+    """Return what the benchmark says in plain sentences: one for each protocol, track, training set and detector.
+
+    Where a protocol has a row over all its training sets, that row alone speaks for it.
+    """
+    rows = headline_rows(benchmark.tables["differences"])
+    if rows.empty:
+        return ["No difference in AUC on unseen generators could be measured: see the notes in differences.csv."]
+    lines = []
+    for _, part in rows.groupby(["protocol", "track", "detector"], sort=False):
+        pooled = part[part["train_on"].isin(["all", "every", "*", ""]) | part["train_on"].isna()]
+        for _, row in (part if pooled.empty else pooled).iterrows():
+            low, high = float(row["low"]), float(row["high"])
+            verdict = "The interval holds zero: no difference is shown."
+            if pd.isna(low):
+                verdict = "There are too few images for an interval."
+            elif low > 0:
+                verdict = "The interval lies above zero."
+            elif high < 0:
+                verdict = "The interval lies below zero."
+            trained = "" if pd.isna(row["train_on"]) else f", trained on {row['train_on']}"
+            value = with_interval(float(row["value"]), low, high, signed=True)
+            lines.append(
+                f"{row['protocol']}, {row['track']}{trained}: on unseen generators {row['detector']} changes the mean "
+                f"AUC by {value} against {row['baseline']}, {row['n_seeds']} seeds. {verdict}"
+            )
+    return lines
+
+
+def _matrices(benchmark: Benchmark) -> str:
+    matrix = benchmark.tables["matrix"]
+    if matrix.empty:
+        return ""
+    chosen = matrix[(matrix["metric"] == "auc") & (matrix["kind"] == "generator") & matrix["value"].notna()]
+    drawn = []
+    for key, part in chosen.groupby(["protocol", "track", "detector"], sort=False):
+        title = ", ".join(map(str, key))
+        element = png_element(figures.matrix_figure(part, str(key[2])), f"AUC of {title}, as in the tables below")
+        drawn.append(figure(element, f"{title}: AUC, mean over seeds"))
+    return panels(drawn) if drawn else ""
+
+
+def _curves(benchmark: Benchmark) -> str:
+    curves = benchmark.tables["curves"]
+    if curves.empty:
+        return ""
+    drawn, left = [], 0
+    names = dict.fromkeys(zip(curves["protocol"], curves["track"], curves["train_on"], curves["test"], strict=True))
+    groups = [key for key in names if str(key[3]).startswith("pooled")] or list(names)
+    for number, key in enumerate(groups):
+        if number >= MOST_CURVES:
+            left += 1
+            continue
+        part = curves[(curves[["protocol", "track", "train_on", "test"]] == list(key)).all(axis=1)]
+        caption = f"{key[0]}, {key[1]}, trained on {key[2]}, tested on {key[3]}"
+        for kind in ("roc", "det"):
+            drawing = figures.curve_figure(part, kind.upper(), kind == "det")
+            drawn.append(figure(svg_element(drawing, f"{kind}-{number}", f"{kind.upper()}: {caption}"), caption))
+    more = f" {left} more are in curves.csv." if left else ""
+    return paragraph(f"Mean over seeds; bands: pointwise 95 %, images and seeds.{more}") + panels(drawn)
+
+
+def _reliability(benchmark: Benchmark) -> str:
+    bins = benchmark.tables["reliability"]
+    if bins.empty:
+        return ""
+    chosen = bins[bins["test"].isin(["pooled seen", "pooled unseen"])]
+    drawn = []
+    keys = ["protocol", "track", "train_on", "detector", "test"]
+    for number, (key, part) in enumerate(chosen.groupby(keys, sort=False)):
+        if number >= 2 * MOST_CURVES:
+            break
+        caption = ", ".join(map(str, key))
+        drawing = figures.reliability_figure(part, str(key[3]))
+        drawn.append(figure(svg_element(drawing, f"reliability-{number}", f"Reliability: {caption}"), caption))
+    text = "Equal-mass bins, a line a seed; dotted: calibrated. At most 12 panels; all of them are in reliability.csv."
+    return paragraph(text) + panels(drawn) if drawn else ""
+
+
+def _robustness(benchmark: Benchmark) -> str:
+    sweep = benchmark.tables["robustness"]
+    if sweep.empty:
+        return ""
+    tests = [name for name in ("mean of unseen", "mean of seen") if (sweep["test"] == name).any()]
+    chosen = sweep[(sweep["metric"] == "auc") & sweep["level"].notna() & sweep["value"].notna()]
+    chosen = chosen[chosen["test"] == tests[0]] if tests else chosen
+    keys = ["protocol", "track", "train_on", "family", "applied_to"]
+    drawn = []
+    for number, (key, part) in enumerate(chosen.groupby(keys, sort=False, dropna=False)):
+        caption = ", ".join(map(str, key))
+        drawing = figures.robustness_figure(part, str(key[3]))
+        drawn.append(figure(svg_element(drawing, f"robust-{number}", f"Robustness: {caption}"), caption))
+    return panels(drawn) if drawn else ""
+
+
+def _cost(benchmark: Benchmark) -> str:
+    cost, summary = benchmark.tables["cost"], benchmark.tables["summary"]
+    if cost.empty or summary.empty:
+        return ""
+    chosen = (summary["test"] == "mean of unseen") & (summary["metric"] == "auc") & summary["value"].notna()
+    if not chosen.any():
+        return ""
+    element = svg_element(figures.cost_figure(cost, summary[chosen]), "cost", "AUC against time an image")
+    devices = ", ".join(sorted(set(cost["device"].dropna().astype(str))))
+    spent = pd.to_numeric(cost["score_images"]).sum()
+    return figure(
+        element, f"Scoring time with decoding, mean over cells ({spent} scored images, {devices})", single=True
+    )

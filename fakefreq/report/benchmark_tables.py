@@ -1,0 +1,158 @@
+"""The tables of a finished benchmark, read for a report and exported as CSV and LaTeX."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from fakefreq.errors import UserError
+from fakefreq.evaluate.tables import number, p_value, with_interval
+from fakefreq.files import write_text
+
+NAMES = ["summary", "matrix", "differences", "curves", "reliability", "calibration", "errors", "cost", "robustness"]
+SHOWN = ["auc", "ap", "accuracy", "tpr_at_fpr_1", "fpr", "ece"]
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A finished benchmark.
+
+    Args:
+        folder: where it lies.
+        facts: its benchmark.json.
+        tables: name -> table; empty where the file is absent or holds no row.
+    """
+
+    folder: Path
+    facts: dict[str, Any]
+    tables: dict[str, pd.DataFrame]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A table of texts with the file name that its exports get."""
+
+    name: str
+    title: str
+    header: list[str]
+    rows: list[list[str]]
+
+
+def read_benchmark(folder: Path) -> Benchmark:
+    """Read the tables that `fakefreq benchmark` wrote.
+
+    Raises:
+        UserError: no benchmark is there, or its benchmark.json or a table cannot be read.
+    """
+    path = folder / "benchmark.json"
+    if not path.is_file():
+        raise UserError(f"{folder} holds no benchmark.json: give the folder that `fakefreq benchmark --out` wrote")
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        tables = {name: _read(folder / f"{name}.csv") for name in [*NAMES, "failures"]}
+    except ValueError as error:
+        raise UserError(f"{folder}: a table of the benchmark cannot be read: {error}") from error
+    if not isinstance(facts, dict):
+        raise UserError(f"{path} holds no JSON object")
+    return Benchmark(folder, facts, tables)
+
+
+def _read(path: Path) -> pd.DataFrame:
+    texts = ["detector", "train_on", "test", "note", "generator", "source", "track", "protocol", "path"]
+    try:
+        return pd.read_csv(path, dtype=dict.fromkeys(texts, "string"), keep_default_na=True)
+    except (FileNotFoundError, pd.errors.EmptyDataError):
+        return pd.DataFrame()
+
+
+def headline_rows(differences: pd.DataFrame) -> pd.DataFrame:
+    """Return the headline: AUC less the baseline's, over all seeds, on the mean of unseen generators."""
+    if differences.empty:
+        return differences
+    chosen = (differences["seed"].astype(str) == "all") & (differences["metric"] == "auc")
+    return differences[chosen & (differences["test"] == "mean of unseen") & differences["value"].notna()]
+
+
+def shown_tables(benchmark: Benchmark) -> list[Shown]:
+    """Return the main tables as texts: the metrics over seeds, and the differences with their corrected p-values."""
+    found = []
+    summary = benchmark.tables["summary"]
+    if not summary.empty:
+        keys = ["protocol", "track", "train_on", "detector", "test", "kind"]
+        rows = []
+        for key, part in summary[summary["metric"].isin(SHOWN)].groupby(keys, sort=False, dropna=False):
+            cells = {str(row.metric): _interval(row) for row in part.itertuples()}
+            rows.append([*map(_text, key), *(cells.get(name, "") for name in SHOWN)])
+        found.append(Shown("metrics", "Metrics, mean over seeds with 95 % interval", [*keys, *SHOWN], rows))
+    differences = benchmark.tables["differences"]
+    if not differences.empty:
+        part = differences[(differences["seed"].astype(str) == "all") & (differences["metric"] == "auc")]
+        keys = ["protocol", "track", "train_on", "detector", "test", "kind"]
+        rows = [
+            [*(_text(getattr(row, key)) for key in keys), _interval(row, True), p_value(float(row.p)),
+             p_value(float(row.p_holm)), number(float(row.detectable)), _text(row.n_real), _text(row.n_fake)]
+            for row in part.itertuples()
+        ]  # fmt: skip
+        header = [*keys, "AUC difference", "p", "p (Holm)", "detectable", "reals", "fakes"]
+        found.append(Shown("differences", f"AUC less that of {benchmark.facts.get('baseline', '')}", header, rows))
+    return [item for item in found if item.rows]
+
+
+def _interval(row: Any, signed: bool = False) -> str:
+    return with_interval(float(row.value), float(row.low), float(row.high), signed)
+
+
+def _text(value: Any) -> str:
+    if pd.isna(value):
+        return ""
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def export_tables(tables: list[Shown], folder: Path) -> None:
+    """Write each table as CSV and as LaTeX for the booktabs package."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for item in tables:
+        write_text(folder / f"{item.name}.csv", pd.DataFrame(item.rows, columns=item.header).to_csv(index=False))
+        write_text(folder / f"{item.name}.tex", latex(item))
+
+
+def latex(item: Shown) -> str:
+    """Return a table for LaTeX's booktabs.
+
+    >>> print(latex(Shown("t", "T", ["a_b"], [["50 %"]])))
+    % needs \\usepackage{booktabs}
+    \\begin{tabular}{l}
+    \\toprule
+    a\\_b \\\\
+    \\midrule
+    50 \\% \\\\
+    \\bottomrule
+    \\end{tabular}
+    <BLANKLINE>
+    """
+    lines = [" & ".join(map(escape_latex, row)) + r" \\" for row in [item.header, *item.rows]]
+    body = "\n".join([r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule"])
+    columns = "l" * len(item.header)
+    return f"% needs \\usepackage{{booktabs}}\n\\begin{{tabular}}{{{columns}}}\n{body}\n\\end{{tabular}}\n"
+
+
+def escape_latex(text: str) -> str:
+    """Return plain text with LaTeX's special characters escaped.
+
+    >>> print(escape_latex("a_b & 5%"))
+    a\\_b \\& 5\\%
+    """
+    special = {character: f"\\{character}" for character in "&%$#_{}"}
+    special |= {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    # An opening bracket after \\ would be read as its argument.
+    special |= {"[": "{[}", "]": "{]}"}
+    return "".join(special.get(character, character) for character in text)
+
+
+def markdown(item: Shown) -> str:
+    """Return a table in Markdown."""
+    rows = [[cell.replace("|", "\\|").replace("<", "&lt;") for cell in row] for row in [item.header, *item.rows]]
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join([f"**{item.title}**", "", lines[0], "|" + "---|" * len(item.header), *lines[1:]])
