@@ -96,7 +96,8 @@ def cost_figure(cost: pd.DataFrame, headline: pd.DataFrame) -> Figure:
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 3.2), layout="constrained")
         axes = figure.add_subplot()
-        for number, (name, value) in enumerate(headline.groupby("detector", sort=False)["value"].mean().items()):
+        means = headline.groupby("detector", sort=False)["value"].mean()
+        for number, (name, value) in enumerate(zip(map(str, means.index), means, strict=True)):
             if name in spent.index:
                 axes.plot(spent[name], value, MARKERS[number % len(MARKERS)], color=COLOURS[number % len(COLOURS)],
                           label=str(name), markersize=8)  # fmt: skip

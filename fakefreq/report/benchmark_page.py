@@ -1,5 +1,6 @@
 """The report of a benchmark: one self-contained page and the same in Markdown, out of its tables."""
 
+import math
 from pathlib import Path
 
 import pandas as pd
@@ -79,7 +80,7 @@ def headline(benchmark: Benchmark) -> list[str]:
         for _, row in (part if pooled.empty else pooled).iterrows():
             low, high = float(row["low"]), float(row["high"])
             verdict = "The interval holds zero: no difference is shown."
-            if pd.isna(low):
+            if math.isnan(low):
                 verdict = "There are too few images for an interval."
             elif low > 0:
                 verdict = "The interval lies above zero."
