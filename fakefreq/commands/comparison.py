@@ -42,6 +42,54 @@ class Compare:
 
 
 @dataclass
+class CompareScores:
+    """Compare anyone's detectors by their scores alone: tables of path or sha256, and score.
+
+    Each is a CSV that grows towards fake; only images that all of them score are compared, paired, as in `compare`.
+
+    Example: fakefreq compare-scores faces/manifest.csv --scores pixel=a.csv theirs=b.csv --out c.csv
+    """
+
+    manifest: tyro.conf.Positional[Path]
+    """the table of images"""
+    scores: tuple[str, ...]
+    """NAME=FILE.csv each; the first is the baseline"""
+    out: Path
+    """the table to write (.csv)"""
+    train_on: tuple[str, ...] = ()
+    """generators that were trained on; the others count as unseen, and training images of these are left out"""
+    draws: int = 2000
+    """bootstrap draws behind the intervals, 100 or more"""
+    seed: int = 0
+    """of the bootstrap"""
+
+    def run(self) -> None:
+        from fakefreq.data.manifest import read_manifest
+        from fakefreq.errors import UserError
+        from fakefreq.evaluate.comparison import compare_scores, format_table
+        from fakefreq.evaluate.outside import common_images, read_outside_scores, select_rows, thresholds_of
+        from fakefreq.files import atomic_path
+
+        parts = [entry.partition("=") for entry in self.scores]
+        files = {name if file else Path(name).stem: file or name for name, _, file in parts}
+        if len(files) < 2 or len(files) < len(self.scores):
+            raise UserError("--scores takes two or more NAME=FILE.csv of different names")
+        manifest = read_manifest(self.manifest)
+        tables = {name: read_outside_scores(file, manifest) for name, file in files.items()}
+        tables, left_out = common_images(tables)
+        thresholds, tables = thresholds_of(select_rows(tables, self.train_on))
+        tables, _ = common_images(tables)
+        baseline = next(iter(tables))
+        table = compare_scores(tables, thresholds, self.train_on, baseline, self.seed, self.draws)
+        with atomic_path(self.out) as temporary:
+            table.to_csv(temporary, index=False, float_format="%.6g")
+        if left_out:
+            say(f"{left_out} images that not all detectors score are left out")
+        say(format_table(table))
+        say(f"table: {self.out}")
+
+
+@dataclass
 class Demo:
     """Do the main job on real images that it fetches: CelebA photographs, and fakes of the zoo.
 
@@ -64,4 +112,4 @@ class Demo:
         demo(self.out, self.epochs, self.seed, say=say)
 
 
-COMMANDS = {"compare": Compare, "demo": Demo}
+COMMANDS = {"compare": Compare, "compare-scores": CompareScores, "demo": Demo}

@@ -134,7 +134,7 @@ def _numbers(table: pd.DataFrame) -> tuple[Floats, list[bool]]:
     return np.column_stack(columns), categorical
 
 
-def _fit(values: Floats, labels: Ints, categorical: list[bool], seed: int, model: str) -> Any:
+def _fit(values: Floats, labels: Ints, categorical: list[bool], seed: int, model: str, trees: int = 60) -> Any:
     if model == "linear":
         from sklearn.linear_model import LogisticRegression
         from sklearn.pipeline import make_pipeline
@@ -144,7 +144,7 @@ def _fit(values: Floats, labels: Ints, categorical: list[bool], seed: int, model
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     booster = HistGradientBoostingClassifier(
-        max_iter=60,
+        max_iter=trees,
         max_leaf_nodes=15,
         # The default of 20 makes no split at all in a set of some dozens.
         min_samples_leaf=max(2, min(20, len(labels) // 20)),
@@ -220,7 +220,7 @@ def _features(
         if np.all(column == column[0]):
             found.append(Feature(str(name), 0.5, 0.0))
             continue
-        single = [_fit(column[train], labels[train], [categorical[number]], seed, model) for train, _ in folds]
+        single = [_fit(column[train], labels[train], [categorical[number]], seed, model, 20) for train, _ in folds]
         alone = _mean_area(_held_out(single, column, folds), labels, folds)
         shuffled = values.copy()
         for _, test in folds:

@@ -82,13 +82,24 @@ def _read(path: Path) -> tuple[pd.DataFrame, str]:
             table = need_pyarrow().read_table(path)
             seal = (table.schema.metadata or {}).get(_PARQUET_SEAL, b"").decode("ascii", "replace")
             return table.to_pandas(), seal
-        manifest = pd.read_csv(path, dtype=str, keep_default_na=False)
+        manifest = _read_csv(path)
     except FileNotFoundError as error:
         raise UserError(f"there is no manifest {path}; make one with `fakefreq index FOLDER --out {path}`") from error
     except (OSError, ValueError) as error:
         raise UserError(f"cannot read the manifest {path}: {error}") from error
     seals = [str(name) for name in manifest.columns if str(name).startswith(SEAL)]
     return manifest.drop(columns=seals), seals[0].removeprefix(SEAL) if seals else ""
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    """Read in pieces: the parser's own objects for a million rows at once would take a gigabyte."""
+    pieces = []
+    for piece in pd.read_csv(path, dtype=str, keep_default_na=False, chunksize=_PIECE):
+        for name in NUMBERS:
+            if name in piece and name != "label":  # a wrong label is shown as it was written
+                piece[name] = pd.to_numeric(piece[name], errors="coerce").fillna(0).astype(int)
+        pieces.append(piece)
+    return pd.concat(pieces, ignore_index=True)
 
 
 def write_manifest(manifest: pd.DataFrame, path: str | Path) -> None:

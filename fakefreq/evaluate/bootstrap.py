@@ -144,7 +144,7 @@ def bootstrap(
         for name, values in logits.items()
     }
     chunks: dict[tuple[str, str, str], list[Array]] = {}
-    longest = max(len(index) for index in rows.values())
+    longest = max((len(index) for index in rows.values()), default=1)
     for counts in group_counts(codes, cells, draws, seed, longest):
         for part, index in rows.items():
             for name in logits:

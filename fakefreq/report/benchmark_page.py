@@ -60,7 +60,15 @@ def write_benchmark_report(folder: Path, images: bool = True) -> list[Path]:
     facts = {name: benchmark.facts.get(name, "") for name in ("seeds", "baseline", "draws", "code", "tracks")}
     facts["command"] = benchmark.facts.get("environment", {}).get("command", "")
     made = "\n".join(f"- {name}: `{value}`" for name, value in facts.items())
-    body = "\n\n".join(["# Benchmark of detectors", *lines, *map(markdown, shown), "## How it was made", made])
+    body = "\n\n".join(
+        [
+            "# Benchmark of detectors",
+            *(line.replace("<", "&lt;") for line in lines),
+            *map(markdown, shown),
+            "## How it was made",
+            made,
+        ]
+    )
     write_text(text, body + "\n")
     return [page, text]
 

@@ -124,8 +124,10 @@ def highpass_residual(
             frame = torch.cat([frame, frame.flip(-1)], dim=-1)
             frame = torch.cat([frame, frame.flip(-2)], dim=-2)
         rows, columns = frame.shape[-2:]
-        vertical = torch.fft.fftfreq(rows, dtype=torch.float64, device=pixels.device)
-        horizontal = torch.fft.rfftfreq(columns, dtype=torch.float64, device=pixels.device)
+        # As fftfreq and rfftfreq, which exporters do not know.
+        place = torch.arange(rows, dtype=torch.float64, device=pixels.device)
+        vertical = ((place + rows // 2) % rows - rows // 2) / rows
+        horizontal = torch.arange(columns // 2 + 1, dtype=torch.float64, device=pixels.device) / columns
         radius = torch.sqrt(vertical.square().unsqueeze(1) + horizontal.square())
         ramp = ((radius - cutoff) / transition + 0.5).clamp(0, 1)
         gain = (0.5 - 0.5 * torch.cos(math.pi * ramp)).masked_fill(radius == 0, 0.0).to(pixels.dtype)

@@ -15,6 +15,7 @@ from fakefreq.errors import UserError
 from fakefreq.evaluate.metrics import auc, best_threshold
 from fakefreq.evaluate.score import score_rows
 from fakefreq.models import Detector, save_detector
+from fakefreq.models.peers.classical import FittedDetector
 from fakefreq.train.averaging import AveragedDetector
 from fakefreq.train.board import Board
 from fakefreq.train.checkpoint import Progress, RunFolder, State
@@ -107,6 +108,9 @@ class Run:
         hold_still(state.detector, state.detector.pretrained_parameters() if whole else self.frozen)
         if progress.step == self.steps:  # stopped between the last step and the end of its validation
             return
+        if isinstance(self.judged, FittedDetector):
+            self._fit_head(self.judged, epoch)
+            return
         self.batches.set_epoch(epoch, first=progress.step)
         started = saved = time.perf_counter()
         seconds_before = progress.seconds
@@ -137,6 +141,15 @@ class Run:
                 if by_step or 0 < config.checkpoint_seconds <= now - saved:
                     self.folder.save_state(state)
                     saved = time.perf_counter()
+
+    def _fit_head(self, detector: FittedDetector, epoch: int) -> None:
+        """Fit a detector that has no gradient steps to the images of one epoch."""
+        started = time.perf_counter()
+        self.batches.set_epoch(epoch)
+        detector.eval()
+        detector.fit((batch.images, batch.labels) for batch in self.batches)
+        self.state.progress.total += self.steps
+        self.state.progress.seconds += time.perf_counter() - started
 
     def _take_step(self, batch: Batch, epoch: int) -> None:
         state, progress = self.state, self.state.progress

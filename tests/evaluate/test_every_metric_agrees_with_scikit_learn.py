@@ -38,9 +38,11 @@ def test_weighted_metrics_are_those_of_scikit_learn(drawn: tuple[np.ndarray, np.
         # Precision in a world of one fake in twenty, by the theorem of Bayes.
         right, wrong = 0.05 * expected["tpr"], 0.95 * expected["fpr"]
         expected["precision"] = right / (right + wrong)
-        said, seen = (np.repeat(values, weight.astype(int)) for values in (labels, logits))
-        expected["eer"] = equal_error_rate(said, seen)
-        expected["tpr_at_fpr_1"], expected["tpr_at_fpr_01"] = (tpr_at_fpr(said, seen, fpr) for fpr in (0.01, 0.001))
+        some_labels, some_logits = (np.repeat(values, weight.astype(int)) for values in (labels, logits))
+        expected["eer"] = equal_error_rate(some_labels, some_logits)
+        expected["tpr_at_fpr_1"], expected["tpr_at_fpr_01"] = (
+            tpr_at_fpr(some_labels, some_logits, fpr) for fpr in (0.01, 0.001)
+        )
         for name, value in expected.items():
             assert found[name][draw] == pytest.approx(value, abs=1e-9), name
 

@@ -146,7 +146,7 @@ def test_layers_in_order_are_the_network(backbone: str) -> None:
 def test_a_widened_stem_answers_to_repeated_channels_as_before() -> None:
     network: Any = timm.create_model("test_resnet", pretrained=False)
     pixels = torch.rand(1, 3, 32, 32)
-    before = network.conv1(pixels)
+    before = network.get_submodule(network.pretrained_cfg["first_conv"])(pixels)
     torch.testing.assert_close(widen_stem(network, 9)(pixels.repeat(1, 3, 1, 1)), before, atol=1e-5, rtol=1e-4)
 
 

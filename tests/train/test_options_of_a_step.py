@@ -22,7 +22,7 @@ CONFIG = TrainConfig(backbone="test_efficientnet", pretrained="none", crop=64, d
 
 def make(name: str = "two_stream", backbone: str = "test_efficientnet") -> Detector:
     torch.manual_seed(0)
-    return create_detector(name, backbone=backbone, pretrained="none", dropout=0.0)
+    return create_detector(name, backbone=backbone, pretrained="none", dropout=0.0, fusion="concat")
 
 
 def head(detector: Detector) -> nn.Linear:
@@ -131,7 +131,7 @@ class _OwnLosses(Detector):
 def test_auxiliary_losses_are_added_with_their_weight() -> None:
     plain = make("frequency")
     detector = _OwnLosses(plain.config, {"frequency": plain.streams["frequency"]})
-    base = stepper(detector, CONFIG)
+    base = stepper(detector, replace(CONFIG, auxiliary=0.0))
     loss, logits = base.loss(batch(), 1, 1)
     own = base.classification_loss(10 * logits, batch().labels)
     both, _ = stepper(detector, replace(CONFIG, auxiliary=0.3)).loss(batch(), 1, 1)

@@ -108,7 +108,9 @@ def test_the_same_seed_gives_the_same_weights_with_any_number_of_workers(
 
 def test_another_seed_gives_other_weights(manifest_path: Path, finished: Path, tmp_path: Path) -> None:
     train(manifest_path, tmp_path / "other", replace(CONFIG, seed=1, epochs=1))
-    assert not torch.equal(last(tmp_path / "other")["head.decide.weight"], last(finished)["head.decide.weight"])
+    assert not torch.equal(
+        last(tmp_path / "other")["head.decide.pixel.weight"], last(finished)["head.decide.pixel.weight"]
+    )
 
 
 @pytest.mark.parametrize(("optimizer", "schedule"), [("adamw", "cosine"), ("sgd", "one_cycle")])
@@ -163,7 +165,7 @@ def test_a_frozen_backbone_keeps_its_weights_and_statistics(manifest_path: Path,
     end = last(tmp_path / "frozen")
     moved = {name for name in start if not torch.equal(start[name], end[name])}
     assert not [name for name in moved if name.startswith("streams.pixel.")]
-    assert "head.decide.weight" in moved
+    assert "head.decide.pixel.weight" in moved
     assert any(name.startswith("streams.frequency.") for name in moved)
 
 

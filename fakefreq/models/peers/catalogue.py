@@ -149,6 +149,10 @@ PEER_TRAINING: dict[str, dict[str, Any]] = {
         "weight_decay": 0.0,
     },
     "univfd": {"dropout": 0.0, "optimizer": "adamw", "head_learning_rate": 1e-3, "weight_decay": 0.0},
+    "frank_dct_ridge": {"epochs": 1, "dropout": 0.0},
+    "frank_dct_cnn": {"dropout": 0.0, "optimizer": "adam", "head_learning_rate": 1e-3, "weight_decay": 0.0},
+    "durall_svm": {"epochs": 1, "dropout": 0.0},
+    "durall_lr": {"epochs": 1, "dropout": 0.0},
     "f3net": {
         "dropout": 0.0,
         "optimizer": "sgd",

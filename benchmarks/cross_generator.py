@@ -1,0 +1,92 @@
+"""Which detector still works on generators that it never saw: protocols over a folder of real and GAN faces.
+
+Example: python benchmarks/cross_generator.py --train-on stylegan --seeds 0 1 2
+"""
+
+import os
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from fakefreq.data.history import parse_history
+from fakefreq.data.manifest import index_folder, rewrite_split
+from fakefreq.errors import UserError
+from fakefreq.files import atomic_path
+from fakefreq.protocols.benchmark import benchmark, make_plan
+from fakefreq.train.experiment import TrainConfig
+
+
+@dataclass
+class Config:
+    """What to run.
+
+    Args:
+        folder: faces in the <generator>/{0_real,1_fake} layout; the variable FAKEFREQ_FACEBENCH by default.
+        source: where each subset's reals come from, as SUBSET=NAME.
+        protocol: names, as `fakefreq benchmark` takes them.
+        detectors: names, or LABEL=NAME; the first is the baseline.
+        set: LABEL.FIELD=VALUE for one of them.
+        aligned: a history such as size=128,codec=jpeg:75: adds the aligned track; images too small for it are left out.
+        seeds: one training of every cell for each.
+        config: the training.
+        jobs: cells at a time.
+        draws: bootstrap draws.
+        work: folder of manifests, trainings and all tables.
+        out: the committed tables' common beginning; `_summary.csv` and `_differences.csv` are added.
+    """
+
+    folder: Path | None = None
+    source: tuple[str, ...] = (
+        "stylegan=ffhq", "mobilestylegan_native=ffhq", "stylegan2=unsplash", "dcgan=celeba", "began=celeba",
+    )  # fmt: skip
+    protocol: tuple[str, ...] = ("one_to_all",)
+    detectors: tuple[str, ...] = ("pixel", "two_stream")
+    set: tuple[str, ...] = ()
+    aligned: str = ""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    config: Annotated[TrainConfig, tyro.conf.arg(name="")] = field(default_factory=TrainConfig)
+    jobs: int = 1
+    draws: int = 1000
+    work: Path = Path("runs/cross_generator")
+    out: Path = Path("benchmarks/results/one_to_all_facebench_raw_cpu")
+
+
+def main(config: Config) -> None:
+    """Index, split, align, run the protocols, and copy the tables that are kept."""
+    folder = config.folder or os.environ.get("FAKEFREQ_FACEBENCH")
+    if not folder:
+        raise UserError("no folder of faces: give --folder, or set FAKEFREQ_FACEBENCH")
+    manifest = config.work / "manifest.csv"
+    if not manifest.exists():
+        index_folder(folder, manifest, sources=dict(entry.split("=", 1) for entry in config.source), say=print)
+        rewrite_split(manifest, manifest, (0.7, 0.1, 0.2), seed=0, keep=True, say=print)
+    aligned = None
+    if config.aligned:
+        from fakefreq.data.align import align_manifest
+
+        aligned = config.work / "aligned" / "manifest.csv"
+        align_manifest(manifest, aligned.parent, parse_history(config.aligned), too_small="skip", say=print)
+    plan = make_plan(
+        manifest,
+        aligned,
+        config.protocol,
+        config.detectors,
+        config.set,
+        config.seeds,
+        config.config,
+        draws=config.draws,
+    )
+    benchmark(plan, config.work / "tables", config.jobs, store=config.work / "cells", say=print)
+    for name in ("summary", "differences"):
+        with atomic_path(config.out.with_name(f"{config.out.name}_{name}.csv")) as temporary:
+            shutil.copyfile(config.work / "tables" / f"{name}.csv", temporary)
+
+
+if __name__ == "__main__":
+    try:
+        main(tyro.cli(Config, description=__doc__))
+    except UserError as error:
+        raise SystemExit(f"error: {error}") from error

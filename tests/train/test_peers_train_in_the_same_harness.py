@@ -1,0 +1,45 @@
+"""Peers are trained by the command that trains all detectors, heads fitted in closed form among them."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from fakefreq.data.manifest import index_folder, read_manifest, write_manifest
+from fakefreq.data.splits import split_manifest
+from fakefreq.evaluate.metrics import auc
+from fakefreq.evaluate.score import score_rows
+from fakefreq.models import PEER_TRAINING, load_detector
+from fakefreq.train.experiment import TrainConfig
+from fakefreq.train.loop import train
+
+
+@pytest.fixture(scope="module")
+def manifest_path(tiny_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("manifest") / "manifest.csv"
+    manifest, _ = index_folder(tiny_set, path)
+    write_manifest(split_manifest(manifest, (0.6, 0.2, 0.2), seed=0), path)
+    return path
+
+
+@pytest.mark.parametrize("name", ["durall_svm", "durall_lr", "frank_dct_ridge", "npr"])
+def test_a_peer_learns_the_generator_that_it_was_trained_on(name: str, manifest_path: Path, tmp_path: Path) -> None:
+    # 64-pixel images are continued by reflection where a peer wants more.
+    overrides = {"epochs": 4, "crop": 128 if "frank" in name else 64, **PEER_TRAINING[name]}
+    config = TrainConfig(
+        detector=f"peer/{name}",
+        pretrained="none",
+        train_on=("alpha",),
+        batch_size=16,
+        workers=0,
+        device="cpu",
+        **overrides,
+    )
+    torch.manual_seed(0)
+    summary = train(manifest_path, tmp_path / "run", config)
+    detector = load_detector(tmp_path / "run")
+    rows = read_manifest(manifest_path)
+    rows = rows[(rows["split"] == "test") & (rows["path"].str.contains("alpha"))]
+    scores, _ = score_rows(detector, rows, manifest_path.parent, workers=0)
+    assert summary["val_auc"] >= 0.9
+    assert auc(scores["label"].to_numpy(), scores["logit"].to_numpy()) >= 0.9
