@@ -17,7 +17,7 @@ def matrix_figure(part: pd.DataFrame, title: str) -> Figure:
         part: rows of matrix.csv of one protocol, track, detector and metric.
         title: above the map.
     """
-    values = part.pivot_table(index="train_on", columns="test", values="value", sort=False)
+    values = part.pivot_table(index="train_on", columns="test", values="value")
     rows, columns = values.shape
     with mpl.rc_context({**STYLE, "axes.grid": False}):
         figure = Figure(figsize=(max(WIDTH, 1.8 + 0.6 * columns), 1.6 + 0.4 * rows), layout="constrained")
