@@ -56,7 +56,8 @@ def test_every_interval_shown_is_in_a_table(tmp_path: Path) -> None:
     known = set()
     for name in ("summary", "differences"):
         for row in pd.read_csv(tmp_path / f"{name}.csv").itertuples():
-            known |= {f"{number:{sign}.3f}" for number in (row.value, row.low, row.high) for sign in ("", "+")}
+            numbers = [float(str(getattr(row, column))) for column in ("value", "low", "high")]
+            known |= {f"{number:{sign}.3f}" for number in numbers for sign in ("", "+")}
     for path in (page, text):
         shown = re.findall(r"([-+]?\d\.\d{3}) \[([-+]?\d\.\d{3}), ([-+]?\d\.\d{3})\]", path.read_text())
         assert shown
