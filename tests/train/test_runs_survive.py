@@ -1,9 +1,11 @@
 """Kills, full disks and dead workers: what is saved stays good, and the end is the same to the bit."""
 
 import errno
+import json
 import multiprocessing
 import os
 import random
+import re
 import resource
 import signal
 import subprocess
@@ -232,6 +234,44 @@ def test_no_space_for_weights_or_log_is_said_too(
     monkeypatch.setattr(Path, "open", full)
     with pytest.raises(UserError, match=f"cannot write .*{file}.*: No space left on device"):
         train(manifest_path, tmp_path / "run", replace(CONFIG, epochs=1))
+
+
+# In a process of its own: a loader whose workers are killed raises from a signal handler, wherever its process is just
+# then, and inside the test runner that may be the runner's own code.
+KILL_WORKERS = """
+import json, multiprocessing, sys
+from pathlib import Path
+from fakefreq.errors import UserError
+from fakefreq.train.experiment import TrainConfig
+from fakefreq.train.loop import train
+from fakefreq.train.run import Run
+
+step = Run._take_step
+
+def killing(self, *args):
+    step(self, *args)
+    if self.state.progress.total == 8:
+        for worker in multiprocessing.active_children():
+            worker.kill()
+
+Run._take_step = killing
+try:
+    train(Path(sys.argv[1]), Path(sys.argv[2]), TrainConfig.from_dict(json.loads(sys.argv[3])))
+except UserError as error:
+    print(error)
+"""
+
+
+def test_a_worker_that_dies_is_said_and_the_run_goes_on_later(
+    manifest_path: Path, whole: Path, processes: Processes, tmp_path: Path
+) -> None:
+    out, config = tmp_path / "run", json.dumps(replace(CONFIG, workers=1).to_dict())
+    command = [sys.executable, "-c", KILL_WORKERS, str(manifest_path), str(out), config]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    assert re.search(r"process that decodes images died .*--resume and fewer --workers", ended.stdout)
+    assert torch.load(out / "last.pt", weights_only=True)["progress"]["total"] >= STEPS
+    processes.finish(manifest_path, out, CONFIG)
+    assert_same_end(out, whole)
 
 
 def test_a_loss_that_is_not_finite_names_the_batch_and_keeps_both_states(
