@@ -17,7 +17,7 @@ def matrix_figure(part: pd.DataFrame, title: str) -> Figure:
         part: rows of matrix.csv of one protocol, track, detector and metric.
         title: above the map.
     """
-    values = part.pivot_table(index="train_on", columns="test", values="value", sort=False)
+    values = part.pivot_table(index="train_on", columns="test", values="value")
     rows, columns = values.shape
     with mpl.rc_context({**STYLE, "axes.grid": False}):
         figure = Figure(figsize=(max(WIDTH, 1.8 + 0.6 * columns), 1.6 + 0.4 * rows), layout="constrained")
@@ -96,7 +96,8 @@ def cost_figure(cost: pd.DataFrame, headline: pd.DataFrame) -> Figure:
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 3.2), layout="constrained")
         axes = figure.add_subplot()
-        for number, (name, value) in enumerate(headline.groupby("detector", sort=False)["value"].mean().items()):
+        means = headline.groupby("detector", sort=False)["value"].mean()
+        for number, (name, value) in enumerate(zip(map(str, means.index), means, strict=True)):
             if name in spent.index:
                 axes.plot(spent[name], value, MARKERS[number % len(MARKERS)], color=COLOURS[number % len(COLOURS)],
                           label=str(name), markersize=8)  # fmt: skip

@@ -1,11 +1,13 @@
 """The report of a benchmark: one self-contained page and the same in Markdown, out of its tables."""
 
+import math
 from pathlib import Path
 
 import pandas as pd
 
 from fakefreq.evaluate.tables import with_interval
 from fakefreq.files import write_text
+from fakefreq.protocols.parts import EACH
 from fakefreq.report import benchmark_figures as figures
 from fakefreq.report.benchmark_gallery import gallery
 from fakefreq.report.benchmark_tables import (
@@ -56,11 +58,18 @@ def write_benchmark_report(folder: Path, images: bool = True) -> list[Path]:
     sections.append(Section("How it was made", facts_table(benchmark.facts)))
     page, text = folder / "report.html", folder / "report.md"
     write_page(page, "Benchmark of detectors", sections)
-    facts = {
-        name: benchmark.facts.get(name, "") for name in ("command", "seeds", "baseline", "draws", "code", "tracks")
-    }
+    facts = {name: benchmark.facts.get(name, "") for name in ("seeds", "baseline", "draws", "code", "tracks")}
+    facts["command"] = benchmark.facts.get("environment", {}).get("command", "")
     made = "\n".join(f"- {name}: `{value}`" for name, value in facts.items())
-    body = "\n\n".join(["# Benchmark of detectors", *lines, *map(markdown, shown), "## How it was made", made])
+    body = "\n\n".join(
+        [
+            "# Benchmark of detectors",
+            *(line.replace("<", "&lt;") for line in lines),
+            *map(markdown, shown),
+            "## How it was made",
+            made,
+        ]
+    )
     write_text(text, body + "\n")
     return [page, text]
 
@@ -75,11 +84,11 @@ def headline(benchmark: Benchmark) -> list[str]:
         return ["No difference in AUC on unseen generators could be measured: see the notes in differences.csv."]
     lines = []
     for _, part in rows.groupby(["protocol", "track", "detector"], sort=False):
-        pooled = part[part["train_on"].isin(["all", "every", "*", ""]) | part["train_on"].isna()]
+        pooled = part[part["train_on"] == EACH]
         for _, row in (part if pooled.empty else pooled).iterrows():
             low, high = float(row["low"]), float(row["high"])
             verdict = "The interval holds zero: no difference is shown."
-            if pd.isna(low):
+            if math.isnan(low):
                 verdict = "There are too few images for an interval."
             elif low > 0:
                 verdict = "The interval lies above zero."

@@ -90,10 +90,11 @@ def shown_tables(benchmark: Benchmark) -> list[Shown]:
     if not differences.empty:
         part = differences[(differences["seed"].astype(str) == "all") & (differences["metric"] == "auc")]
         keys = ["protocol", "track", "train_on", "detector", "test", "kind"]
+        tuples: list[Any] = list(part.itertuples())
         rows = [
             [*(_text(getattr(row, key)) for key in keys), _interval(row, True), p_value(float(row.p)),
              p_value(float(row.p_holm)), number(float(row.detectable)), _text(row.n_real), _text(row.n_fake)]
-            for row in part.itertuples()
+            for row in tuples
         ]  # fmt: skip
         header = [*keys, "AUC difference", "p", "p (Holm)", "detectable", "reals", "fakes"]
         found.append(Shown("differences", f"AUC less that of {benchmark.facts.get('baseline', '')}", header, rows))

@@ -234,26 +234,6 @@ def test_no_space_for_weights_or_log_is_said_too(
         train(manifest_path, tmp_path / "run", replace(CONFIG, epochs=1))
 
 
-def test_a_worker_that_dies_is_said_and_the_run_goes_on_later(
-    manifest_path: Path, whole: Path, processes: Processes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    step, out = Run._take_step, tmp_path / "run"
-
-    def killing(self: Run, *args: Any) -> None:
-        step(self, *args)
-        if self.state.progress.total == 8:
-            for worker in multiprocessing.active_children():
-                worker.kill()
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Run, "_take_step", killing)
-        with pytest.raises(UserError, match=r"process that decodes images died .*--resume and fewer --workers"):
-            train(manifest_path, out, replace(CONFIG, workers=1))
-    assert torch.load(out / "last.pt", weights_only=True)["progress"]["total"] >= STEPS
-    processes.finish(manifest_path, out, CONFIG)
-    assert_same_end(out, whole)
-
-
 def test_a_loss_that_is_not_finite_names_the_batch_and_keeps_both_states(
     manifest_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
