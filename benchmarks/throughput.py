@@ -119,9 +119,9 @@ def _step(detector: Detector, images: torch.Tensor, phase: str) -> Callable[[], 
     def train() -> None:
         detector.train()
         loss = torch.nn.functional.binary_cross_entropy_with_logits(detector(images), labels)
-        optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
+        optimizer.zero_grad(set_to_none=True)  # at the end: the gradients of all detectors at once would fill memory
 
     def score() -> None:
         detector.eval()
