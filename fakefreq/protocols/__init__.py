@@ -5,7 +5,7 @@ scores; everything else is derived from the scores. `fakefreq benchmark` writes 
 
 benchmark.json
     protocols, detectors (label -> configuration), seeds, tracks (name -> manifest path and digest), baseline, draws,
-    prevalence, code (digest of the package), command, environment.
+    prevalence, code (digest of the package), environment (with the command).
 cells/<cell>/
     one cell: run/ (as `fakefreq train` leaves it) and scores.parquet (.csv without pyarrow). `<cell>` starts with
     detector, training set, seed and track in words and ends in 12 digits of the digest.
