@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -76,9 +77,20 @@ class Processes:
         assert process.exitcode == 0
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """The same bits are promised for the same number of threads: one here, and in every process started from here."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="module")
-def processes() -> Processes:
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+def processes(one_thread: None) -> Processes:
+    del one_thread  # the environment that the processes inherit
     return Processes()
 
 
