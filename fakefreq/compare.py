@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fakefreq.data.history import parse_history
 from fakefreq.data.manifest import manifest_digest, read_manifest
 from fakefreq.data.splits import check_splits
 from fakefreq.errors import UserError
@@ -79,7 +80,8 @@ def compare(
     comparison = pd.concat(tables, ignore_index=True)
     with atomic_path(out / "comparison.csv") as temporary:
         comparison.to_csv(temporary, index=False, float_format="%.6g")
-    spectra = mean_spectra(rows, manifest_path.parent, config.crop)
+    history = parse_history(config.history) if config.history else None
+    spectra = mean_spectra(rows, manifest_path.parent, config.crop, history=history)
     arrays = {f"{generator}/{kind}": array for generator, pair in spectra.items() for kind, array in pair.items()}
     with atomic_path(out / "spectra.npz") as temporary:
         np.savez(temporary, **arrays)  # type: ignore[arg-type]

@@ -67,8 +67,12 @@ class Score:
     """auto, cpu, cuda or cuda:N"""
     on_error: Literal["stop", "skip"] = "stop"
     """at an image that does not decode: stop, or skip it and list it beside --out"""
+    history: str = "own"
+    """what every image goes through first: the detector's own history (that of its training), none, or another"""
 
     def run(self) -> None:
+        from fakefreq.data.align import refuse_second_history
+        from fakefreq.data.history import parse_history
         from fakefreq.data.manifest import manifest_digest, read_manifest, write_skipped
         from fakefreq.data.splits import check_splits
         from fakefreq.evaluate.score import score_rows, write_scores
@@ -76,8 +80,13 @@ class Score:
         from fakefreq.train.environment import choose_device
 
         detector = load_detector(self.detector).to(choose_device(self.device))
+        if self.history != "own":
+            detector.history = "" if self.history in ("", "none") else str(parse_history(self.history))
         manifest = read_manifest(self.manifest)
         check_splits(manifest)
+        if detector.history:
+            refuse_second_history(self.manifest, detector.history, "give --history none")
+            say(f"every image, real or fake, goes through {detector.history} first")
         rows = manifest.assign(manifest=manifest_digest(manifest))
         if self.split != "all":
             rows = rows[rows["split"] == self.split]
@@ -113,7 +122,10 @@ class Predict:
         from fakefreq.models import load_detector
         from fakefreq.train.environment import choose_device
 
-        table = load_detector(self.detector).to(choose_device(self.device)).predict(self.images)
+        detector = load_detector(self.detector).to(choose_device(self.device))
+        if detector.history:
+            say(f"every image goes through {detector.history} first, as in the detector's training")
+        table = detector.predict(self.images)
         if self.out:
             with atomic_path(self.out) as temporary:
                 table.to_csv(temporary, index=False)

@@ -23,6 +23,26 @@ MANIFEST = "manifest.csv"
 SKIPPED = "skipped.csv"
 
 
+def refuse_second_history(manifest_path: str | Path, history: str, instead: str) -> None:
+    """Refuse to bring images through a history on the way in where their files are what `align` made of others.
+
+    Args:
+        manifest_path: of the images.
+        history: that they would go through.
+        instead: what the user can do, such as `leave --history empty`.
+
+    Raises:
+        UserError: the manifest lies beside the recipe of `align`.
+    """
+    recipe = Path(manifest_path).parent / RECIPE
+    if recipe.exists():
+        done = read_json(recipe, "the recipe of an alignment")["history"]
+        raise UserError(
+            f"the images of {manifest_path} have gone through {done} already ({recipe}), and would now go through "
+            f"{history} too; {instead}, or give the manifest of the originals"
+        )
+
+
 def align_manifest(
     manifest_path: str | Path,
     out: str | Path,

@@ -6,11 +6,14 @@ import numpy as np
 import pandas as pd
 import torch
 
+from fakefreq.data.history import History
 from fakefreq.data.loader import make_batches
 from fakefreq.spectra import power_spectrum, rgb_to_gray, to_float
 
 
-def mean_log_spectrum(rows: pd.DataFrame, root: str | Path, crop: int, limit: int = 200) -> np.ndarray:
+def mean_log_spectrum(
+    rows: pd.DataFrame, root: str | Path, crop: int, limit: int = 200, history: History | None = None
+) -> np.ndarray:
     """Return the mean over images of the Hann-windowed log power spectrum of their grey centre crops.
 
     Args:
@@ -18,6 +21,7 @@ def mean_log_spectrum(rows: pd.DataFrame, root: str | Path, crop: int, limit: in
         root: the folder that their paths are relative to.
         crop: side of the centre crop in pixels.
         limit: at most this many images, evenly spread over the rows.
+        history: what every image goes through first.
 
     Shape:
         - output: (crop, crop), natural log(1 + power), frequency 0 at [crop // 2, crop // 2]
@@ -25,14 +29,17 @@ def mean_log_spectrum(rows: pd.DataFrame, root: str | Path, crop: int, limit: in
     if len(rows) > limit:
         rows = rows.iloc[np.linspace(0, len(rows) - 1, limit).astype(int)]
     total, count = torch.zeros(crop, crop, dtype=torch.float64), 0
-    for batch in make_batches(rows.reset_index(drop=True), root, crop=crop, batch_size=32, train=False, workers=0):
+    rows = rows.reset_index(drop=True)
+    for batch in make_batches(rows, root, crop=crop, batch_size=32, train=False, workers=0, history=history):
         power = power_spectrum(rgb_to_gray(to_float(batch.images)) * 255.0, window="hann", scale="log1p", half=False)
         total += torch.fft.fftshift(power, dim=(-2, -1)).sum(dim=(0, 1)).double()
         count += len(batch.images)
     return (total / count).numpy()
 
 
-def mean_spectra(rows: pd.DataFrame, root: str | Path, crop: int, limit: int = 200) -> dict[str, dict[str, np.ndarray]]:
+def mean_spectra(
+    rows: pd.DataFrame, root: str | Path, crop: int, limit: int = 200, history: History | None = None
+) -> dict[str, dict[str, np.ndarray]]:
     """Return for each generator the mean log spectrum of its fakes and of the reals that stand against them.
 
     Args:
@@ -40,6 +47,7 @@ def mean_spectra(rows: pd.DataFrame, root: str | Path, crop: int, limit: int = 2
         root: the folder that their paths are relative to.
         crop: side of the centre crop in pixels.
         limit: at most this many images of each kind.
+        history: what every image goes through first.
 
     Returns:
         Generator -> {"real": spectrum, "fake": spectrum}; a generator without reals is left out.
@@ -49,7 +57,7 @@ def mean_spectra(rows: pd.DataFrame, root: str | Path, crop: int, limit: int = 2
         reals = rows[(rows["label"] == 0) & rows["subset"].isin(set(fakes["subset"]))]
         if len(reals):
             spectra[str(generator)] = {
-                "real": mean_log_spectrum(reals, root, crop, limit),
-                "fake": mean_log_spectrum(fakes, root, crop, limit),
+                "real": mean_log_spectrum(reals, root, crop, limit, history),
+                "fake": mean_log_spectrum(fakes, root, crop, limit, history),
             }
     return spectra

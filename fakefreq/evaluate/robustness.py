@@ -1,4 +1,4 @@
-"""Scores of degraded images: each image is decoded, degraded, then cropped as in validation."""
+"""Scores of degraded images: each is decoded, degraded, then brought through the detector's history and crop."""
 
 import os
 from collections.abc import Iterator
@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from fakefreq.data.degrade import Degradation, image_rng, parse_degradation
 from fakefreq.data.header import ImageError
+from fakefreq.data.history import parse_history
 from fakefreq.data.images import read_image
-from fakefreq.data.loader import crop_image
+from fakefreq.data.loader import bring, crop_image
 from fakefreq.errors import UserError
 from fakefreq.evaluate.metrics import Array
 
@@ -89,7 +90,7 @@ def score_degraded(
         detector: put into evaluation mode for the while.
         rows: rows of a manifest.
         root: the folder that their paths are relative to.
-        degradation: applied to each image at full size, before the centre crop.
+        degradation: applied to each image at full size, as if it had reached the detector so.
         seed: of what is drawn.
         batch_size: images a step.
 
@@ -98,6 +99,7 @@ def score_degraded(
     """
     import torch
 
+    history = parse_history(detector.history) if detector.history else None
     keys = list(zip(rows["path"].astype(str), rows["sha256"].astype(str), strict=True))
 
     def prepare(key: tuple[str, str]) -> NDArray[np.uint8]:
@@ -107,6 +109,8 @@ def score_degraded(
         except ImageError as error:
             raise UserError(f"{path}: {error.reason}; mend it, or take it out of the manifest") from error
         image = degradation.apply(image, image_rng(seed, sha256 or path))
+        if history is not None:
+            image = bring(image, history, sha256 or path)
         return np.ascontiguousarray(crop_image(image, detector.crop, 0.5, 0.5))
 
     logits = np.empty(len(keys))

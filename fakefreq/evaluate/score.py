@@ -9,9 +9,10 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
+from fakefreq.data.history import parse_history
 from fakefreq.data.loader import make_batches
 from fakefreq.errors import UserError
-from fakefreq.files import atomic_path
+from fakefreq.files import atomic_path, sha256_file
 
 if TYPE_CHECKING:
     from fakefreq.models import Detector
@@ -29,7 +30,7 @@ def score_rows(
     on_error: Literal["stop", "skip"] = "stop",
     progress: str = "score",
 ) -> tuple[pd.DataFrame, list[tuple[str, str]]]:
-    """Score the images of some manifest rows, centre-cropped to the detector's own crop.
+    """Score the images of some manifest rows, brought through the detector's own history and crop.
 
     Args:
         detector: put into evaluation mode for the while.
@@ -50,7 +51,14 @@ def score_rows(
         raise UserError("there is no image to score: the manifest, or the part chosen by --split, is empty")
     rows = rows.reset_index(drop=True)
     batches = make_batches(
-        rows, root, crop=detector.crop, batch_size=batch_size, train=False, workers=workers, on_error=on_error
+        rows,
+        root,
+        crop=detector.crop,
+        batch_size=batch_size,
+        train=False,
+        workers=workers,
+        on_error=on_error,
+        history=parse_history(detector.history) if detector.history else None,
     )
     logits = np.full(len(rows), np.nan, dtype=np.float64)
     was_training = detector.training
@@ -105,6 +113,9 @@ def predict_files(detector: "Detector", paths: Sequence[str | Path], batch_size:
     if not files:
         raise UserError("there is no image to predict; give at least one file")
     rows = pd.DataFrame({"path": [str(Path(file).absolute()) for file in files], "label": 0})
+    if detector.history:
+        # What the history draws is drawn by the bytes. A file that is missing is told of where it is read.
+        rows["sha256"] = [sha256_file(path) if Path(path).is_file() else "missing" for path in rows["path"]]
     scores, _ = score_rows(detector, rows, Path("/"), batch_size=batch_size, workers=0, progress="predict")
     table = scores[["path", "logit", "probability"]].assign(path=files)
     return table.assign(label=(table["logit"] > detector.threshold).astype(int))

@@ -33,6 +33,8 @@ class Detector(nn.Module):
     Attributes:
         threshold: the logit above which an image is called fake; 0 until a training run has validated one.
         crop: the side in pixels of the centre crop that the detector was validated on.
+        history: what every image went through before that crop, in the words of `align`, and what scoring therefore
+            does to every image too; empty: nothing.
     """
 
     def __init__(self, config: DetectorConfig, streams: dict[str, nn.Module]) -> None:
@@ -44,6 +46,7 @@ class Detector(nn.Module):
         self.minimum_size = max(int(stream.minimum_size) for stream in streams.values())  # type: ignore[arg-type]
         self.threshold = 0.0
         self.crop = 224
+        self.history = ""
 
     def forward(self, images: Tensor) -> Tensor:
         """Return one logit an image, (B,)."""
@@ -82,7 +85,8 @@ class Detector(nn.Module):
         """Score image files.
 
         Args:
-            paths: image files; each is decoded and centre-cropped to `self.crop` as in validation.
+            paths: image files; each is decoded, brought through `self.history` and centre-cropped to `self.crop` as in
+                validation.
             batch_size: images a step.
 
         Returns:

@@ -133,6 +133,7 @@ def save_detector(detector: Detector, path: str | Path, facts: dict[str, Any] | 
         "detector": asdict(detector.config),
         "threshold": detector.threshold,
         "crop": detector.crop,
+        "history": detector.history,
         "facts": facts or {},
     }
     tensors = {name: value.detach().cpu().contiguous() for name, value in detector.state_dict().items()}
@@ -170,6 +171,7 @@ def load_detector(path: str | Path) -> Detector:
         raise UserError(f"the weights in {file} do not fit the detector that it names: {error}") from error
     detector.threshold = float(header["threshold"])
     detector.crop = int(header["crop"])
+    detector.history = str(header.get("history", ""))
     return detector.eval()
 
 

@@ -113,13 +113,19 @@ def make_distillation(config: TrainConfig, student: Detector) -> Distillation | 
     """Return the distillation that a configuration asks for; None without a teacher.
 
     Raises:
-        UserError: no trained detector there, or one that needs larger images than the student is trained on.
+        UserError: no trained detector there, one that needs larger images than the student is trained on, or one of
+            another history.
     """
     if not config.teacher:
         return None
     teacher = load_detector(config.teacher).to(student.device)
     if teacher.minimum_size > config.crop:
         raise UserError(f"--teacher {config.teacher} needs --crop {teacher.minimum_size} or more; it is {config.crop}")
+    if teacher.history != student.history:
+        raise UserError(
+            f"--teacher {config.teacher} learnt from images brought through {teacher.history or 'no history'}, "
+            f"this run through {student.history or 'none'}; a teacher is asked what it knows: give both one --history"
+        )
     distillation = Distillation(teacher, config.distill, config.distill_features, config.distill_temperature)
     distillation.follow(student)
     return distillation

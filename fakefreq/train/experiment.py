@@ -31,6 +31,8 @@ class TrainConfig:
             package), `hub`, `wheel` or `none`.
         train_on: generators whose fakes, with the reals of their subsets, are trained on; empty: all.
         crop: side in pixels of the random crop in training and the centre crop in validation. Nothing is resized.
+        history: what every image of either class goes through on its way in, in training, validation and scoring, in
+            the words of `align`, such as `size=128,codec=jpeg:75`; empty: nothing.
         flip: mirror half of the training images.
         rotate: training images turn by up to this many degrees either way (bilinear); 0 leaves pixels untouched.
         degrade: degradations that training images of both classes pass by one law, each with its probability, such as
@@ -85,6 +87,7 @@ class TrainConfig:
     pretrained: Pretrained = "auto"
     train_on: tuple[str, ...] = ()
     crop: int = 224
+    history: str = ""
     flip: bool = True
     rotate: float = 0.0
     degrade: str = ""
@@ -196,6 +199,10 @@ class TrainConfig:
             parse_augmentation(self.degrade)
         except UserError as error:
             raise UserError(f"--degrade: {error}") from error
+        if self.history:
+            from fakefreq.data.history import parse_history
+
+            parse_history(self.history)
         if self.simulate > 0:
             from fakefreq.train.twins import read_families
 

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from fakefreq.data.history import parse_history
 from fakefreq.data.loader import Augment, make_batches
 from fakefreq.errors import UserError
 from fakefreq.evaluate.metrics import auc
@@ -33,6 +34,8 @@ def frozen_features(
     workers: int = -1,
 ) -> Features:
     """Return what a frozen detector's streams see in each image: its centre crop first, then fixed random crops.
+
+    Images go through the detector's history first, as in scoring.
 
     They are kept in a mapped file that is found again by the images' sha256, the weights, and the arguments; the same
     call then takes no time, whatever order or folder the images have got meanwhile.
@@ -73,7 +76,8 @@ def frozen_features(
 
 def _key(detector: Detector, digests: list[str], crop: int, random_crops: int, seed: int) -> str:
     digest = hashlib.sha256()
-    digest.update(json.dumps([digests, crop, random_crops, seed if random_crops else 0]).encode())
+    history = [detector.history] if detector.history else []
+    digest.update(json.dumps([digests, crop, random_crops, seed if random_crops else 0, *history]).encode())
     for name, value in sorted(detector.streams.state_dict().items()):
         digest.update(name.encode())
         digest.update(value.detach().cpu().contiguous().view(-1).numpy().tobytes())
@@ -93,6 +97,7 @@ def _compute(
 ) -> None:
     """Fill the file at `path`, which is there only once it is whole."""
     detector.eval()
+    history = parse_history(detector.history) if detector.history else None
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.part.npy")
     features: np.memmap | None = None
@@ -100,7 +105,15 @@ def _compute(
         with tqdm(total=len(rows) * (1 + random_crops), desc="features", unit="crop", leave=False) as bar:
             for number in range(1 + random_crops):
                 batches = make_batches(
-                    rows, root, crop, batch_size, train=number > 0, seed=seed, augment=Augment(), workers=workers
+                    rows,
+                    root,
+                    crop,
+                    batch_size,
+                    train=number > 0,
+                    seed=seed,
+                    augment=Augment(),
+                    workers=workers,
+                    history=history,
                 )
                 batches.set_epoch(number)
                 for batch in batches:

@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 
+from fakefreq.data.align import refuse_second_history
+from fakefreq.data.history import parse_history
 from fakefreq.data.manifest import manifest_digest, read_manifest
 from fakefreq.data.splits import check_splits
 from fakefreq.evaluate.score import score_rows, write_scores
@@ -52,6 +54,8 @@ def train(
     manifest_path, folder = Path(manifest_path), RunFolder(Path(out))
     manifest = read_manifest(manifest_path)
     check_splits(manifest)
+    if config.history:
+        refuse_second_history(manifest_path, config.history, "leave --history empty")
     selection = select_training(manifest, config.train_on)
     device = choose_device(config.device)
     folder.check(config, manifest_digest(manifest), resume)
@@ -61,6 +65,9 @@ def train(
     torch.manual_seed(config.seed)
     detector = build_detector(config.network, config.pretrained).to(device)
     detector.crop = config.crop
+    if config.history:
+        detector.history = str(parse_history(config.history))
+        say(f"every image, real or fake, goes through {detector.history} on its way in, in scoring too")
     verdict = check_bias(selection.train, audit, say)
     environment = {**describe_environment(device), "audit": verdict}
     if config.teacher:

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from fakefreq.data.history import parse_history
 from fakefreq.data.loader import Augment, Batch, make_batches
 from fakefreq.data.sampling import class_weights, effective_counts, sampling_lines
 from fakefreq.errors import UserError
@@ -43,6 +44,7 @@ class Run:
         self, config: TrainConfig, selection: Selection, root: Path, folder: RunFolder, detector: Detector
     ) -> None:
         self.config, self.selection, self.root, self.folder = config, selection, root, folder
+        history = parse_history(config.history) if config.history else None
         self.batches = make_batches(
             selection.train,
             root,
@@ -53,8 +55,9 @@ class Run:
             sampling="none" if config.balance == "weights" else config.balance,
             balance_by=config.balance_by,
             augment=Augment(flip=config.flip, rotate=config.rotate, degrade=config.degrade),
-            twins=make_twins(selection.train, config.simulate, config.simulate_families),
+            twins=make_twins(selection.train, config.simulate, config.simulate_families, history),
             workers=config.workers,
+            history=history,
             cache=config.cache,
         )
         self.steps = min(len(self.batches), config.max_steps or len(self.batches))

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fakefreq.data.distortions import jpeg
-from fakefreq.data.history import SUBSAMPLINGS, Subsampling
+from fakefreq.data.distortions import jpeg, webp
+from fakefreq.data.history import SUBSAMPLINGS, Codec, History, Subsampling, draw_quality
 from fakefreq.data.loader import Twins
 from fakefreq.errors import choose
 from fakefreq.zoo.families import UPSAMPLERS, SimulatedFamily, draw_family
@@ -25,17 +25,19 @@ class UpsampledTwin:
     """Makes the twin of a photo.
 
     What the simulator returns has lost the photo's codec: without it, a detector would learn to see that. So the twin
-    of a JPEG is encoded with its parent's quality and chroma subsampling before anything else happens to the two.
+    is encoded with its parent's codec, quality and chroma subsampling before anything else happens to the two.
 
     Args:
         families: the simulated families, with the seed of each one's weights.
-        quality: JPEG quality of each row's file; 0 where it is no JPEG.
+        quality: at which each row's image was encoded last; 0 where without loss.
         subsampling: its chroma subsampling, such as `4:2:0`.
+        codec: of all images.
     """
 
     families: tuple[tuple[SimulatedFamily, int], ...]
     quality: tuple[int, ...]
     subsampling: tuple[str, ...]
+    codec: Codec = "jpeg"
 
     def __call__(self, image: NDArray[np.uint8], row: int, random: np.random.Generator) -> NDArray[np.uint8] | None:
         """Return the twin of `image`, the picture of row `row`; none where it is too small for the simulator."""
@@ -48,6 +50,8 @@ class UpsampledTwin:
             twin: NDArray[np.uint8] = simulate(np.ascontiguousarray(image)[None], family, seed)[0]
         if not self.quality[row]:
             return twin
+        if self.codec == "webp":
+            return webp(twin, self.quality[row])
         subsampling = self.subsampling[row]
         return jpeg(twin, self.quality[row], cast(Subsampling, subsampling if subsampling in SUBSAMPLINGS else "4:4:4"))
 
@@ -90,15 +94,21 @@ def read_families(text: str) -> tuple[tuple[SimulatedFamily, int], ...]:
     return tuple(pool)
 
 
-def make_twins(rows: pd.DataFrame, probability: float, families: str) -> Twins | None:
+def make_twins(rows: pd.DataFrame, probability: float, families: str, history: History | None = None) -> Twins | None:
     """Return what makes twins of some manifest rows; None where none is wanted.
 
     Args:
         rows: of the training images.
         probability: that a real gets a twin, each time that it is read.
         families: as `read_families` takes them.
+        history: what every image goes through on its way in; its codec is then the last that a parent has seen.
     """
     if probability == 0:
         return None
+    if history is not None:
+        lossless = history.codec == "png"
+        drawn = tuple(0 if lossless else draw_quality(history, str(sha256), 0) for sha256 in rows["sha256"])
+        maker = UpsampledTwin(read_families(families), drawn, (history.subsampling,) * len(rows), history.codec)
+        return Twins(maker, probability)
     qualities = tuple(int(value) for value in rows["jpeg_quality"])
     return Twins(UpsampledTwin(read_families(families), qualities, tuple(rows["subsampling"])), probability)
