@@ -73,6 +73,10 @@ _OPERATIONS: dict[str, tuple[_Function, tuple[_Number | _Choice, ...]]] = {
         (_Number("factor", 0.01, 16, (0.5, 1.0)), _Number("quality", 1, 100, (70, 90), whole=True)),
     ),
     "mask": (lambda image, rng, share: distortions.mask(image, share, rng), (_Number("fraction", 0, 1),)),
+    "freqmask": (
+        lambda image, rng, share, band: distortions.mask_frequencies(image, share, band, rng),
+        (_Number("fraction", 0, 1), _Choice("band", tuple(distortions.FREQUENCY_BANDS))),
+    ),
     "rotate": (lambda image, rng, degrees: distortions.rotate(image, degrees), (_Number("degrees", -180, 180),)),
     "crop": (
         lambda image, rng, share: distortions.crop(image, share, *rng.random(2)),

@@ -15,6 +15,9 @@ Image = NDArray[np.uint8]
 
 # Side of the blocks that `mask` covers, in pixels: about an eye of a face of 256.
 MASK_BLOCK = 16
+# Limits of the bands that `mask_frequencies` knows, in cycles per pixel: thirds of the way to the Nyquist frequency, by
+# the larger of the two coordinates, so that the highest band holds the corners and both axes' ends.
+FREQUENCY_BANDS = {"all": (0.0, 0.5), "low": (0.0, 1 / 6), "mid": (1 / 6, 1 / 3), "high": (1 / 3, 0.5)}
 
 
 def jpeg(image: Image, quality: int, subsampling: Subsampling = "4:2:0") -> Image:
@@ -102,6 +105,58 @@ def mask(image: Image, fraction: float, rng: np.random.Generator) -> Image:
     result = image.copy()
     result[where[: image.shape[0], : image.shape[1]]] = np.rint(image.mean(axis=(0, 1))).astype(np.uint8)
     return result
+
+
+def mask_frequencies(image: Image, fraction: float, band: str, rng: np.random.Generator) -> Image:
+    """Set random coefficients of each channel's Fourier transform to zero, the same ones in all channels.
+
+    After Doloriel and Cheung 2024, "Frequency masking for universal deepfake detection", who mask 15 %. A coefficient
+    and its mirror image go together, so that the result is real; the mean stays. Rounded and clipped.
+
+    Args:
+        image: RGB.
+        fraction: of the band's coefficients, the mean left out of the count; as near as whole pairs allow.
+        band: a key of `FREQUENCY_BANDS`.
+        rng: draws the coefficients.
+    """
+    height, width = image.shape[:2]
+    kept = _kept_frequencies(height, width, fraction, FREQUENCY_BANDS[band], rng)
+    spectrum = np.fft.rfft2(image.astype(np.float32), axes=(0, 1)) * kept[..., None]
+    masked = np.fft.irfft2(spectrum, s=(height, width), axes=(0, 1))
+    result: Image = np.clip(np.rint(masked), 0, 255).astype(np.uint8)
+    return result
+
+
+def _kept_frequencies(
+    height: int, width: int, fraction: float, limits: tuple[float, float], rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """One where a coefficient of `rfft2` stays and zero where it goes, (height, width // 2 + 1)."""
+    rows, columns, size, in_band = _half_plane(height, width, limits)
+    order = rng.permutation(in_band)
+    gone = order[np.cumsum(size[order]) <= round(fraction * size[in_band].sum())]
+    kept = np.ones((height, width // 2 + 1), np.float32)
+    kept[rows[gone], columns[gone]] = 0
+    # Columns that are their own mirror image hold both coefficients of a pair.
+    own = np.isin(columns[gone], [0, width / 2])
+    kept[-rows[gone][own] % height, columns[gone][own]] = 0
+    return kept
+
+
+@lru_cache(maxsize=8)
+def _half_plane(
+    height: int, width: int, limits: tuple[float, float]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """One coefficient of every mirrored pair: its row, column, how many it stands for, and which lie in the band."""
+    rows, columns = (axis.ravel() for axis in np.mgrid[:height, : width // 2 + 1])
+    is_own_column = np.isin(columns, [0, width / 2])
+    mirrored = -rows % height
+    first = ~is_own_column | (rows <= mirrored)  # of the two that such a column holds
+    rows, columns, mirrored, is_own_column = (part[first] for part in (rows, columns, mirrored, is_own_column))
+    size = np.where(is_own_column & (rows == mirrored), 1, 2)
+    radius = np.maximum(np.minimum(rows, height - rows) / height, columns / width)
+    low, high = limits
+    in_band = np.flatnonzero((radius > 0) & (radius >= low) & ((radius < high) | (high == 0.5)))
+    return rows, columns, size, in_band
 
 
 def rotate(image: Image, degrees: float) -> Image:

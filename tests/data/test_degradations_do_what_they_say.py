@@ -15,7 +15,8 @@ Draw = Callable[..., NDArray[np.uint8]]
 EACH = [
     "jpeg:60", "jpeg:50..95:any", "double_jpeg:60..90:70..90:4:4:4", "webp:50..95", "avif:50..90", "blur:0.5..2",
     "resize:0.5:lanczos", "rescale:0.6..1.2:any", "noise:1..10", "gamma:0.5..2", "social", "social:0.7:60..80",
-    "mask:0.2", "rotate:-10..10", "crop:0.5..1", "grayscale", "resize:0.5:area+jpeg:60..95:4:2:2+noise:2", "none",
+    "mask:0.2", "freqmask:0.05..0.15", "freqmask:0.2:high", "rotate:-10..10", "crop:0.5..1", "grayscale",
+    "resize:0.5:area+jpeg:60..95:4:2:2+noise:2", "none",
 ]  # fmt: skip
 
 
@@ -146,6 +147,8 @@ def test_ranges_are_drawn_evenly_with_both_ends() -> None:
         ("blur:1:2", "more arguments"),
         ("resize:0.5:cubic", "bicubic"),
         ("crop:0", "out of range"),
+        ("freqmask:1.5", "0 to 1"),
+        ("freqmask:0.1:top", "high"),
         ("2*jpeg:60", "0 to 1"),
         ("0.5*jpeg:60+", "jpeg"),
     ],
