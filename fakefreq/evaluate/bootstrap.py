@@ -6,8 +6,11 @@ B. Efron, R. Tibshirani (1993), An introduction to the bootstrap; C. Field, A. W
 clustered data.
 """
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +22,7 @@ from fakefreq.evaluate.ranked import ALL_METRICS, RankedScores
 METRICS = ["auc", "ap", "accuracy"]
 """What a comparison resamples; `bootstrap` takes any of `ALL_METRICS`."""
 MINIMUM_DRAWS = 100  # the 2.5 % and 97.5 % points of fewer draws lie on their two or three outermost values
-CHUNK = 2_000_000  # weights held at a time: 16 MB an array
+CHUNK = 2_000_000  # multiplicities held at a time
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ def _strata(codes: npt.NDArray[np.int64], cells: npt.NDArray[np.int64]) -> list[
 
 def group_counts(
     codes: npt.NDArray[np.int64], cells: npt.NDArray[np.int64], draws: int, seed: int, images: int | None = None
-) -> Iterator[Array]:
+) -> Iterator[npt.NDArray[np.uint8]]:
     """Yield the groups' multiplicities, some draws at a time: groups drawn with replacement within strata.
 
     Args:
@@ -87,7 +90,7 @@ def group_counts(
     size = max(1, CHUNK // max(len(codes) if images is None else images, groups))
     for start in range(0, draws, size):
         rows = min(size, draws - start)
-        counts = np.zeros((rows, groups))
+        counts = np.zeros((rows, groups), dtype=np.uint8)  # nobody is drawn 256 times
         for row in range(rows):  # draw by draw, so that the size of a chunk changes nothing
             for members in strata:
                 drawn = rng.integers(0, len(members), len(members))
@@ -104,6 +107,7 @@ def bootstrap(
     seed: int = 0,
     thresholds: Mapping[str, float] | None = None,
     parts: Mapping[str, npt.NDArray[np.int64]] | None = None,
+    threads: int = 0,
 ) -> Bootstrap:
     """Resample groups of images within their class and recompute every detector's metrics on the same draws.
 
@@ -116,6 +120,7 @@ def bootstrap(
         seed: of the draws.
         thresholds: detector -> logit above which it calls an image fake; needed for the accuracy.
         parts: name -> rows that its metrics are taken over (parts may share rows); None is one part, `all`.
+        threads: that share the work; 0: one a core. The result does not depend on them.
 
     Raises:
         UserError: an unknown metric, too few draws, a part that lacks a class, logits that are not finite.
@@ -143,14 +148,18 @@ def bootstrap(
         for part, index in rows.items()
         for name, values in logits.items()
     }
-    chunks: dict[tuple[str, str, str], list[Array]] = {}
     longest = max((len(index) for index in rows.values()), default=1)
-    for counts in group_counts(codes, cells, draws, seed, longest):
-        for part, index in rows.items():
-            for name in logits:
-                scores = ranked[part, name]
-                # One gather: multiplicities of the groups of this part's images, lowest score first.
-                weights = np.take(counts, codes[index[scores.order]], axis=1)
-                for metric, values in scores.ranked_metrics(weights, metrics).items():
+    chunks: dict[tuple[str, str, str], list[Array]] = {}
+
+    def one(key: tuple[str, str], counts: npt.NDArray[np.uint8]) -> dict[str, Array]:
+        return ranked[key].resampled(counts, codes[rows[key[0]]], metrics)
+
+    # Threads share the work, because numpy leaves the interpreter's lock; the next draws are made meanwhile.
+    with ThreadPoolExecutor(threads or os.cpu_count() or 1) as pool:
+        waiting: list[tuple[tuple[str, str], Future[dict[str, Array]]]] = []
+        for drawn in chain(group_counts(codes, cells, draws, seed, longest), [None]):
+            for (part, name), future in waiting:
+                for metric, values in future.result().items():
                     chunks.setdefault((part, name, metric), []).append(values)
+            waiting = [] if drawn is None else [(key, pool.submit(one, key, drawn)) for key in ranked]
     return Bootstrap({key: np.concatenate(values) for key, values in chunks.items()})

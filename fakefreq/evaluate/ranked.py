@@ -4,7 +4,9 @@ A bootstrap draw gives each image a multiplicity, so a resampled metric is a wei
 the metric itself. Labels are 0 (real) and 1 (fake); an image is called fake where its logit exceeds the threshold.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +14,7 @@ from scipy.special import expit
 
 from fakefreq.errors import UserError, choose
 from fakefreq.evaluate.metrics import Array, check_scores
+from fakefreq.evaluate.rank_sums import Ranking, RankSums
 
 RANKED = ["auc", "ap", "partial_auc", "eer", "tpr_at_fpr_1", "tpr_at_fpr_01"]
 """Metrics of the order of the images alone."""
@@ -23,6 +26,7 @@ ALL_METRICS = [*RANKED, *CALLED, *PROBABLE]
 LOWER_IS_BETTER = ["eer", "fpr", "brier", "nll", "ece"]
 PARTIAL_FPR = 0.1
 BINS = 10
+BLOCK = 100_000  # weights held at a time
 
 
 class RankedScores:
@@ -45,6 +49,7 @@ class RankedScores:
         classes: tuple[int, ...] = (0, 1),
     ) -> None:
         label, logit = check_scores(labels, logits, classes)
+        self.ranking = Ranking.of(label, logit)
         self.order = np.argsort(logit, kind="stable")
         self.fake = (label[self.order] == 1).astype(np.float64)
         self.logits = logit[self.order]
@@ -65,25 +70,100 @@ class RankedScores:
             - weights: (draws, N)
             - each metric: (draws,)
         """
-        return self.ranked_metrics(weights[:, self.order], names)
+        return self.resampled(weights, np.arange(weights.shape[1]), names)
 
-    def ranked_metrics(self, ranked: Array, names: Sequence[str]) -> dict[str, Array]:
-        """Return the metrics of weights that are in the order of `self.order` already."""
+    def resampled(
+        self, counts: npt.NDArray[Any], columns: npt.NDArray[np.int64], names: Sequence[str]
+    ) -> dict[str, Array]:
+        """Return the metrics where each image's weight is that of its group.
+
+        Args:
+            counts: how often each group counts in each draw.
+            columns: each image's column of `counts`, in the order of the labels.
+            names: of `ALL_METRICS`.
+
+        Shape:
+            - counts: (draws, groups)
+            - columns: (N,)
+            - each metric: (draws,)
+        """
         for name in names:
             choose(name, ALL_METRICS, "metric", "metrics")
-        with np.errstate(divide="ignore", invalid="ignore"):
-            found = self._called(ranked, names) if set(CALLED) & set(names) else {}
-            if set(PROBABLE) & set(names):
-                found |= self._probable(ranked, names)
-            if set(RANKED) & set(names):
-                found |= self._by_rank(ranked, names)
-        return {name: found[name] for name in names}
+        if self.threshold is None and set(CALLED) & set(names):
+            raise UserError(f"{', '.join(sorted(set(CALLED) & set(names)))} need a threshold; give thresholds=")
+        real, fake = columns[self.ranking.reals], columns[self.ranking.fakes]
+        found: dict[str, list[Array]] = {name: [] for name in names}
+        # Few draws at a time: their sums stay in the processor's cache, which is most of the speed.
+        size = max(1, BLOCK // max(1, len(columns)))
+        for start in range(0, len(counts), size):
+            block = counts[start : start + size]
+            weights = [np.take(block, chosen, axis=1).astype(np.float64) for chosen in (real, fake)]
+            with np.errstate(divide="ignore", invalid="ignore"):
+                values = self._values(RankSums(self.ranking, *weights), names)
+            for name in names:
+                found[name].append(values[name])
+        return {name: np.concatenate(values) for name, values in found.items()}
+
+    def _values(self, sums: RankSums, names: Sequence[str]) -> dict[str, Array]:
+        found: dict[str, Array] = {}
+        ranked: dict[str, Callable[[], Array]] = {
+            "auc": sums.auc,
+            "ap": sums.average_precision,
+            "partial_auc": lambda: sums.partial_auc(PARTIAL_FPR),
+            "eer": sums.equal_error_rate,
+            "tpr_at_fpr_1": lambda: sums.tpr_at_fpr(0.01),
+            "tpr_at_fpr_01": lambda: sums.tpr_at_fpr(0.001),
+        }
+        for name in names:
+            if name in ranked:
+                found[name] = ranked[name]()
+        if set(CALLED) & set(names):
+            found |= self._called(sums)
+        if set(PROBABLE) & set(names):
+            found |= self._probable(sums, names)
+        return found
+
+    def _called(self, sums: RankSums) -> dict[str, Array]:
+        assert self.threshold is not None  # `resampled` has said so to the user
+        hits, alarms = sums.above(self.threshold)
+        fpr, tpr = alarms / sums.reals, hits / sums.fakes
+        chance = self.prevalence
+        return {
+            "accuracy": (hits + sums.reals - alarms) / (sums.reals + sums.fakes),
+            "balanced_accuracy": (1.0 - fpr + tpr) / 2.0,
+            "fpr": fpr,
+            "tpr": tpr,
+            "precision": chance * tpr / (chance * tpr + (1.0 - chance) * fpr),
+        }
+
+    def _probable(self, sums: RankSums, names: Sequence[str]) -> dict[str, Array]:
+        total = sums.reals + sums.fakes
+        found: dict[str, Array] = {}
+        if "accuracy_half" in names:
+            hits, alarms = sums.above(0.0)
+            found["accuracy_half"] = (hits + sums.reals - alarms) / total
+        for name in {"brier", "nll"} & set(names):
+            of_real, of_fake = self._losses[name]
+            found[name] = (sums.real @ of_real + sums.fake @ of_fake) / total
+        if "ece" in names:
+            found["ece"] = sums.calibration_error(*self._losses["chance"], BINS)
+        return found
+
+    @cached_property
+    def _losses(self) -> dict[str, tuple[Array, Array]]:
+        """What the probabilities of reals and of fakes cost: the same in every draw."""
+        real, fake = self.ranking.real_logits, self.ranking.fake_logits
+        return {
+            "chance": (expit(real), expit(fake)),
+            "brier": (expit(real) ** 2, expit(-fake) ** 2),
+            "nll": (np.logaddexp(0.0, real), np.logaddexp(0.0, -fake)),
+        }
 
     def steps(self, ranked: Array) -> tuple[Array, Array]:
         """Return the weight of fakes and of reals at or above each distinct logit, ascending, and 0 after the last.
 
         Shape:
-            - ranked: (draws, N)
+            - ranked: (draws, N), in the order of `self.order`
             - fakes, reals: (draws, steps + 1)
         """
         fake = ranked * self.fake
@@ -99,71 +179,6 @@ class RankedScores:
             above.append(total)
         return above[0], above[1]
 
-    def _by_rank(self, ranked: Array, names: Sequence[str]) -> dict[str, Array]:
-        hits, alarms = self.steps(ranked)
-        fakes, reals = hits[:, 0], alarms[:, 0]
-        found: dict[str, Array] = {}
-        if "auc" in names:
-            fake = hits[:, :-1] - hits[:, 1:]
-            below = reals[:, None] - (alarms[:, :-1] + alarms[:, 1:]) / 2.0
-            found["auc"] = np.einsum("ij,ij->i", fake, below) / (fakes * reals)
-        if "ap" in names:
-            flagged = hits[:, :-1] + alarms[:, :-1]
-            precision = np.divide(hits[:, :-1], flagged, out=np.zeros_like(flagged), where=flagged > 0)
-            found["ap"] = np.einsum("ij,ij->i", hits[:, :-1] - hits[:, 1:], precision) / fakes
-        for name, rate in (("tpr_at_fpr_1", 0.01), ("tpr_at_fpr_01", 0.001)):
-            if name in names:
-                # The first step with few enough alarms; a hair's room, because .01 * 100 reals is one real.
-                first = (alarms > rate * reals[:, None] + 1e-9).sum(axis=1)
-                found[name] = np.take_along_axis(hits, np.minimum(first, hits.shape[1] - 1)[:, None], 1)[:, 0] / fakes
-        if "eer" in names:
-            gap = alarms / reals[:, None] + hits / fakes[:, None] - 1.0  # falls from 1 to -1
-            after = np.maximum((gap >= 0).sum(axis=1) - 1, 0)[:, None]
-            high, low = (np.take_along_axis(gap, after + step, 1)[:, 0] for step in (0, 1))
-            ends = [np.take_along_axis(alarms, after + step, 1)[:, 0] / reals for step in (0, 1)]
-            found["eer"] = ends[1] + (ends[0] - ends[1]) * -low / (high - low)
-        if "partial_auc" in names:
-            found["partial_auc"] = _partial(hits / fakes[:, None], alarms / reals[:, None])
-        return found
-
-    def _called(self, ranked: Array, names: Sequence[str]) -> dict[str, Array]:
-        if self.threshold is None:
-            raise UserError(f"{', '.join(sorted(set(CALLED) & set(names)))} need a threshold; give thresholds=")
-        above = (self.logits > self.threshold).astype(np.float64)
-        fakes, alarms, hits = ranked @ self.fake, ranked @ (above * (1.0 - self.fake)), ranked @ (above * self.fake)
-        total = ranked.sum(axis=1)
-        fpr, tpr = alarms / (total - fakes), hits / fakes
-        chance = self.prevalence
-        return {
-            "accuracy": (hits + total - fakes - alarms) / total,
-            "balanced_accuracy": (1.0 - fpr + tpr) / 2.0,
-            "fpr": fpr,
-            "tpr": tpr,
-            "precision": chance * tpr / (chance * tpr + (1.0 - chance) * fpr),
-        }
-
-    def _probable(self, ranked: Array, names: Sequence[str]) -> dict[str, Array]:
-        total = ranked.sum(axis=1)
-        chance = expit(self.logits)
-        signed = np.where(self.fake == 1, self.logits, -self.logits)
-        values = {
-            "accuracy_half": ((self.logits > 0) == (self.fake == 1)).astype(np.float64),
-            "brier": (chance - self.fake) ** 2,
-            "nll": np.logaddexp(0.0, -signed),
-        }
-        found = {name: ranked @ value / total for name, value in values.items() if name in names}
-        if "ece" in names:
-            found["ece"] = self._calibration_error(ranked, chance - self.fake) / total
-        return found
-
-    def _calibration_error(self, ranked: Array, excess: Array) -> Array:
-        """Sum over bins of equal weight of the absolute sum of what the probabilities exceed the labels by."""
-        bins = self.bins(ranked)
-        cells = bins + np.arange(len(ranked))[:, None] * BINS
-        weights = (ranked * excess).ravel()
-        sums = np.bincount(cells.ravel(), weights, len(ranked) * BINS).reshape(-1, BINS)
-        return np.asarray(np.abs(sums).sum(axis=1), dtype=np.float64)
-
     def bins(self, ranked: Array) -> npt.NDArray[np.int64]:
         """Return the bin of each image, 0 to BINS - 1, of about equal weight; tied scores are in one bin.
 
@@ -176,16 +191,6 @@ class RankedScores:
         sizes = np.diff(np.append(self.starts, ranked.shape[1]))
         bins: npt.NDArray[np.int64] = np.repeat(np.minimum((share * BINS).astype(np.int64), BINS - 1), sizes, axis=1)
         return bins
-
-
-def _partial(tpr: Array, fpr: Array) -> Array:
-    """The area of the ROC curve left of `PARTIAL_FPR`, standardised so that chance is .5 (McClish 1989)."""
-    left, right = fpr[:, 1:], fpr[:, :-1]
-    width = np.clip(np.minimum(right, PARTIAL_FPR) - left, 0.0, None)
-    slope = np.divide(tpr[:, :-1] - tpr[:, 1:], right - left, out=np.zeros_like(width), where=right > left)
-    area = (width * (tpr[:, 1:] + slope * width / 2.0)).sum(axis=1)
-    least, most = PARTIAL_FPR**2 / 2.0, PARTIAL_FPR
-    return np.asarray(0.5 * (1.0 + (area - least) / (most - least)))
 
 
 def too_few(metric: str, n_real: int, n_fake: int) -> str:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from fakefreq.errors import UserError
-from fakefreq.evaluate.bootstrap import CHUNK, MINIMUM_DRAWS, group_counts
+from fakefreq.evaluate.bootstrap import MINIMUM_DRAWS, group_counts
 from fakefreq.evaluate.metrics import Array
 from fakefreq.evaluate.ranked import ALL_METRICS, RankedScores, too_few
 from fakefreq.protocols.parts import Part
@@ -44,11 +44,8 @@ class Draws:
         names, codes = np.unique(images["group"].to_numpy().astype(str), return_inverse=True)
         strata = images.assign(tests=images["split"] == "test")
         cells = strata.groupby(["label", "subset", "generator", "tests"], sort=True, observed=True).ngroup()
-        chunks = [
-            chunk.astype(np.uint8)
-            for chunk in group_counts(codes.astype(np.int64), cells.to_numpy().astype(np.int64), draws, seed)
-        ]
-        return cls(np.concatenate(chunks), {str(name): column for column, name in enumerate(names)})
+        chunks = group_counts(codes.astype(np.int64), cells.to_numpy().astype(np.int64), draws, seed)
+        return cls(np.concatenate(list(chunks)), {str(name): column for column, name in enumerate(names)})
 
     def columns(self, groups: Sequence[str]) -> npt.NDArray[np.int64]:
         """Return the column of each image's group."""
@@ -107,7 +104,7 @@ def measure(
     classes = tuple(label for label, count in ((0, part.n_real), (1, part.n_fake)) if count)
     scores = RankedScores(labels[part.rows], logits[part.rows], threshold, prevalence, classes)
     plain = scores.metrics(np.ones((1, len(part.rows))), names)
-    chunks = resampled(scores, columns[part.rows], draws, names)
+    chunks = scores.resampled(draws.counts, columns[part.rows], names)
     for name in names:
         value = float(plain[name][0])
         if name == "precision" and plain.get("fpr", np.ones(1))[0] == 0:
@@ -122,20 +119,6 @@ def measure(
         elif name == "auc" and value in (0.0, 1.0):
             result.notes[name] = "the classes are perfectly separated, which leaves the bootstrap no spread"
     return result
-
-
-def resampled(
-    scores: RankedScores, columns: npt.NDArray[np.int64], draws: Draws, names: Sequence[str]
-) -> dict[str, Array]:
-    """Return metric -> values, one a draw; only some draws' weights are held at a time."""
-    found: dict[str, list[Array]] = {name: [] for name in names}
-    ordered = columns[scores.order]
-    size = max(1, CHUNK // max(1, len(ordered)))
-    for start in range(0, len(draws.counts), size):
-        weights = np.take(draws.counts[start : start + size], ordered, axis=1).astype(np.float64)
-        for name, values in scores.ranked_metrics(weights, names).items():
-            found[name].append(values)
-    return {name: np.concatenate(values) for name, values in found.items()}
 
 
 def describe(part: Part) -> dict[str, Any]:

@@ -79,18 +79,28 @@ def test_delong_agrees_with_a_permutation_test() -> None:
     assert min(p for p, _ in compared) < 0.05 < max(p for p, _ in compared)
 
 
-def test_delong_keeps_its_numbers_on_the_data_of_its_paper() -> None:
-    # Kept, not independent: our own run gave them. The oracles are the permutation test and the plain double sum.
+def test_delong_gives_the_numbers_of_another_implementation_on_the_data_of_its_paper() -> None:
+    # The oracle: pROC 1.18.0 under R 4.2.2 (Debian's r-cran-proc), run on these 43 rows, all markers with
+    # direction = "<"; roc.test(marker, kg, method = "delong", paired = TRUE), var and ci.auc(method = "delong").
     helped = SURGERY[:, 3].astype(int)
     albumin, protein, kg = SURGERY[:, 0], SURGERY[:, 1], 10 - SURGERY[:, 2]
-    for logits, area, difference, error, chi_square, p in (
-        (albumin, 0.7366, 0.0108, 0.0953, 0.0127, 0.9102),
-        (protein, 0.6478, -0.0780, 0.1046, 0.5554, 0.4561),
+    for logits, area, error, z, p in (
+        (albumin, 0.736559139785, 0.0953436177301, 0.112778269045, 0.910206347201),
+        (protein, 0.647849462366, 0.104609588718, -0.745218389658, 0.456139707507),
     ):
         found = delong(helped, logits, kg)
-        assert found.z is not None
-        measured = [found.auc_a, found.auc_b, found.difference, found.standard_error, found.z**2, found.p]
-        assert measured == pytest.approx([area, 0.7258, difference, error, chi_square, p], abs=5.1e-5)
+        assert [found.auc_a, found.auc_b] == pytest.approx([area, 0.725806451613], abs=1e-12)
+        assert [found.standard_error, found.z, found.p] == pytest.approx([error, z, p], rel=1e-10)
+    # Its intervals are normal in the AUC itself, ours in its log-odds: from ours follows the standard error of theirs.
+    for logits, area, error in (
+        (albumin, 0.736559139785, 0.0926943460524),
+        (protein, 0.647849462366, 0.100047375584),
+        (kg, 0.725806451613, 0.10282160898),
+    ):
+        interval = delong_interval(helped, logits)
+        assert interval is not None
+        low, high = (np.log(bound / (1 - bound)) for bound in interval)
+        assert (high - low) / 2 / norm.ppf(0.975) * area * (1 - area) == pytest.approx(error, rel=1e-9)
 
 
 @pytest.mark.parametrize("members", [1, 3], ids=["independent images", "images in groups"])
