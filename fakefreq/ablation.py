@@ -1,137 +1,17 @@
-"""Ablations: named, frozen experiments, each a question, what to expect, what it costs, and its variants."""
+"""Ablations: the experiments of `fakefreq.experiments` as cells of a benchmark, one table and one figure of all."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from fakefreq.errors import UserError, choose
+from fakefreq.experiments import EXPERIMENTS, TAUGHT_BY_DEFAULT, Experiment, Variant
 from fakefreq.files import atomic_path
+from fakefreq.protocols.cells import SEED
 from fakefreq.train.experiment import TrainConfig
 
 DEFAULT = "default"
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """One question about the default two-stream detector.
-
-    Attributes:
-        name: of the experiment.
-        question: what is asked.
-        expected: what we expect to see, and why; written before it was run.
-        variants: label -> what differs from the default, as FIELD=VALUE of `TrainConfig`.
-    """
-
-    name: str
-    question: str
-    expected: str
-    variants: dict[str, tuple[str, ...]]
-
-    @property
-    def trainings(self) -> int:
-        """Trainings a seed, the default's included; that, times one training, is the cost."""
-        return 1 + len(self.variants)
-
-
-def _one_field(field: str, values: Sequence[str], *others: str) -> dict[str, tuple[str, ...]]:
-    return {value.replace("+", "_and_"): (f"{field}={value}", *others) for value in values}
-
-
-EXPERIMENTS: dict[str, Experiment] = {
-    experiment.name: experiment
-    for experiment in (
-        Experiment(
-            "streams",
-            "What does each stream know alone?",
-            "Pixels far ahead of any spectrum; block DCT ahead of global spectra on JPEG images.",
-            {"pixel": ("detector=pixel",), "frequency": ("detector=frequency",)},
-        ),
-        Experiment(
-            "spectrum",
-            "Which spectrum helps the pixels most?",
-            "Differences within the spread of seeds; those that see processing most (fft) transfer worst.",
-            _one_field(
-                "spectrum",
-                (
-                    "bayar",
-                    "block_dct",
-                    "dct",
-                    "fad",
-                    "fft",
-                    "fft_residual",
-                    "median",
-                    "npr",
-                    "profiles",
-                    "srm",
-                    "wavelet",
-                ),
-            ),
-        ),
-        Experiment(
-            "fusion",
-            "How should the streams become one logit?",
-            "Sums of logits and gates harm least where the spectrum misleads; concatenation overfits it.",
-            _one_field("fusion", ("attention", "concat", "film", "gated", "logit_sum")),
-        ),
-        Experiment(
-            "augmentation",
-            "What do one-law degradations of the training images do?",
-            "A little lost in domain, more kept under other histories, controls called fake less often.",
-            {
-                "none": ("degrade=",),
-                "jpeg": ("degrade=0.5*jpeg:50..95",),
-                "resize": ("degrade=0.5*rescale:0.6..1.25:any",),
-                "blur_and_jpeg": ("degrade=0.5*blur:0..3 0.5*jpeg:30..100",),
-                "rotation": ("rotate=10",),
-                "mask": ("degrade=0.5*mask:0.05..0.3",),
-            },
-        ),
-        Experiment(
-            "regularisation",
-            "Do averaged weights, mixed images or soft labels help?",
-            "Averaged weights a little; mixing hurts traces that live in single pixels.",
-            {
-                "ema": ("ema=0.99",),
-                "mixup": ("mixup=0.2",),
-                "label_smoothing": ("label_smoothing=0.1",),
-                "auxiliary": ("fusion=logit_sum", "auxiliary=0.5"),
-                "stream_dropout": ("stream_dropout=0.3",),
-            },
-        ),
-        Experiment(
-            "simulated",
-            "Do self-made fakes, photos through simulated upsamplers, carry over to real generators?",
-            "They teach upsampling traces, not faces: gains where the generator's last layers show.",
-            {"a_quarter": ("simulate=0.25",), "half": ("simulate=0.5",)},
-        ),
-        Experiment(
-            "crop",
-            "How large a crop does it take, and what does resizing cost?",
-            "Larger is better until the face is whole.",
-            _one_field("crop", ("96", "128", "160", "192", "224")),
-        ),
-        Experiment(
-            "freezing",
-            "How much of the backbone must move?",
-            "All of it: traces lie in low stages.",
-            {"all_frozen": ("freeze=all",), "two_stages": ("freeze=2",), "layer_decay": ("layer_decay=0.7",)},
-        ),
-        Experiment(
-            "backbone",
-            "Does the frequency stream add to other backbones alike? (weights from timm's hub)",
-            "Less to larger ones.",
-            _one_field("backbone", ("resnet18", "resnet50", "vgg16", "efficientnet_b0", "convnext_tiny")),
-        ),
-        Experiment(
-            "optimiser",
-            "Adam or SGD?",
-            "Alike, SGD at ten times the rate.",
-            {"adam": ("optimizer=adam",), "sgd": ("optimizer=sgd", "learning_rate=0.01", "head_learning_rate=0.02")},
-        ),
-    )
-}
 
 
 def ablate(
@@ -177,12 +57,19 @@ def ablate(
         choose(label, known, "variant", "--only")
     if not config.train_on:
         raise UserError("an ablation tests on generators that it never saw: name those to train on with --train-on")
-    tables = []
+    tables: list[pd.DataFrame] = []
     for experiment in experiments:
-        variants = {label: what for label, what in experiment.variants.items() if not only or label in only}
+        variants = _variants(experiment, config, only, say)
         if not variants:
             continue
         say(f"{experiment.name}: {experiment.question} Expected: {experiment.expected}")
+        if any(TAUGHT_BY_DEFAULT in what for what in variants.values()):
+            teachers = _teachers(manifest, out, config, seeds, jobs, say)
+            taught = f"teacher={teachers}"
+            variants = {
+                label: tuple(taught if field == TAUGHT_BY_DEFAULT else field for field in what)
+                for label, what in variants.items()
+            }
         settings = [f"{label}.{field}" for label, what in variants.items() for field in what if not _names(field)]
         detectors = [f"{DEFAULT}={config.detector}"]
         detectors += [f"{label}={_detector(what, config.detector)}" for label, what in variants.items()]
@@ -193,12 +80,55 @@ def ablate(
         for outcome in outcomes:
             if not outcome.is_done:
                 say(f"{outcome.cell.label} failed; see {out / experiment.name / 'failures.csv'}")
+        if not any(outcome.is_done and outcome.cell.label != DEFAULT for outcome in outcomes):
+            continue
         tables.append(_differences(out / experiment.name, experiment.name))
-    table = pd.concat(tables, ignore_index=True)
-    with atomic_path(out / "ablations.csv") as temporary:
-        table.to_csv(temporary, index=False, float_format="%.6g")
-    draw_ablations(table, out / "ablations.png")
-    return table
+        # After each experiment: an ablation that is stopped leaves what it has found.
+        table = pd.concat(tables, ignore_index=True)
+        with atomic_path(out / "ablations.csv") as temporary:
+            table.to_csv(temporary, index=False, float_format="%.6g")
+        draw_ablations(table, out / "ablations.png")
+    if not tables:
+        raise UserError("no variant is left to compare with the default: choose others with --experiments or --only")
+    return pd.concat(tables, ignore_index=True)
+
+
+def _variants(
+    experiment: Experiment, config: TrainConfig, only: Sequence[str], say: Callable[[str], None]
+) -> dict[str, Variant]:
+    """The variants to run: those that were asked for and that are not what the default is anyway."""
+    from fakefreq.protocols.cells import parse_detectors
+
+    chosen = {}
+    for label, what in experiment.variants.items():
+        if only and label not in only:
+            continue
+        settings = [f"{label}.{field}" for field in what if not _names(field)]
+        if parse_detectors([f"{label}={_detector(what, config.detector)}"], settings, config)[label] == config:
+            say(f"{experiment.name}: {label} is the default")
+            continue
+        chosen[label] = what
+    return chosen
+
+
+def _teachers(
+    manifest: Path, out: Path, config: TrainConfig, seeds: Sequence[int], jobs: int, say: Callable[[str], None]
+) -> str:
+    """Train the default, as the experiment will anyway, and return where its weights of each seed are kept."""
+    from fakefreq.data.manifest import manifest_digest, read_manifest
+    from fakefreq.protocols.cells import expand
+    from fakefreq.protocols.execute import execute
+
+    digest = manifest_digest(read_manifest(manifest))
+    cells = expand([config.train_on], {DEFAULT: config}, seeds, "raw", manifest, digest)
+    folder = out / "teachers"
+    for outcome in execute(cells, out / "cells", jobs, say=say):
+        if not outcome.is_done:
+            raise UserError(f"there is nobody to learn from: the default failed: {outcome.error}")
+        weights = (outcome.folder / "run" / "best.safetensors").read_bytes()
+        with atomic_path(folder / f"seed{outcome.cell.config.seed}.safetensors") as temporary:
+            temporary.write_bytes(weights)
+    return f"{folder}/seed{SEED}.safetensors"
 
 
 def _names(field: str) -> bool:

@@ -17,7 +17,8 @@ class DetectorConfig:
     Args:
         name: a name of `fakefreq.list_detectors()`.
         backbone: a timm model that has pooled features; the pixel stream.
-        spectrum: the frequency stream: one or several of `fakefreq.models.streams.SPECTRA`, joined by `+`.
+        spectrum: the frequency stream: one or several of `fakefreq.models.streams.SPECTRA`, joined by `+`,
+            with an option after a colon where it has such: `block_dct:rgb`, `fft:none` (no window).
         dropout: probability of dropping a feature before the last layer, in [0, 1).
         fusion: how the streams become one logit: `concat`, `logit_sum`, `gated`, `film` or `attention`.
         stream_dropout: probability in training of silencing one whole stream of an image, in [0, 1).

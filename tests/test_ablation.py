@@ -1,14 +1,19 @@
 """Every experiment is runnable as it is written, and a run says what each variant gains or loses."""
 
-from dataclasses import replace
+import importlib.util
+import sys
+from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from fakefreq.ablation import DEFAULT, EXPERIMENTS, ablate
+from fakefreq.ablation import DEFAULT, ablate
 from fakefreq.data.manifest import index_folder, rewrite_split
 from fakefreq.errors import UserError
+from fakefreq.experiments import EXPERIMENTS
+from fakefreq.files import read_json, sha256_file
+from fakefreq.models.fusion import FUSIONS
 from fakefreq.models.streams import SPECTRA
 from fakefreq.protocols.cells import parse_detectors
 from fakefreq.train.experiment import TrainConfig
@@ -16,6 +21,16 @@ from fakefreq.train.experiment import TrainConfig
 CONFIG = TrainConfig(
     train_on=("alpha",), backbone="test_resnet", pretrained="none", crop=64, epochs=1, workers=0, spectrum="block_dct"
 )
+
+
+@pytest.mark.parametrize("name", sorted(EXPERIMENTS))
+def test_every_experiment_says_what_it_asks_expects_and_costs(name: str) -> None:
+    experiment = EXPERIMENTS[name]
+    assert experiment.name == name and experiment.question.endswith(("?", ")"))
+    assert len(experiment.expected) > 20
+    assert experiment.cost.startswith(f"{experiment.trainings} trainings")
+    with pytest.raises(FrozenInstanceError):
+        setattr(experiment, next(iter(experiment.variants)), ())
 
 
 @pytest.mark.parametrize("name", sorted(EXPERIMENTS))
@@ -31,8 +46,13 @@ def test_every_variant_is_a_valid_configuration_that_differs_from_the_others(nam
 
 
 def test_no_spectrum_is_forgotten() -> None:
-    fields = {what for variant in EXPERIMENTS["spectrum"].variants.values() for what in variant}
-    assert {f"spectrum={name}" for name in SPECTRA} <= fields
+    for experiment in ("spectrum", "spectrum_alone"):
+        fields = {what for variant in EXPERIMENTS[experiment].variants.values() for what in variant}
+        assert {f"spectrum={name}" for name in SPECTRA} <= fields
+
+
+def test_no_fusion_is_forgotten() -> None:
+    assert {f"fusion={name}" for name in FUSIONS} == {what for (what,) in EXPERIMENTS["fusion"].variants.values()}
 
 
 def test_a_run_compares_each_variant_with_the_default_on_unseen_generators(tiny_set: Path, tmp_path: Path) -> None:
@@ -49,6 +69,55 @@ def test_a_run_compares_each_variant_with_the_default_on_unseen_generators(tiny_
     assert written["difference"].round(5).tolist() == table["difference"].round(5).tolist()
     assert (tmp_path / "out" / "ablations.png").read_bytes().startswith(b"\x89PNG")
     assert any(DEFAULT in line for line in said)
+
+
+def test_a_student_learns_from_the_default_of_its_own_seed(tiny_set: Path, tmp_path: Path) -> None:
+    manifest = tmp_path / "manifest.csv"
+    index_folder(tiny_set, manifest)
+    rewrite_split(manifest, manifest, (0.6, 0.2, 0.2), seed=0, keep=True)
+    said: list[str] = []
+    config = replace(CONFIG, max_steps=2, batch_size=8)
+    table = ablate(
+        manifest, tmp_path / "out", config, ["distillation", "fusion"], (0, 1), ["pixel_taught", "logit_sum"],
+        draws=100, say=said.append,
+    )  # fmt: skip
+    # The default's own fusion is no variant of it.
+    assert set(table["variant"]) == {"pixel_taught"} and "fusion: logit_sum is the default" in said
+    assert set(table["n_seeds"]) == {2}
+    cells = pd.read_csv(tmp_path / "out" / "distillation" / "cells.csv")
+    for seed in (0, 1):
+        of_seed = cells[cells["seed"] == seed].set_index("detector")["cell"]
+        teacher, student = (tmp_path / "out" / "cells" / of_seed[name] for name in ("default", "pixel_taught"))
+        told = read_json(student / "run" / "environment.json", "environment")["teacher_sha256"]
+        assert told == sha256_file(teacher / "run" / "best.safetensors")
+
+
+def test_the_benchmark_s_script_goes_on_where_it_was_and_copies_table_and_figure(
+    tiny_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = Path(__file__).parents[1] / "benchmarks" / "ablations.py"
+    if not path.exists():
+        pytest.skip("the scripts of benchmarks/ are not beside the tests")
+    spec = importlib.util.spec_from_file_location("ablations", path)
+    assert spec is not None and spec.loader is not None
+    script = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "ablations", script)
+    spec.loader.exec_module(script)
+    assert set(script.Config().experiments) == set(EXPERIMENTS) - {"backbone"}
+    out = tmp_path / "results" / "ablations.csv"
+    config = script.Config(
+        folder=tiny_set, source=(), train_on=("alpha",), experiments=("window", "masks"), only=("none", "high"),
+        seeds=(0,), config=replace(CONFIG, max_steps=1), draws=100, work=tmp_path / "work", out=out,
+    )  # fmt: skip
+    script.main(config)
+    first = out.read_bytes()
+    table = pd.read_csv(out)
+    assert set(zip(table["experiment"], table["variant"], strict=True)) == {("window", "none"), ("masks", "high")}
+    assert out.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+    capsys.readouterr()
+    script.main(config)
+    assert "2 cells, 2 of them done already" in capsys.readouterr().out
+    assert out.read_bytes() == first
 
 
 @pytest.mark.parametrize(

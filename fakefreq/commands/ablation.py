@@ -14,7 +14,7 @@ from fakefreq.train.experiment import TrainConfig
 class Ablate:
     """Run named experiments on the default detector: what each choice of spectrum, fusion, augmentation, ... is worth.
 
-    Without --experiments, lists them with their questions, expectations and numbers of trainings.
+    Without --experiments, lists them with their questions, expectations and costs.
 
     Example: fakefreq ablate faces/manifest.csv --train-on stylegan --experiments fusion --seeds 0 1 2 --out runs/ablate
     """
@@ -36,14 +36,17 @@ class Ablate:
     """bootstrap draws behind the intervals, 100 or more"""
 
     def run(self) -> None:
-        from fakefreq.ablation import EXPERIMENTS, ablate
+        from fakefreq.experiments import EXPERIMENTS
 
         if not self.experiments:
             for experiment in EXPERIMENTS.values():
                 say(f"{experiment.name} ({experiment.trainings} trainings a seed): {experiment.question}")
                 say(f"  expected: {experiment.expected}")
+                say(f"  cost: {experiment.cost}")
                 say(f"  variants: {', '.join(experiment.variants)}")
             return
+        from fakefreq.ablation import ablate
+
         table = ablate(
             self.manifest, self.out, self.config, self.experiments, self.seeds, self.only, self.jobs, self.draws, say
         )

@@ -12,6 +12,9 @@ from typing import Any
 from fakefreq.errors import UserError, choose
 from fakefreq.train.experiment import TrainConfig
 
+# Stands for the cell's seed in the path of a teacher, so that each seed learns from a teacher of its own.
+SEED = "{seed}"
+
 # The parts of the package that decide a cell's scores. Statistics and reports made of scores are not among them.
 DECIDING = ("data", "models", "spectra", "train", "detector_config.py", "evaluate/score.py", "evaluate/metrics.py")
 
@@ -169,7 +172,13 @@ def expand(
     In this order the first cells that are done can be compared already.
     """
     return [
-        Cell(label, track, manifest, data, replace(config, seed=seed, train_on=chosen))
+        Cell(
+            label,
+            track,
+            manifest,
+            data,
+            replace(config, seed=seed, train_on=chosen, teacher=config.teacher.replace(SEED, str(seed))),
+        )
         for seed in seeds
         for chosen in training_sets
         for label, config in detectors.items()

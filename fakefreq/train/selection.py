@@ -1,5 +1,6 @@
 """Which rows of a manifest a run may see: the owner of the rule that test images select nothing."""
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -70,6 +71,26 @@ def select_training(manifest: "pd.DataFrame", generators: tuple[str, ...]) -> Se
             )
         parts[name] = part
     return Selection(parts["train"], parts["val"])
+
+
+def take_share(rows: "pd.DataFrame", share: float) -> "pd.DataFrame":
+    """Return a share of the images of each class of each subset, generator and source: the same ones always.
+
+    They are taken in the order of a hash of their bytes, so that a smaller share is part of every larger one, and at
+    least one of each.
+
+    Args:
+        rows: rows of a manifest.
+        share: above 0, at most 1.
+    """
+    if share == 1:
+        return rows
+    names = rows["sha256"].astype(str).where(rows["sha256"].astype(str) != "", rows["path"].astype(str))
+    order = names.map(lambda name: int.from_bytes(hashlib.sha256(f"share/{name}".encode()).digest()[:6], "big"))
+    strata = [rows[name] for name in ("label", "subset", "generator", "source") if name in rows]
+    rank = order.groupby(strata, observed=True).rank(method="first")
+    count = order.groupby(strata, observed=True).transform("size")
+    return rows[rank <= (share * count).round().clip(lower=1)].reset_index(drop=True)
 
 
 def select_evaluation(manifest: "pd.DataFrame", generators: tuple[str, ...]) -> "pd.DataFrame":

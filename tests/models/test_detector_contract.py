@@ -11,7 +11,7 @@ from fakefreq.errors import UserError
 from fakefreq.models import PEERS, SPECTRA, Detector, create_detector, list_detectors, load_detector, save_detector
 from fakefreq.models.peers.classical import FittedDetector
 
-SPECTRUM_NAMES = (*SPECTRA, "block_dct+fft")
+SPECTRUM_NAMES = (*SPECTRA, "block_dct+fft", "block_dct:gray+fft:none")
 # Small networks in place of the ones that the papers take.
 BACKBONES = {"peer/univfd": "test_vit", "peer/f3net": "test_resnet", "peer/spsl": "test_resnet"}
 CASES = [
@@ -182,6 +182,9 @@ def test_a_batch_of_the_wrong_shape_is_refused(shape: tuple[int, ...]) -> None:
         ({"name": "three_stream"}, "unknown detector 'three_stream'.*two_stream"),
         ({"backbone": "resnet_18"}, "unknown backbone.*'resnet18'"),
         ({"spectrum": "cepstrum"}, "unknown spectrum 'cepstrum'.*block_dct"),
+        ({"spectrum": "fft:welch"}, "unknown option of fft 'welch'.*hann"),
+        ({"spectrum": "npr:rgb"}, "npr has no options.*block_dct:ycbcr"),
+        ({"spectrum": "fft:none+fft:none"}, "names one twice"),
         ({"spectrum": "fft+fft"}, "at most once"),
         ({"pretrained": "imagenet"}, "unknown source of weights"),
         ({"dropout": 1.0}, "--dropout"),

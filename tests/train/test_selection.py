@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from fakefreq.errors import UserError
-from fakefreq.train.selection import select_evaluation, select_training
+from fakefreq.train.selection import select_evaluation, select_training, take_share
 
 
 def table(rows: list[tuple[str, int, str, str, str, str]]) -> pd.DataFrame:
@@ -61,3 +61,23 @@ def test_a_part_without_a_class_says_which() -> None:
 def test_an_unknown_generator_is_answered_with_the_known_ones() -> None:
     with pytest.raises(UserError, match="unknown generator 'alfa'.*'alpha'"):
         select_training(MANIFEST, ("alfa",))
+
+
+def test_a_share_is_of_each_stratum_and_part_of_every_larger_one() -> None:
+    rows = table(
+        [
+            (f"{generator}{label}{number}", label, generator if label else "", generator, f"g{number}", "train")
+            for generator, count in (("alpha", 40), ("beta", 10), ("rare", 1))
+            for label in (0, 1)
+            for number in range(count)
+        ]
+    )
+    rows["sha256"] = [f"{number:064x}" for number in range(len(rows))]
+    shares = {share: take_share(rows, share) for share in (0.1, 0.3, 0.5, 1.0)}
+    counts = shares[0.3].groupby(["subset", "label"]).size().to_dict()
+    assert counts == {(name, label): n for name, n in (("alpha", 12), ("beta", 3), ("rare", 1)) for label in (0, 1)}
+    for small, large in ((0.1, 0.3), (0.3, 0.5), (0.5, 1.0)):
+        assert set(shares[small]["path"]) < set(shares[large]["path"])
+    # The bytes choose, not the order of the table.
+    shuffled = rows.sample(frac=1, random_state=0).reset_index(drop=True)
+    assert set(take_share(shuffled, 0.3)["path"]) == set(shares[0.3]["path"])

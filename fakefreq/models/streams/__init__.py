@@ -33,27 +33,36 @@ SPECTRA: dict[str, Callable[[], nn.Module]] = {
     "wavelet": wavelet_stream,
 }
 
+# What a spectrum may be asked for after a colon, as in `fft:none`; the first is what it is without.
+OPTIONS: dict[str, tuple[str, ...]] = {
+    "block_dct": ("ycbcr", "rgb", "gray"),
+    "fft": ("hann", "hamming", "kaiser", "none"),
+    "fft_residual": ("hann", "hamming", "kaiser", "none"),
+}
+
 
 class FrequencyStream(nn.Module):
     """One or several spectra side by side, their features concatenated.
 
     Args:
-        spectrum: names out of `SPECTRA`, joined by `+`, as in `block_dct+fft`.
+        spectrum: names out of `SPECTRA`, joined by `+`, as in `block_dct+fft`; the colour space of `block_dct` and the
+            window of `fft` and `fft_residual` after a colon, as in `block_dct:rgb` and `fft:none`; see `OPTIONS`.
 
     Shape:
         - input: (B, 3, H, W) RGB floats in [0, 1]
         - output: (B, width)
 
     Raises:
-        UserError: an unknown or repeated spectrum.
+        UserError: an unknown or repeated spectrum, or an option that it does not have.
     """
 
     def __init__(self, spectrum: str) -> None:
         super().__init__()
-        names = [choose(name.strip(), sorted(SPECTRA), "spectrum", "--spectrum") for name in spectrum.split("+")]
-        if len(set(names)) != len(names):
+        names = [name.strip() for name in spectrum.split("+")]
+        branches_of = {name: _branch(name) for name in names}
+        if len(branches_of) != len(names):
             raise UserError(f"the spectrum {spectrum!r} names one twice; --spectrum takes each at most once")
-        self.branches = nn.ModuleDict({name: SPECTRA[name]() for name in names})
+        self.branches = nn.ModuleDict(branches_of)
         branches: list[Any] = list(self.branches.values())
         self.width = sum(int(branch.width) for branch in branches)
         self.minimum_size = max(int(branch.minimum_size) for branch in branches)
@@ -61,3 +70,15 @@ class FrequencyStream(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """Return features, (B, width)."""
         return torch.cat([branch(pixels) for branch in self.branches.values()], dim=1)
+
+
+def _branch(text: str) -> nn.Module:
+    """Build one spectrum from its name and, after a colon, its option."""
+    name, colon, option = text.partition(":")
+    build: Callable[..., nn.Module] = SPECTRA[choose(name, sorted(SPECTRA), "spectrum", "--spectrum")]
+    if not colon:
+        return build()
+    if name not in OPTIONS:
+        having = ", ".join(f"{key}:{'|'.join(words)}" for key, words in OPTIONS.items())
+        raise UserError(f"the spectrum {name} has no options, so {text!r} names none; --spectrum knows {having}")
+    return build(choose(option, list(OPTIONS[name]), f"option of {name}", "--spectrum"))

@@ -1,17 +1,24 @@
 """The stream that reads the 8x8 block DCT."""
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 
 from fakefreq.models.streams.base import conv, moments, signed_log
-from fakefreq.spectra import BlockDCT, rgb_to_ycbcr
+from fakefreq.spectra import BlockDCT, rgb_to_gray, rgb_to_ycbcr, to_float
+
+Colour = Literal["ycbcr", "rgb", "gray"]
 
 
 class BlockDCTStream(nn.Module):
-    """8x8 block DCT of YCbCr, signed log, batch norm a frequency, and a small convolutional network.
+    """8x8 block DCT, signed log, batch norm a frequency, and a small convolutional network.
 
     The blocks are JPEG's own: with a crop on the 8-pixel grid a coefficient here is the one that the codec rounded.
     The sign is kept, because a rectified coefficient has lost half of its signal.
+
+    Args:
+        colour: what is transformed: `ycbcr`, whose planes are JPEG's own, `rgb`, or `gray`, the luma alone.
 
     Shape:
         - input: (B, 3, H, W) RGB floats in [0, 1], H and W at least 16
@@ -22,10 +29,11 @@ class BlockDCTStream(nn.Module):
     width = 128
     minimum_size = 16
 
-    def __init__(self) -> None:
+    def __init__(self, colour: Colour = "ycbcr") -> None:
         super().__init__()
+        self.colour = colour
         self.transform = BlockDCT(block=self.block, stride=self.block)
-        frequencies = 3 * self.block**2
+        frequencies = (1 if colour == "gray" else 3) * self.block**2
         # One mean and variance for each colour channel and frequency: their scales differ by orders of magnitude.
         self.normalise = nn.BatchNorm2d(frequencies)
         # The stride keeps the whole stream below a tenth of the cost of the smallest usual backbone.
@@ -33,9 +41,10 @@ class BlockDCTStream(nn.Module):
         self.network = network.to(memory_format=torch.channels_last)
 
     def spectrum(self, pixels: Tensor) -> Tensor:
-        """Return the signed log coefficients, (B, 192, H // 8, W // 8), float32."""
+        """Return the signed log coefficients, (B, 192, H // 8, W // 8), float32; 64 of them where only luma is read."""
+        planes = {"ycbcr": rgb_to_ycbcr, "gray": rgb_to_gray, "rgb": to_float}[self.colour](pixels)
         # In units of 8-bit steps a coefficient below 1 is lost to rounding, so log1p is linear just there.
-        coefficients: Tensor = self.transform(rgb_to_ycbcr(pixels) * 255.0).flatten(1, 2)
+        coefficients: Tensor = self.transform(planes * 255.0).flatten(1, 2)
         return signed_log(coefficients)
 
     def forward(self, pixels: Tensor) -> Tensor:

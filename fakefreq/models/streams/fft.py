@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from fakefreq.models.streams.base import conv
 from fakefreq.spectra import AngularProfile, PowerSpectrum, RadialProfile, median_residual, rgb_to_gray, rgb_to_ycbcr
+from fakefreq.spectra.windows import Window
 
 
 class FFTStream(nn.Module):
@@ -12,6 +13,9 @@ class FFTStream(nn.Module):
 
     Averaging over overlapping tiles gives one spectrum of one size for images of every size, so that each
     frequency can have its own normalisation, and lowers the variance of the estimate (Welch 1967).
+
+    Args:
+        window: of each tile.
 
     Shape:
         - input: (B, 3, H, W) RGB floats in [0, 1], H and W at least 64
@@ -22,9 +26,9 @@ class FFTStream(nn.Module):
     width = 128
     minimum_size = 64
 
-    def __init__(self) -> None:
+    def __init__(self, window: Window = "hann") -> None:
         super().__init__()
-        self.transform = PowerSpectrum(window="hann", tile=self.tile, overlap=0.5, scale="log1p", half=True)
+        self.transform = PowerSpectrum(window=window, tile=self.tile, overlap=0.5, scale="log1p", half=True)
         rows, columns = self.tile, self.tile // 2 + 1
         self.normalise = nn.BatchNorm1d(rows * columns)
         self.network = nn.Sequential(conv(1, 16, 3, 2), conv(16, 32, 3, 2), conv(32, 32, 3, 2))

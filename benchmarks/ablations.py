@@ -1,0 +1,93 @@
+"""What each choice of the default detector is worth: the experiments of `fakefreq ablate` over a folder of faces.
+
+Every variant and the default are trained on one generator with several seeds and tested on the same images, those of
+generators that training never saw; differences are paired. Writes one table and one figure. A run that is stopped goes
+on where it was: finished trainings in --work are not done again, and table and figure hold what is there.
+
+`--small` is a setting for two CPU cores: 128-pixel crops, three epochs of at most 40 steps. A training of the default
+then takes less than a fifth of the operations of five epochs at 224; its numbers rank variants, and no more.
+
+Example: python benchmarks/ablations.py --small --experiments fusion masks --seeds 0 1 2
+"""
+
+import os
+import shutil
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from fakefreq.ablation import ablate
+from fakefreq.data.manifest import index_folder, read_manifest, rewrite_split
+from fakefreq.errors import UserError
+from fakefreq.experiments import EXPERIMENTS
+from fakefreq.files import atomic_path
+from fakefreq.train.experiment import TrainConfig
+
+# Needs weights that only timm's hub has.
+NEEDS_NETWORK = ("backbone",)
+
+
+@dataclass
+class Config:
+    """What to run.
+
+    Args:
+        folder: faces in the <generator>/{0_real,1_fake} layout; the variable FAKEFREQ_FACEBENCH by default.
+        source: where each subset's reals come from, as SUBSET=NAME.
+        train_on: generators to train on.
+        experiments: names; by default all but `backbone`, whose weights are on timm's hub.
+        only: variants to run; all by default.
+        seeds: one training of every variant for each.
+        small: the setting for two CPU cores.
+        config: the default that is taken apart; its train_on, and with --small its crop, epochs and max_steps, are
+            replaced.
+        jobs: trainings at a time.
+        draws: bootstrap draws.
+        work: folder of manifest, trainings and all tables.
+        out: the committed table; the figure lies beside it as .png.
+    """
+
+    folder: Path | None = None
+    source: tuple[str, ...] = (
+        "stylegan=ffhq", "mobilestylegan_native=ffhq", "stylegan2=unsplash", "dcgan=celeba", "began=celeba",
+    )  # fmt: skip
+    train_on: tuple[str, ...] = ("stylegan",)
+    experiments: tuple[str, ...] = tuple(name for name in EXPERIMENTS if name not in NEEDS_NETWORK)
+    only: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = (0, 1, 2)
+    small: bool = False
+    config: Annotated[TrainConfig, tyro.conf.arg(name="")] = field(default_factory=TrainConfig)
+    jobs: int = 1
+    draws: int = 1000
+    work: Path = Path("runs/ablations")
+    out: Path = Path("benchmarks/results/ablations_facebench_raw_cpu.csv")
+
+
+def main(config: Config) -> None:
+    """Index, split, run the experiments, and copy the table and the figure that are kept."""
+    folder = config.folder or os.environ.get("FAKEFREQ_FACEBENCH")
+    if not folder:
+        raise UserError("no folder of faces: give --folder, or set FAKEFREQ_FACEBENCH")
+    manifest = config.work / "manifest.csv"
+    if not manifest.exists():
+        index_folder(folder, manifest, sources=dict(entry.split("=", 1) for entry in config.source), say=print)
+        rewrite_split(manifest, manifest, (0.7, 0.1, 0.2), seed=0, keep=True, say=print)
+    default = replace(config.config, train_on=config.train_on)
+    if config.small:
+        default = replace(default, crop=128, epochs=3, max_steps=40)
+    table = ablate(
+        manifest, config.work, default, config.experiments, config.seeds, config.only, config.jobs, config.draws, print
+    )
+    for made, kept in (("ablations.csv", config.out), ("ablations.png", config.out.with_suffix(".png"))):
+        with atomic_path(kept) as temporary:
+            shutil.copyfile(config.work / made, temporary)
+    print(f"{len(read_manifest(manifest))} images, {len(table)} rows: {config.out}")
+
+
+if __name__ == "__main__":
+    try:
+        main(tyro.cli(Config, description=__doc__))
+    except UserError as error:
+        raise SystemExit(f"error: {error}") from error
