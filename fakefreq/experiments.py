@@ -165,7 +165,7 @@ class Augmentation(Experiment):
     """
 
     none: Variant = ("degrade=", "rotate=0")
-    flip_only_less: Variant = ("degrade=", "rotate=0", "flip=false")
+    no_flip: Variant = ("degrade=", "rotate=0", "flip=false")
     jpeg: Variant = ("degrade=0.5*jpeg:50..95",)
     resize: Variant = ("degrade=0.5*rescale:0.6..1.25:any",)
     blur_and_jpeg: Variant = ("degrade=0.5*blur:0..3 0.5*jpeg:30..100",)

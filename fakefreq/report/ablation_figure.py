@@ -35,9 +35,12 @@ def draw_ablations(table: pd.DataFrame, path: Path) -> Figure:
             )  # fmt: skip
         axes.axvline(0.0, color="black", linewidth=0.8)
         axes.set_yticks(range(len(rows)), [f"{experiment}: {variant}" for experiment, variant in rows])
-        axes.invert_yaxis()
+        axes.set_ylim(len(rows) - 0.4, -0.6)
+        for number in range(1, len(rows)):
+            if rows[number][0] != rows[number - 1][0]:
+                axes.axhline(number - 0.5, color="0.6", linewidth=0.6)
         axes.set_xlabel("difference in AUC to the default, 95 %")
-        axes.legend(loc="best")
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside upper right", ncols=len(tests))
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=120, format="png")
     return figure
