@@ -69,6 +69,9 @@ class Score:
     """at an image that does not decode: stop, or skip it and list it beside --out"""
     history: str = "own"
     """what every image goes through first: the detector's own history (that of its training), none, or another"""
+    views: int = 0
+    """crops of an image whose logits are averaged, 1 to 10 (centre, mirrored, corners), each a pass of the network;
+    0: the detector's own number, with which its threshold was validated"""
 
     def run(self) -> None:
         from fakefreq.data.align import refuse_second_history
@@ -82,6 +85,8 @@ class Score:
         detector = load_detector(self.detector).to(choose_device(self.device))
         if self.history != "own":
             detector.history = "" if self.history in ("", "none") else str(parse_history(self.history))
+        if self.views:
+            detector.views = self.views
         manifest = read_manifest(self.manifest)
         check_splits(manifest)
         if detector.history:

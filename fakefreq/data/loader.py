@@ -4,60 +4,21 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 import cv2
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Sampler
 
 from fakefreq.data.cache import PixelCache, cache_key
-from fakefreq.data.degrade import Augmentation, parse_augmentation
-from fakefreq.data.distortions import decode, rotate
-from fakefreq.data.header import ImageError
-from fakefreq.data.history import History, apply_history
-from fakefreq.data.images import read_image
+from fakefreq.data.crops import MOST_VIEWS
+from fakefreq.data.history import History
+from fakefreq.data.samples import Augment, Sample, Samples, Twins
 from fakefreq.data.sampling import BalanceBy, EpochOrder, Sampling
 from fakefreq.errors import UserError
-
-
-@dataclass(frozen=True)
-class Augment:
-    """What is done at random to training images of both classes alike, after decoding and before the crop.
-
-    Args:
-        flip: mirror left and right with probability one half.
-        rotate: turn by up to this many degrees either way, bilinear, borders reflected; 0 never resamples.
-        degrade: distortions in the words of `fakefreq.data.degrade.parse_augmentation`, such as
-            `0.5*jpeg:50..95 0.3*blur:0.5..2`, before all else; empty for none.
-    """
-
-    flip: bool = True
-    rotate: float = 0.0
-    degrade: str = ""
-
-
-class MakeTwin(Protocol):
-    """Makes a fake out of a decoded image, the same for the same state of `random`; worker processes pickle it."""
-
-    def __call__(self, image: NDArray[np.uint8], row: int, random: np.random.Generator) -> NDArray[np.uint8] | None:
-        """Return a fake of the given image's size, or none; `row` is the image's position in the table."""
-
-
-@dataclass(frozen=True)
-class Twins:
-    """Fakes made on the way: some reals of a training batch get one beside them.
-
-    Args:
-        make: makes the fake out of its parent.
-        probability: that a real gets one.
-    """
-
-    make: MakeTwin
-    probability: float
 
 
 @dataclass(frozen=True)
@@ -75,112 +36,6 @@ class Batch:
     labels: Tensor
     index: Tensor
     is_twin: Tensor
-
-
-# A row, its pixels or the reason that it has none, and its twin's pixels.
-_Sample = tuple[int, "np.ndarray | str", "np.ndarray | None"]
-
-
-def crop_image(image: np.ndarray, crop: int, top: float, left: float) -> np.ndarray:
-    """Cut a square out of an image; where the image is smaller it is first continued by reflection, centred.
-
-    Args:
-        image: (H, W, 3).
-        crop: side in pixels.
-        top: where the square starts, as a share in [0, 1] of the room that there is; .5 is the centre.
-        left: the same, sideways.
-
-    Shape:
-        - output: (crop, crop, 3)
-
-    >>> crop_image(np.arange(3, dtype=np.uint8).reshape(1, 3, 1).repeat(3, 2), 2, 0.5, 1.0)[..., 0].tolist()
-    [[1, 2], [1, 2]]
-    """
-    height, width = image.shape[:2]
-    down, right = max(0, crop - height), max(0, crop - width)
-    if down or right:
-        # BORDER_REFLECT repeats the edge pixel, so it is defined for one pixel too and repeats as often as needed.
-        image = cv2.copyMakeBorder(
-            image, down // 2, down - down // 2, right // 2, right - right // 2, cv2.BORDER_REFLECT
-        )
-        height, width = image.shape[:2]
-    y, x = (min(int(share * (room + 1)), room) for share, room in ((top, height - crop), (left, width - crop)))
-    return image[y : y + crop, x : x + crop]
-
-
-def _augmented(
-    image: np.ndarray, crop: int, augment: Augment, degrade: Augmentation | None, random: np.random.Generator
-) -> np.ndarray:
-    # Always the same number of draws, and first, so that switching one augmentation off leaves the others as they were.
-    mirrored, angle, top, left = random.random(4)
-    if degrade is not None:
-        image = degrade.apply(image, random)
-    if augment.rotate > 0:
-        image = rotate(image, (2 * angle - 1) * augment.rotate)
-    image = crop_image(image, crop, top, left)
-    return image[:, ::-1] if augment.flip and mirrored < 0.5 else image
-
-
-class _Images(Dataset[_Sample]):
-    """Decodes, augments and crops; a bad image comes back as its reason, so that a worker never dies of it."""
-
-    def __init__(
-        self,
-        paths: list[str],
-        keys: list[str],
-        labels: NDArray[np.int64],
-        crop: int,
-        augment: Augment | None,
-        twins: Twins | None,
-        seed: int,
-        history: History | None,
-        cache: PixelCache | None,
-    ) -> None:
-        self.labels = labels
-        self.twins = twins if twins is not None and twins.probability > 0 else None
-        self.paths, self.keys, self.crop, self.augment, self.seed = paths, keys, crop, augment, seed
-        self.history, self.cache = history, cache
-        self.degrade = parse_augmentation(augment.degrade) if augment and augment.degrade else None
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def _decoded(self, row: int) -> NDArray[np.uint8]:
-        kept = None if self.cache is None else self.cache.get(row)
-        if kept is not None:
-            return kept
-        image = read_image(self.paths[row])
-        if self.history is not None:
-            image = bring(image, self.history, self.keys[row])
-        if self.cache is not None:
-            self.cache.put(row, image)
-        return image
-
-    def __getitem__(self, key: tuple[int, int, int]) -> _Sample:
-        epoch, position, row = key
-        try:
-            image = self._decoded(row)
-        except ImageError as error:
-            return row, error.reason, None
-        except UserError as error:
-            return row, str(error), None
-        if self.augment is None:
-            return row, np.ascontiguousarray(crop_image(image, self.crop, 0.5, 0.5)), None
-        # `position` tells apart the copies of an image that oversampling repeats within one epoch.
-        state = (self.seed, epoch, position, row)
-        twin = None
-        if self.twins is not None and self.labels[row] == 0:
-            random = np.random.default_rng((*state, 1))
-            if random.random() < self.twins.probability:
-                made = self.twins.make(image, row, random)
-                twin = None if made is None else self._training_crop(made, state)
-        return row, self._training_crop(image, state), twin
-
-    def _training_crop(self, image: NDArray[np.uint8], state: tuple[int, ...]) -> NDArray[np.uint8]:
-        # A generator of its own for each image: a twin meets the same chance as its parent.
-        assert self.augment is not None
-        random = np.random.default_rng(state)
-        return np.ascontiguousarray(_augmented(image, self.crop, self.augment, self.degrade, random))
 
 
 class _Order(Sampler[list[tuple[int, int, int]]]):
@@ -203,8 +58,13 @@ class _Order(Sampler[list[tuple[int, int, int]]]):
             yield [(self.epoch, start + offset, int(row)) for offset, row in enumerate(chunk)]
 
 
-def _collate(samples: list[_Sample]) -> tuple[Tensor, Tensor, int, list[tuple[int, str]]]:
-    good = [(row, image) for row, image, _ in samples if not isinstance(image, str)]
+def _collate(samples: list[Sample]) -> tuple[Tensor, Tensor, int, list[tuple[int, str]]]:
+    good = [
+        (row, view)
+        for row, image, _ in samples
+        if not isinstance(image, str)
+        for view in (image if image.ndim == 4 else image[None])
+    ]
     twins = [(row, twin) for row, _, twin in samples if twin is not None]
     bad = [(row, image) for row, image, _ in samples if isinstance(image, str)]
     pixels = [image for _, image in good + twins]
@@ -261,6 +121,7 @@ def make_batches(
     twins: Twins | None = None,
     history: History | None = None,
     cache: str | Path = "none",
+    views: int = 1,
 ) -> Batches:
     """Make the batches of some manifest rows.
 
@@ -283,10 +144,14 @@ def make_batches(
             are those of its files.
         cache: keeps decoded images (after the history) for the next epoch: `none`, in `memory`, or a folder for a
             mapped file that later runs use too.
+        views: where it is not for training, crops of each image, one after the other with one index; see `crop_views`.
 
     Raises:
-        UserError: too little room for the cache; at the iteration that meets an image that does not decode.
+        UserError: more views than there are; too little room for the cache; at the iteration that meets an image that
+            does not decode.
     """
+    if not 1 <= views <= MOST_VIEWS:
+        raise UserError(f"--views is {views}; it takes 1 to {MOST_VIEWS}")
     root = Path(root)
     paths = [str(root / path) for path in rows["path"]]
     if workers < 0:
@@ -303,7 +168,9 @@ def make_batches(
     kept = None if str(cache) == "none" else _make_cache(rows, keys, history, cache)
     labels = rows["label"].to_numpy().astype(np.int64)
     loader: DataLoader[object] = DataLoader(
-        _Images(paths, keys, labels, crop, (augment or Augment()) if train else None, twins, seed, history, kept),
+        Samples(
+            paths, keys, labels, crop, (augment or Augment()) if train else None, twins, seed, history, kept, views
+        ),
         batch_sampler=order,
         collate_fn=_collate,
         num_workers=workers,
@@ -314,15 +181,6 @@ def make_batches(
         multiprocessing_context="fork" if workers and str(cache) == "memory" else None,
     )
     return Batches(rows, loader, order, on_error)
-
-
-def bring(image: NDArray[np.uint8], history: History, sha256: str) -> NDArray[np.uint8]:
-    """Bring a decoded image through a history, as `fakefreq align` does to its file.
-
-    Raises:
-        UserError: the image is smaller than the history's size.
-    """
-    return decode(apply_history(image, history, sha256))
 
 
 def _make_cache(rows: pd.DataFrame, keys: list[str], history: History | None, cache: str | Path) -> PixelCache:

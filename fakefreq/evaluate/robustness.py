@@ -11,11 +11,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from fakefreq.data.crops import crop_views
 from fakefreq.data.degrade import Degradation, image_rng, parse_degradation
 from fakefreq.data.header import ImageError
 from fakefreq.data.history import parse_history
 from fakefreq.data.images import read_image
-from fakefreq.data.loader import bring, crop_image
+from fakefreq.data.samples import bring
 from fakefreq.errors import UserError
 from fakefreq.evaluate.metrics import Array
 
@@ -111,7 +112,7 @@ def score_degraded(
         image = degradation.apply(image, image_rng(seed, sha256 or path))
         if history is not None:
             image = bring(image, history, sha256 or path)
-        return np.ascontiguousarray(crop_image(image, detector.crop, 0.5, 0.5))
+        return crop_views(image, detector.crop, detector.views)
 
     logits = np.empty(len(keys))
     was_training = detector.training
@@ -121,8 +122,9 @@ def score_degraded(
         with torch.inference_mode(), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
             start = 0
             for images in _batches(pool.map(prepare, keys), batch_size):
-                batch = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).to(detector.device)
-                logits[start : start + len(images)] = detector(batch).float().cpu().numpy()
+                batch = torch.from_numpy(np.concatenate(images)).permute(0, 3, 1, 2).to(detector.device)
+                values = torch.cat([detector(part) for part in torch.split(batch, batch_size)]).double().cpu().numpy()
+                logits[start : start + len(images)] = values.reshape(len(images), -1).mean(axis=1)
                 start += len(images)
     finally:
         detector.train(was_training)

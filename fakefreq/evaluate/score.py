@@ -32,6 +32,8 @@ def score_rows(
 ) -> tuple[pd.DataFrame, list[tuple[str, str]]]:
     """Score the images of some manifest rows, brought through the detector's own history and crop.
 
+    A detector of several views gets the logits of the views averaged; it takes as many times as long.
+
     Args:
         detector: put into evaluation mode for the while.
         rows: rows of a manifest.
@@ -59,22 +61,26 @@ def score_rows(
         workers=workers,
         on_error=on_error,
         history=parse_history(detector.history) if detector.history else None,
+        views=detector.views,
     )
-    logits = np.full(len(rows), np.nan, dtype=np.float64)
+    # Sums over the views of an image; of a single one it is the logit itself, to the bit.
+    sums, seen = np.zeros(len(rows), dtype=np.float64), np.zeros(len(rows), dtype=np.int64)
     was_training = detector.training
     detector.eval()
     try:
         with torch.inference_mode(), tqdm(total=len(rows), desc=progress, unit="image", leave=False) as bar:
             for batch in batches:
                 images = batch.images.to(detector.device, non_blocking=True)
-                values = detector(images).float().cpu().numpy()
+                values = torch.cat([detector(part) for part in torch.split(images, batch_size)]).float().cpu().numpy()
                 if not np.isfinite(values).all():
                     first = rows["path"].iloc[int(batch.index[int(np.argmin(np.isfinite(values)))])]
                     raise UserError(f"the detector's logit for {first} is not finite; its weights are damaged")
-                logits[batch.index.numpy()] = values
-                bar.update(len(values))
+                np.add.at(sums, batch.index.numpy(), values)
+                np.add.at(seen, batch.index.numpy(), 1)
+                bar.update(len(values) // detector.views)
     finally:
         detector.train(was_training)
+    logits = np.divide(sums, seen, out=np.full(len(rows), np.nan), where=seen > 0)
     skipped = list(batches.skipped)
     scored = rows[[name for name in KEY_COLUMNS if name in rows]].copy()
     scored["logit"] = logits

@@ -33,6 +33,8 @@ class Detector(nn.Module):
     Attributes:
         threshold: the logit above which an image is called fake; 0 until a training run has validated one.
         crop: the side in pixels of the centre crop that the detector was validated on.
+        views: how many crops of an image are scored and their logits averaged, 1 to 10; see
+            `fakefreq.data.crops.crop_views`.
         history: what every image went through before that crop, in the words of `align`, and what scoring therefore
             does to every image too; empty: nothing.
     """
@@ -47,6 +49,7 @@ class Detector(nn.Module):
         self.threshold = 0.0
         self.crop = 224
         self.history = ""
+        self.views = 1
 
     def forward(self, images: Tensor) -> Tensor:
         """Return one logit an image, (B,)."""

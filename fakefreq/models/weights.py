@@ -134,6 +134,7 @@ def save_detector(detector: Detector, path: str | Path, facts: dict[str, Any] | 
         "threshold": detector.threshold,
         "crop": detector.crop,
         "history": detector.history,
+        "views": detector.views,
         "facts": facts or {},
     }
     tensors = {name: value.detach().cpu().contiguous() for name, value in detector.state_dict().items()}
@@ -171,7 +172,9 @@ def load_detector(path: str | Path) -> Detector:
         raise UserError(f"the weights in {file} do not fit the detector that it names: {error}") from error
     detector.threshold = float(header["threshold"])
     detector.crop = int(header["crop"])
+    # Files of before these were there have neither.
     detector.history = str(header.get("history", ""))
+    detector.views = int(header.get("views", 1))
     return detector.eval()
 
 

@@ -35,6 +35,8 @@ class TrainConfig:
         crop: side in pixels of the random crop in training and the centre crop in validation. Nothing is resized.
         history: what every image of either class goes through on its way in, in training, validation and scoring, in
             the words of `align`, such as `size=128,codec=jpeg:75`; empty: nothing.
+        views: crops of an image that validation and scoring average: 1, the centre; 2, that and its mirror image; up to
+            6 with the corners, up to 10 with their mirror images. Each costs one pass through the network.
         flip: mirror half of the training images.
         rotate: training images turn by up to this many degrees either way (bilinear); 0 leaves pixels untouched.
         degrade: degradations that training images of both classes pass by one law, each with its probability, such as
@@ -91,6 +93,7 @@ class TrainConfig:
     train_share: float = 1.0
     crop: int = 224
     history: str = ""
+    views: int = 1
     flip: bool = True
     rotate: float = 0.0
     degrade: str = ""
@@ -176,6 +179,8 @@ class TrainConfig:
         for flag, share in (("--label-smoothing", self.label_smoothing), ("--ema", self.ema)):
             if not 0 <= share < 1:
                 raise UserError(f"{flag} is {share}; it takes 0 or more and less than 1")
+        if not 1 <= self.views <= 10:
+            raise UserError(f"--views is {self.views}; it takes 1 to 10")
         if not 0 < self.train_share <= 1:
             raise UserError(f"--train-share is {self.train_share}; it takes more than 0 and at most 1")
         if not 0 <= self.simulate <= 1:

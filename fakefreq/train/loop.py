@@ -66,7 +66,7 @@ def train(
         return dict(read_json(folder.path / "summary.json", "the run's summary"))
     torch.manual_seed(config.seed)
     detector = build_detector(config.network, config.pretrained).to(device)
-    detector.crop = config.crop
+    detector.crop, detector.views = config.crop, config.views
     if config.history:
         detector.history = str(parse_history(config.history))
         say(f"every image, real or fake, goes through {detector.history} on its way in, in scoring too")

@@ -10,7 +10,8 @@ from torch import nn
 from tqdm import tqdm
 
 from fakefreq.data.history import parse_history
-from fakefreq.data.loader import Augment, Batch, make_batches
+from fakefreq.data.loader import Batch, make_batches
+from fakefreq.data.samples import Augment
 from fakefreq.data.sampling import class_weights, effective_counts, sampling_lines
 from fakefreq.errors import UserError
 from fakefreq.evaluate.metrics import auc, best_threshold

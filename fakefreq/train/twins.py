@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fakefreq.data.distortions import jpeg, webp
 from fakefreq.data.history import SUBSAMPLINGS, Codec, History, Subsampling, draw_quality
-from fakefreq.data.loader import Twins
+from fakefreq.data.samples import Twins
 from fakefreq.errors import choose
 from fakefreq.zoo.families import UPSAMPLERS, SimulatedFamily, draw_family
 

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 import torch
 
+from fakefreq.data.crops import crop_image
 from fakefreq.data.images import read_image
-from fakefreq.data.loader import crop_image
 from fakefreq.data.manifest import index_folder
 from fakefreq.errors import UserError
 from fakefreq.models import Detector, create_detector

@@ -16,8 +16,9 @@ from fakefreq.data.degrade import parse_degradation
 from fakefreq.data.distortions import jpeg
 from fakefreq.data.history import draw_quality, parse_history
 from fakefreq.data.images import read_image
-from fakefreq.data.loader import Augment, make_batches
+from fakefreq.data.loader import make_batches
 from fakefreq.data.manifest import index_folder, read_manifest, write_manifest
+from fakefreq.data.samples import Augment
 from fakefreq.data.splits import split_manifest
 from fakefreq.errors import UserError
 from fakefreq.evaluate.robustness import score_degraded

@@ -9,8 +9,9 @@ import torch
 from numpy.typing import NDArray
 
 from fakefreq.data.images import read_image
-from fakefreq.data.loader import Augment, Batch, Twins, make_batches
+from fakefreq.data.loader import Batch, make_batches
 from fakefreq.data.manifest import index_folder
+from fakefreq.data.samples import Augment, Twins
 from fakefreq.errors import UserError
 from fakefreq.train.twins import UpsampledTwin, make_twins, read_families
 
