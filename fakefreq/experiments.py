@@ -260,6 +260,20 @@ class Crop(Experiment):
 
 
 @dataclass(frozen=True)
+class Views(Experiment):
+    """Do several crops of an image, averaged as logits in validation and scoring, tell more than its centre?
+
+    Expected: A little, everywhere: noise of the crop's place is averaged out; nothing where images are no larger than
+    the crop but for the mirror image.
+    Cost: 4 trainings of the same weights; validation and scoring take 2, 6 and 10 times as long.
+    """
+
+    two: Variant = ("views=2",)
+    six: Variant = ("views=6",)
+    ten: Variant = ("views=10",)
+
+
+@dataclass(frozen=True)
 class DataSize(Experiment):
     """How much do more training images of the same generator give?
 
@@ -359,6 +373,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         History(),
         CropOrResize(),
         Crop(),
+        Views(),
         DataSize(),
         Freezing(),
         Backbone(),
