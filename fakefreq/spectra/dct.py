@@ -1,6 +1,7 @@
 """Full-frame discrete cosine transforms of images (Ahmed, Natarajan and Rao 1974)."""
 
 import math
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from fakefreq.errors import UserError
 from fakefreq.spectra.color import to_float
 from fakefreq.spectra.constants import no_autocast
+from fakefreq.spectra.pieces import by_pieces
 
 Kind = Literal[2, 3]
 # Pixels from which the FFT form takes less time than two matrix products; benchmarks/spectra.py times both.
@@ -130,6 +132,11 @@ def _second(values: Tensor) -> Tensor:
     if not _is_by_fft(values):
         rows, columns = _bases(values)
         return rows @ values @ columns.T
+    forward, backward = _turns(values)
+    return _planewise(lambda planes: _second_by_fft(planes, forward, backward), values)
+
+
+def _second_by_fft(values: Tensor, forward: Tensor, backward: Tensor) -> Tensor:
     # Makhoul 1980, A fast cosine transform in one and two dimensions: a real FFT of the samples in the order 0, 2, 4,
     # ..., 5, 3, 1, turned by a quarter of a sample. With V that FFT and a, b the turns of rows and columns,
     # Z = (a V[k] + conj(a) V[-k]) b holds column k as its real and column W - k as minus its imaginary part.
@@ -138,7 +145,6 @@ def _second(values: Tensor) -> Tensor:
     rows = torch.cat([order[::2], order[1::2].flip(0)])
     shuffled = torch.cat([values[..., ::2], values[..., 1::2].flip(-1)], dim=-1).index_select(-2, rows)
     spectrum = torch.fft.rfft2(shuffled)
-    forward, backward = _turns(values)
     turned = torch.addcmul(spectrum * forward, spectrum.index_select(-2, (-order) % height), backward)
     parts = torch.view_as_real(turned)
     mirrored = parts[..., 1 : (width + 1) // 2, 1].flip(-1)
@@ -150,7 +156,12 @@ def _third(values: Tensor) -> Tensor:
     if not _is_by_fft(values):
         rows, columns = _bases(values)
         return rows.T @ values @ columns
-    # The steps of `_second`, backwards.
+    forward, _ = _turns(values)
+    return _planewise(lambda planes: _third_by_fft(planes, 0.5 / forward), values)
+
+
+def _third_by_fft(values: Tensor, back: Tensor) -> Tensor:
+    # The steps of `_second_by_fft`, backwards.
     height, width = values.shape[-2:]
     order = torch.arange(height, device=values.device)
     zero = values.new_zeros(())
@@ -159,10 +170,13 @@ def _third(values: Tensor) -> Tensor:
     # Row -k of Z is i (a V[k] - conj(a) V[-k]) b; row H, which does not exist, is 0.
     opposite = turned.index_select(-2, (-order) % height)
     opposite = torch.where((order == 0).unsqueeze(-1), torch.complex(zero, zero), opposite)
-    forward, _ = _turns(values)
-    spectrum = (turned - 1j * opposite) * (0.5 / forward)
+    spectrum = (turned - 1j * opposite) * back
     shuffled: Tensor = torch.fft.irfft2(spectrum, s=(height, width))
     return shuffled.index_select(-2, _unshuffled(height, values)).index_select(-1, _unshuffled(width, values))
+
+
+def _planewise(transform: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
+    return by_pieces(transform, values.reshape(-1, *values.shape[-2:])).reshape(values.shape)
 
 
 def _turns(values: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,5 +1,7 @@
 """Spectra against scipy in float64, and against what physics says."""
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 import pytest
@@ -18,13 +20,17 @@ from fakefreq.spectra import (
     idct2,
     jpeg_quality,
     luma_steps,
+    pieces,
     power_spectrum,
     quantisation_table,
     rgb_to_gray,
     rgb_to_ycbcr,
     to_float,
+    window_1d,
     zigzag,
 )
+from fakefreq.spectra.fft import _log1p
+from fakefreq.spectra.windows import Window
 
 SIZES = [(1, 1), (2, 2), (7, 8), (8, 8), (63, 64), (64, 63), (224, 224), (255, 256), (299, 301)]
 
@@ -134,6 +140,65 @@ def test_power_without_a_window_is_scipy_s(size: tuple[int, int], half: bool) ->
     expected = np.abs(transform(centred, axes=(2, 3))) ** 2 / (size[0] * size[1])
     found = power_spectrum(images, window="none", scale="linear", half=half)
     assert np.abs(found.numpy() - expected).max() <= 1e-12 * max(expected.max(), 1)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("window", ["hann", "hamming", "kaiser", "none"])
+def test_float32_power_is_as_exact_as_its_digits(size: tuple[int, int], window: Window) -> None:
+    """Largest deviation over the largest power, by the very definition in float64, of pixels as a file has them."""
+    images = torch.randint(0, 256, (8, 3, *size), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    pixels = images.float().div(255).double().numpy()
+    taper = np.outer(*(window_1d(window, side, dtype=torch.float64).numpy() for side in size))
+    centred = pixels - pixels.mean(axis=(2, 3), keepdims=True)
+    expected = np.abs(scipy.fft.rfft2(centred * taper)) ** 2 / np.square(taper).sum()
+    if expected.max() < 1e-20:  # one pixel is its own mean
+        assert float(power_spectrum(images, window, scale="linear").max()) < 1e-12
+        return
+    assert error(power_spectrum(images, window, scale="linear"), expected) <= 1e-6
+    assert error(power_spectrum(images, window), np.log1p(expected)) <= 1e-6
+    assert error(power_spectrum(torch.from_numpy(pixels), window, scale="linear"), expected) <= 1e-12
+
+
+def test_log_power_keeps_its_digits_far_below_1() -> None:
+    power = torch.logspace(-12, 4, 999)
+    exact = power.double().log1p()
+    assert float(((_log1p(power).double() - exact) / exact).abs().max()) < 3e-7
+    # What 1 + power in float32 would do: a power of 1e-8 is gone.
+    assert float(((power + 1).log().double() - exact).abs().div(exact).max()) == 1
+    variable = power.double().requires_grad_()
+    assert torch.autograd.gradcheck(_log1p, (variable,))
+
+
+@pytest.mark.parametrize(
+    ("transform", "side"),
+    [
+        (power_spectrum, 40),
+        (lambda images: power_spectrum(images, tile=16), 40),
+        (lambda images: power_spectrum(images, scale="db", half=False), 40),
+        (lambda images: power_spectrum(images, detrend="plane"), 40),
+        (dct2, 120),
+        (idct2, 120),
+    ],
+)
+def test_pieces_of_a_batch_are_the_batch(
+    transform: Callable[[Tensor], Tensor], side: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = noise(5, 3, side, side - 3).requires_grad_()
+    whole = transform(images)
+    (gradient,) = torch.autograd.grad(whole.sum(), images)
+    for planes in (1, 4):
+        monkeypatch.setattr(pieces, "PIECE_BYTES", planes * side * (side - 3) * 4)
+        found = transform(images)
+        torch.testing.assert_close(found, whole, rtol=1e-12, atol=1e-13)
+        torch.testing.assert_close(torch.autograd.grad(found.sum(), images)[0], gradient, rtol=1e-9, atol=1e-12)
+
+
+def test_images_are_not_written_to() -> None:
+    for images in (noise(2, 3, 20, 20), noise(2, 3, 20, 20, dtype=torch.float32)):
+        before = images.clone()
+        for detrend in ("mean", "plane", "none"):
+            power_spectrum(images, detrend=detrend)
+            assert torch.equal(images, before)
 
 
 def test_basis_is_orthonormal_to_float64_and_right_in_float32() -> None:
