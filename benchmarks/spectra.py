@@ -1,7 +1,9 @@
 """Time and error of the spectra beside torch-dct, scipy, plain matrix products, a bare conv2d and a bare rfft2.
 
 All variants of a transform take turns in one run, so their ratios stand even where the machine is busy. Error is the
-largest deviation from scipy in float64, over the largest value. torch-dct is optional: pip install torch-dct.
+largest deviation from scipy (residuals: from themselves) in float64, over the largest value. A variant whose name
+begins with a plus is a step of the plain way to a power spectrum, over the whole batch at once, with all before it:
+what each costs. torch-dct is optional: pip install torch-dct.
 
 Example: python benchmarks/spectra.py --repeats 15
 """
@@ -10,8 +12,9 @@ import importlib
 import os
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +26,23 @@ import tyro
 from torch import Tensor
 from tqdm import tqdm
 
+from fakefreq import spectra
+from fakefreq.errors import UserError
 from fakefreq.files import atomic_path
-from fakefreq.spectra import BlockDCT, PowerSpectrum, dct2, dct_basis
+from fakefreq.spectra import BlockDCT, PowerSpectrum, dct2, dct_basis, idct2, window_1d
 from fakefreq.train.environment import choose_device
 
 Case = Callable[[], Any]
+OTHERS: dict[str, Callable[[Tensor], Tensor]] = {
+    "npr_residual": spectra.npr_residual,
+    "median_residual": spectra.median_residual,
+    "highpass_residual": spectra.highpass_residual,
+    "wavelet_bands": spectra.wavelet_bands,
+    "radial_profile": spectra.radial_profile,
+    "phase": spectra.phase,
+    "rgb_to_ycbcr": spectra.rgb_to_ycbcr,
+}
+TRANSFORMS = ("dct2", "idct2", "block_dct", "power_spectrum", "log_power_spectrum", *OTHERS)
 
 
 @dataclass
@@ -35,90 +50,155 @@ class Spectra:
     """Measure and write one table."""
 
     out: Path = Path("benchmarks/results/spectra_cpu.csv")
-    """the table"""
+    """the table; rows of transforms and shapes that are not measured again are kept"""
     shapes: tuple[str, ...] = ("32x3x224x224", "8x3x1024x1024")
     """batches, as BxCxHxW"""
+    transforms: tuple[str, ...] = TRANSFORMS
+    """what to measure"""
     repeats: int = 15
-    """timed rounds; those of images beyond 512 pixels are a quarter of this"""
+    """timed rounds; of images beyond 512 pixels, a third of this"""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N"""
 
     def run(self) -> None:
+        if unknown := [name for name in self.transforms if name not in TRANSFORMS]:
+            raise UserError(f"unknown transforms {unknown}; there are {', '.join(TRANSFORMS)} (--transforms)")
         device = choose_device(self.device)
-        rows: list[dict[str, Any]] = []
         for shape in self.shapes:
             sizes = [int(part) for part in shape.split("x")]
             images = torch.rand(*sizes, generator=torch.Generator().manual_seed(0)).to(device)
-            repeats = self.repeats if sizes[-1] <= 512 else max(3, self.repeats // 4)
-            for transform, (expected, cases) in _transforms(images).items():
-                seconds = _interleaved(cases, repeats, device, f"{transform} {shape}")
-                own = seconds["fakefreq"]
-                for name, times in seconds.items():
-                    ratio = statistics.median(a / b for a, b in zip(own, times, strict=True))
-                    found = cases[name]()
-                    rows.append(
-                        {
-                            "transform": transform,
-                            "variant": name,
-                            "shape": shape,
-                            "milliseconds_least": round(1e3 * min(times), 3),
-                            "milliseconds_median": round(1e3 * statistics.median(times), 3),
-                            "fakefreq_over_this": round(ratio, 3),
-                            "fakefreq_over_this_least": round(min(own) / min(times), 3),
-                            "error": None if "bare" in name else f"{_error(found, expected):.2e}",
-                            "repeats": repeats,
-                            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-                            "threads": torch.get_num_threads(),
-                            "load": round(os.getloadavg()[0], 1),
-                            "torch": torch.__version__,
-                        }
-                    )
-        table = pd.DataFrame(rows)
+            repeats = self.repeats if sizes[-1] <= 512 else max(3, self.repeats // 3)
+            for transform in self.transforms:
+                # Each part of the table is written when it is there: a run that is stopped loses one transform.
+                self._keep(pd.DataFrame(_rows(transform, images, repeats, device)))
+
+    def _keep(self, rows: pd.DataFrame) -> None:
+        if self.out.exists():
+            kept = pd.read_csv(self.out)
+            is_again = (kept["transform"] == rows["transform"][0]) & (kept["shape"] == rows["shape"][0])
+            rows = pd.concat([kept[~is_again & kept["transform"].isin(TRANSFORMS)], rows])
+        rows["place"] = rows["transform"].map(TRANSFORMS.index)
+        rows = rows.sort_values(["place", "shape"], kind="stable").drop(columns="place")
         with atomic_path(self.out) as temporary:
-            table.to_csv(temporary, index=False)
-        print(table.drop(columns=["repeats", "device", "threads", "torch"]).to_string(index=False))
+            rows.to_csv(temporary, index=False)
 
 
-def _transforms(images: Tensor) -> dict[str, tuple[np.ndarray, dict[str, Case]]]:
-    """Return for each transform what scipy says in float64, and the variants to time."""
-    array = images.cpu().numpy()
-    exact = array.astype(np.float64)
-    height, width = images.shape[-2:]
-    rows, columns = (dct_basis(size, torch.float32, images.device) for size in (height, width))
-    full: dict[str, Case] = {
-        "fakefreq": lambda: dct2(images),
-        "plain matmul": lambda: rows @ images @ columns.T,
-        "scipy, 1 worker": lambda: scipy.fft.dctn(array, axes=(2, 3), norm="ortho"),
-        "scipy, 2 workers": lambda: scipy.fft.dctn(array, axes=(2, 3), norm="ortho", workers=2),
+def _rows(transform: str, images: Tensor, repeats: int, device: torch.device) -> Iterator[dict[str, Any]]:
+    expected, cases = _cases(transform, images)
+    shape = "x".join(str(size) for size in images.shape)
+    seconds = _interleaved(cases | {"copy": images.clone}, repeats, device, f"{transform} {shape}")
+    copied = 2 * images.nbytes / statistics.median(seconds.pop("copy"))
+    own = seconds["fakefreq"]
+    for name, times in seconds.items():
+        found = cases[name]()
+        # What has to be moved at least: the pixels in and the result out.
+        moved = images.nbytes + found.nbytes
+        row = {
+            "transform": transform,
+            "variant": name,
+            "shape": shape,
+            "milliseconds_least": round(1e3 * min(times), 3),
+            "milliseconds_median": round(1e3 * statistics.median(times), 3),
+            "fakefreq_over_this": round(statistics.median(a / b for a, b in zip(own, times, strict=True)), 3),
+            "fakefreq_over_this_least": round(min(own) / min(times), 3),
+            "of_copy_bandwidth": round(moved / statistics.median(times) / copied, 3),
+            "error": None if "bare" in name or "+" in name else f"{_error(found, expected):.2e}",
+            "repeats": repeats,
+            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+            "threads": torch.get_num_threads(),
+            "load": round(os.getloadavg()[0], 1),
+            "torch": torch.__version__,
+        }
+        print(row["transform"], shape, name, row["milliseconds_median"], row["fakefreq_over_this"], row["error"])
+        yield row
+
+
+def _cases(transform: str, images: Tensor) -> tuple[np.ndarray, dict[str, Case]]:
+    """Return what scipy says in float64, and the variants to time."""
+    exact = images.double().cpu().numpy()
+    if transform in ("dct2", "idct2"):
+        return _full_frame(transform, images, exact)
+    if transform == "block_dct":
+        return _in_blocks(images, exact)
+    if transform in ("power_spectrum", "log_power_spectrum"):
+        return _power(images, exact, is_log=transform == "log_power_spectrum")
+    other = OTHERS[transform]
+    return other(images.double()).cpu().numpy(), {
+        "fakefreq": lambda: other(images),
         "bare rfft2": lambda: torch.fft.rfft2(images),
     }
+
+
+def _full_frame(transform: str, images: Tensor, exact: np.ndarray) -> tuple[np.ndarray, dict[str, Case]]:
+    array = images.cpu().numpy()
+    rows, columns = (dct_basis(size, torch.float32, images.device) for size in images.shape[-2:])
+    forward = transform == "dct2"
+    own, by_scipy = (dct2, scipy.fft.dctn) if forward else (idct2, scipy.fft.idctn)
+    cases: dict[str, Case] = {
+        "fakefreq": lambda: own(images),
+        "plain matmul": lambda: rows @ images @ columns.T if forward else rows.T @ images @ columns,
+        "bare rfft2": lambda: torch.fft.rfft2(images),
+    }
+    if images.device.type == "cpu":
+        for workers in (1, 2):
+            name = f"scipy, {workers} worker{'s' if workers > 1 else ''}"
+            cases[name] = partial(by_scipy, array, axes=(2, 3), norm="ortho", workers=workers)
     try:
         torch_dct = importlib.import_module("torch_dct")
-        full["torch-dct"] = lambda: torch_dct.dct_2d(images, norm="ortho")
+        theirs = torch_dct.dct_2d if forward else torch_dct.idct_2d
+        cases["torch-dct"] = lambda: theirs(images, norm="ortho")
     except ImportError:
         print("torch-dct is not installed: its rows are left out")
+    return by_scipy(exact, axes=(2, 3), norm="ortho", workers=2), cases
+
+
+def _in_blocks(images: Tensor, exact: np.ndarray) -> tuple[np.ndarray, dict[str, Case]]:
+    height, width = images.shape[-2:]
     blocks = BlockDCT(8, 8).to(images.device)
     planes, kernels = images.flatten(0, 1).unsqueeze(1), blocks.kernels(images)
     tiled = exact[..., : height // 8 * 8, : width // 8 * 8].reshape(*exact.shape[:2], height // 8, 8, width // 8, 8)
-    of_blocks = scipy.fft.dctn(tiled, axes=(3, 5), norm="ortho").transpose(0, 1, 3, 5, 2, 4)
-    power = PowerSpectrum(scale="linear")
-    windows = [torch.hann_window(size, dtype=torch.float64).numpy() for size in (height, width)]
-    taper = np.outer(*windows)
-    amplitude = scipy.fft.rfft2((exact - exact.mean(axis=(2, 3), keepdims=True)) * taper, workers=2)
-    return {
-        "dct2": (scipy.fft.dctn(exact, axes=(2, 3), norm="ortho", workers=2), full),
-        "block_dct": (
-            of_blocks.reshape(*exact.shape[:2], 64, height // 8, width // 8),
-            {
-                "fakefreq": lambda: blocks(images),
-                "bare conv2d": lambda: torch.nn.functional.conv2d(planes, kernels, stride=8),
-            },
-        ),
-        "power_spectrum": (
-            np.abs(amplitude) ** 2 / np.square(taper).sum(),
-            {"fakefreq": lambda: power(images), "bare rfft2": lambda: torch.fft.rfft2(images)},
-        ),
+    expected = scipy.fft.dctn(tiled, axes=(3, 5), norm="ortho").transpose(0, 1, 3, 5, 2, 4)
+    basis = dct_basis(8, torch.float32, images.device)
+
+    def by_matrices() -> Tensor:
+        cells = images.unfold(2, 8, 8).unfold(3, 8, 8)
+        return (basis @ cells @ basis.T).permute(0, 1, 4, 5, 2, 3).reshape(expected_shape)
+
+    expected_shape = (*images.shape[:2], 64, height // 8, width // 8)
+    return expected.reshape(expected_shape), {
+        "fakefreq": lambda: blocks(images),
+        "bare conv2d": lambda: torch.nn.functional.conv2d(planes, kernels, stride=8),
+        "plain matmul": by_matrices,
     }
+
+
+def _power(images: Tensor, exact: np.ndarray, is_log: bool) -> tuple[np.ndarray, dict[str, Case]]:
+    power = PowerSpectrum(scale="log1p" if is_log else "linear")
+    taper = np.outer(*(window_1d("hann", size, dtype=torch.float64).numpy() for size in images.shape[-2:]))
+    taper /= np.sqrt(np.square(taper).sum())
+    expected = np.abs(scipy.fft.rfft2((exact - exact.mean(axis=(2, 3), keepdims=True)) * taper, workers=2)) ** 2
+    window = torch.from_numpy(taper).to(images)
+
+    def windowed() -> Tensor:
+        amplitude: Tensor = torch.fft.rfft2((images - images.mean(dim=(2, 3), keepdim=True)) * window)
+        return amplitude
+
+    def squared() -> Tensor:
+        found = windowed()
+        return found.real.square() + found.imag.square()
+
+    cases: dict[str, Case] = {
+        "fakefreq": lambda: power(images),
+        "bare rfft2": lambda: torch.fft.rfft2(images),
+        "+ mean and window": windowed,
+        "+ squares": squared,
+    }
+    if is_log:
+        one = squared()
+        cases["+ torch.log1p"] = lambda: squared().log1p()
+        cases["+ torch.log1p alone"] = lambda: one.log1p()
+        cases["+ torch.log alone"] = lambda: one.log()
+    return np.log1p(expected) if is_log else expected, cases
 
 
 def _error(found: Any, expected: np.ndarray) -> float:
@@ -131,15 +211,25 @@ def _interleaved(cases: dict[str, Case], repeats: int, device: torch.device, tit
     seconds: dict[str, list[float]] = {name: [] for name in cases}
     for turn in tqdm(range(repeats + 1), desc=title, unit="round"):
         for name, case in cases.items():
-            if device.type == "cuda":
-                torch.cuda.synchronize(device)
-            started = time.perf_counter()
-            case()
-            if device.type == "cuda":
-                torch.cuda.synchronize(device)
+            spent = _seconds(case, device)
             if turn:
-                seconds[name].append(time.perf_counter() - started)
+                seconds[name].append(spent)
     return seconds
+
+
+def _seconds(case: Case, device: torch.device) -> float:
+    """Time one call; on a GPU by its own clock."""
+    if device.type == "cuda":
+        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
+        torch.cuda.synchronize(device)
+        begin.record()
+        case()
+        end.record()
+        torch.cuda.synchronize(device)
+        return float(begin.elapsed_time(end)) / 1e3
+    started = time.perf_counter()
+    case()
+    return time.perf_counter() - started
 
 
 if __name__ == "__main__":

@@ -172,7 +172,10 @@ def _third_by_fft(values: Tensor, back: Tensor) -> Tensor:
     opposite = torch.where((order == 0).unsqueeze(-1), torch.complex(zero, zero), opposite)
     spectrum = (turned - 1j * opposite) * back
     shuffled: Tensor = torch.fft.irfft2(spectrum, s=(height, width))
-    return shuffled.index_select(-2, _unshuffled(height, values)).index_select(-1, _unshuffled(width, values))
+    rows = shuffled.index_select(-2, _unshuffled(height, values))
+    # Along the columns' axis a selection would fetch single numbers.
+    odd = nn.functional.pad(rows[..., width - width // 2 :].flip(-1), (0, width % 2))
+    return torch.stack([rows[..., : width - width // 2], odd], dim=-1).flatten(-2)[..., :width]
 
 
 def _planewise(transform: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:

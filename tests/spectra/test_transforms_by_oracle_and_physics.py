@@ -303,8 +303,9 @@ def test_the_window_removes_the_cross_that_a_photo_s_edges_make() -> None:
         k = torch.arange(crop // 4, crop // 2)
         diagonal = power[(k / np.sqrt(2)).round().long(), (k / np.sqrt(2)).round().long()].mean()
         ratios[window] = float(axis / diagonal)
-    assert ratios["none"] > 20
-    assert 0.7 < ratios["hann"] < 1.5
+    # Here 59x and 0.97x; how large the cross is depends on how steeply a photo's spectrum falls.
+    assert ratios["none"] > 50
+    assert 0.85 < ratios["hann"] < 1.15
 
 
 def checkerboard(images: Tensor, factor: int = 2) -> Tensor:
