@@ -20,7 +20,7 @@ def matrix_figure(part: pd.DataFrame, title: str) -> Figure:
     values = part.pivot_table(index="train_on", columns="test", values="value")
     rows, columns = values.shape
     with mpl.rc_context({**STYLE, "axes.grid": False}):
-        figure = Figure(figsize=(max(WIDTH, 1.8 + 0.6 * columns), 1.6 + 0.4 * rows), layout="constrained")
+        figure = Figure(figsize=(max(WIDTH, 2.2 + 0.62 * columns), 1.8 + 0.4 * rows), layout="constrained")
         axes = figure.add_subplot()
         grid = values.to_numpy(dtype=float)
         axes.imshow(grid, cmap="cividis", vmin=0.5, vmax=1.0, aspect="auto")
@@ -55,33 +55,51 @@ def curve_figure(part: pd.DataFrame, title: str, det: bool) -> Figure:
 
 
 def reliability_figure(part: pd.DataFrame, title: str) -> Figure:
-    """Return observed share of fakes against predicted probability, one line a method and seed."""
+    """Return observed share of fakes against predicted probability: a method's mean over seeds, and pale its seeds."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 3.4), layout="constrained")
         axes = figure.add_subplot()
         axes.plot([0, 1], [0, 1], color="#666666", linestyle=":", linewidth=1)
         for number, (method, rows) in enumerate(part.groupby("method", sort=False)):
-            for place, (_, line) in enumerate(rows.groupby("seed", sort=False)):
-                axes.plot(
-                    line["predicted"], line["observed"], color=COLOURS[number % len(COLOURS)], linewidth=1.2,
-                    marker=MARKERS[number % len(MARKERS)], markersize=4, label=None if place else str(method),
-                )  # fmt: skip
+            colour = COLOURS[number % len(COLOURS)]
+            for _, line in rows.groupby("seed", sort=False):
+                axes.plot(line["predicted"], line["observed"], color=colour, linewidth=0.7, alpha=0.35)
+            mean = rows.groupby("bin")[["predicted", "observed"]].mean()
+            axes.plot(mean["predicted"], mean["observed"], color=colour, linewidth=1.4, label=str(method),
+                      marker=MARKERS[number % len(MARKERS)], markersize=4)  # fmt: skip
         axes.set(xlabel="predicted probability of fake", ylabel="observed share", title=title)
+        axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
         axes.legend(loc="best")
     return figure
 
 
 def robustness_figure(part: pd.DataFrame, title: str) -> Figure:
-    """Return AUC along the levels of one family of degradations, mean over seeds, a line a detector."""
+    """Return AUC along the levels of one family of degradations: of both classes, of fakes only, of reals only.
+
+    Args:
+        part: rows of robustness.csv of one family and metric; several training sets are averaged.
+        title: of the figure.
+    """
+    sides = [name for name in ("both", "fakes", "reals") if (part["applied_to"] == name).any()]
+    one_set = part["train_on"].nunique() == 1
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, 3.2), layout="constrained")
-        axes = figure.add_subplot()
-        for number, (name, rows) in enumerate(part.groupby("detector", sort=False)):
-            line = rows.groupby("level")["value"].mean()
-            axes.plot(line.index, line, color=COLOURS[number % len(COLOURS)], label=str(name),
-                      marker=MARKERS[number % len(MARKERS)], markersize=4)  # fmt: skip
-        axes.set(xlabel="level", ylabel="AUC", title=title)
-        axes.legend(loc="best")
+        figure = Figure(figsize=(2.6 * len(sides) + 0.6, 2.9), layout="constrained")
+        for axes, side in zip(np.atleast_1d(figure.subplots(1, len(sides), sharey=True)), sides, strict=True):
+            of_side = part[part["applied_to"] == side]
+            for number, (name, rows) in enumerate(of_side.groupby("detector", sort=False)):
+                colour = COLOURS[number % len(COLOURS)]
+                line = rows.groupby("level")[["value", "low", "high", "difference"]].mean()
+                bars = np.stack([line["value"] - line["low"], line["high"] - line["value"]]).clip(min=0)
+                axes.errorbar(line.index, line["value"], bars if one_set else None, color=colour, label=str(name),
+                              marker=MARKERS[number % len(MARKERS)], markersize=4, elinewidth=0.8)  # fmt: skip
+                axes.axhline(
+                    float((line["value"] - line["difference"]).mean()), color=colour, linestyle=":", linewidth=1
+                )
+            axes.set(xlabel="level", title={"both": "both classes"}.get(side, f"{side} only"), ylim=(0, 1.02))
+        first = figure.axes[0]
+        first.set_ylabel("AUC")
+        first.legend(loc="lower left")
+        figure.suptitle(title, fontsize=10)
     return figure
 
 

@@ -1,5 +1,6 @@
 """The report of a benchmark: one self-contained page and the same in Markdown, out of its tables."""
 
+import json
 import math
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from fakefreq.report.benchmark_tables import (
     markdown,
     read_benchmark,
     shown_tables,
+    without_constants,
 )
 from fakefreq.report.blocks import Section, facts_table, figure, panels, paragraph, table, write_page
 from fakefreq.report.embed import png_element, svg_element
@@ -46,13 +48,14 @@ def write_benchmark_report(folder: Path, images: bool = True) -> list[Path]:
         lines.append(f"{len(failures)} cells failed and are missing below; failures.csv says why.")
     sections = [Section("", "\n".join(paragraph(line, "headline") for line in lines))]
     parts = {
+        "Audit of the images": audit_text(benchmark),
         "Trained on one, tested on another": _matrices(benchmark),
         "ROC and DET curves": _curves(benchmark),
         "Reliability": _reliability(benchmark),
         "Robustness": _robustness(benchmark),
         "Most confident errors": gallery(benchmark) if images else "",
         "Cost against AUC": _cost(benchmark),
-        "Tables": "\n".join(table(item.header, item.rows, item.title) for item in shown),
+        "Tables": "\n".join(table(item.header, item.rows, item.title) for item in map(without_constants, shown)),
     }
     sections += [Section(title, body) for title, body in parts.items() if body]
     sections.append(Section("How it was made", facts_table(benchmark.facts)))
@@ -65,13 +68,36 @@ def write_benchmark_report(folder: Path, images: bool = True) -> list[Path]:
         [
             "# Benchmark of detectors",
             *(line.replace("<", "&lt;") for line in lines),
-            *map(markdown, shown),
+            *(line.replace("<", "&lt;") for line in audit_lines(benchmark)),
+            *map(markdown, map(without_constants, shown)),
             "## How it was made",
             made,
         ]
     )
     write_text(text, body + "\n")
     return [page, text]
+
+
+def audit_lines(benchmark: Benchmark) -> list[str]:
+    """Return the verdict of each track's audit, which lies beside its manifest, or that there is none."""
+    lines = []
+    for track, facts in benchmark.facts.get("tracks", {}).items():
+        path = Path(str(facts.get("manifest", ""))).parent / "audit" / "audit.json"
+        try:
+            audit = json.loads(path.read_text(encoding="utf-8"))
+            verdict, findings, digest = audit["verdict"], audit["findings"], audit["manifest"]["digest"]
+            reasons = [f"{one['part']}: {one['reasons'][0]}." for one in findings if one["verdict"] != "pass"]
+        except (OSError, ValueError, KeyError, TypeError, IndexError):
+            lines.append(f"Track {track}: there is no audit beside its manifest; `fakefreq audit` makes one.")
+            continue
+        other = "" if digest == facts.get("digest") else " (of another state of the manifest)"
+        lines.append(f"Track {track}: the audit says {verdict}{other}. {' '.join(reasons)}".strip())
+    return lines
+
+
+def audit_text(benchmark: Benchmark) -> str:
+    """Return the audits' verdicts as paragraphs."""
+    return "\n".join(map(paragraph, audit_lines(benchmark)))
 
 
 def headline(benchmark: Benchmark) -> list[str]:
@@ -95,6 +121,7 @@ def headline(benchmark: Benchmark) -> list[str]:
             elif high < 0:
                 verdict = "The interval lies below zero."
             trained = "" if pd.isna(row["train_on"]) else f", trained on {row['train_on']}"
+            trained = ", mean over the training sets" if row["train_on"] == EACH else trained
             value = with_interval(float(row["value"]), low, high, signed=True)
             lines.append(
                 f"{row['protocol']}, {row['track']}{trained}: on unseen generators {row['detector']} changes the mean "
@@ -112,7 +139,7 @@ def _matrices(benchmark: Benchmark) -> str:
     for key, part in chosen.groupby(["protocol", "track", "detector"], sort=False):
         title = ", ".join(map(str, key))
         element = png_element(figures.matrix_figure(part, str(key[2])), f"AUC of {title}, as in the tables below")
-        drawn.append(figure(element, f"{title}: AUC, mean over seeds"))
+        drawn.append(figure(element, f"{title}: AUC, mean over seeds", wide=part["test"].nunique() > 6))
     return panels(drawn) if drawn else ""
 
 
@@ -149,7 +176,10 @@ def _reliability(benchmark: Benchmark) -> str:
         caption = ", ".join(map(str, key))
         drawing = figures.reliability_figure(part, str(key[3]))
         drawn.append(figure(svg_element(drawing, f"reliability-{number}", f"Reliability: {caption}"), caption))
-    text = "Equal-mass bins, a line a seed; dotted: calibrated. At most 12 panels; all of them are in reliability.csv."
+    text = (
+        "Equal-mass bins, mean over seeds (pale: each seed); dotted: calibrated. "
+        "At most 12 panels; all of them are in reliability.csv."
+    )
     return paragraph(text) + panels(drawn) if drawn else ""
 
 
@@ -157,16 +187,32 @@ def _robustness(benchmark: Benchmark) -> str:
     sweep = benchmark.tables["robustness"]
     if sweep.empty:
         return ""
-    tests = [name for name in ("mean of unseen", "mean of seen") if (sweep["test"] == name).any()]
-    chosen = sweep[(sweep["metric"] == "auc") & sweep["level"].notna() & sweep["value"].notna()]
-    chosen = chosen[chosen["test"] == tests[0]] if tests else chosen
-    keys = ["protocol", "track", "train_on", "family", "applied_to"]
+    chosen = robustness_rows(sweep)
     drawn = []
-    for number, (key, part) in enumerate(chosen.groupby(keys, sort=False, dropna=False)):
-        caption = ", ".join(map(str, key))
-        drawing = figures.robustness_figure(part, str(key[3]))
-        drawn.append(figure(svg_element(drawing, f"robust-{number}", f"Robustness: {caption}"), caption))
-    return panels(drawn) if drawn else ""
+    for number, (key, part) in enumerate(chosen.groupby(["protocol", "track", "family"], sort=False, dropna=False)):
+        caption = ", ".join(str(name) for name in key if isinstance(name, str) and name)
+        drawing = figures.robustness_figure(part, str(key[2]))
+        drawn.append(figure(svg_element(drawing, f"robust-{number}", f"Robustness: {caption}"), caption, wide=True))
+    if not drawn:
+        return ""
+    text = (
+        f"AUC, {chosen['test'].iloc[0]}, mean over seeds; training sets: {chosen['train_on'].nunique()}. Bars, where "
+        "there is one training set: 95 %, images and seeds. Dotted: the images as they are. Degrading both classes "
+        "shows what robustness is lost; degrading one class alone shows a bias."
+    )
+    return paragraph(text) + panels(drawn)
+
+
+def robustness_rows(sweep: pd.DataFrame) -> pd.DataFrame:
+    """Return what is drawn of robustness.csv: AUC over all seeds, of unseen generators where there are some."""
+    tests = [name for name in ("mean of unseen", "mean of seen") if (sweep["test"] == name).any()]
+    chosen = sweep[(sweep["metric"] == "auc") & sweep["value"].notna()]
+    chosen = chosen[chosen["test"] == tests[0]] if tests else chosen
+    together = chosen[chosen["seed"].astype(str) == "all"]
+    chosen = chosen if together.empty else together
+    # A point alone is no curve; it stands in robustness.csv.
+    levels = chosen.groupby("family")["level"].transform("nunique")
+    return chosen[(levels > 1) & chosen["level"].notna()]
 
 
 def _cost(benchmark: Benchmark) -> str:

@@ -101,6 +101,18 @@ def shown_tables(benchmark: Benchmark) -> list[Shown]:
     return [item for item in found if item.rows]
 
 
+def without_constants(item: Shown) -> Shown:
+    """Return a table whose first columns of one value alone stand in its title instead: it is read on a phone."""
+    names = [name for name in ("protocol", "track", "train_on", "detector") if name in item.header]
+    said = {name: {row[item.header.index(name)] for row in item.rows} for name in names}
+    constant = {name: next(iter(values)) for name, values in said.items() if len(values) == 1}
+    kept = [place for place, name in enumerate(item.header) if name not in constant]
+    title = "; ".join([item.title, *(f"{name} {value}" for name, value in constant.items() if value)])
+    return Shown(
+        item.name, title, [item.header[place] for place in kept], [[row[p] for p in kept] for row in item.rows]
+    )
+
+
 def _interval(row: Any, signed: bool = False) -> str:
     return with_interval(float(row.value), float(row.low), float(row.high), signed)
 
@@ -156,4 +168,5 @@ def markdown(item: Shown) -> str:
     """Return a table in Markdown."""
     rows = [[cell.replace("|", "\\|").replace("<", "&lt;") for cell in row] for row in [item.header, *item.rows]]
     lines = ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join([f"**{item.title}**", "", lines[0], "|" + "---|" * len(item.header), *lines[1:]])
+    title = item.title.replace("<", "&lt;")
+    return "\n".join([f"**{title}**", "", lines[0], "|" + "---|" * len(item.header), *lines[1:]])

@@ -34,6 +34,9 @@ table.facts td { white-space: normal; overflow-wrap: anywhere; }
 figure { margin: 0 0 .5rem; min-width: 0; break-inside: avoid; }
 figure.single { max-width: 36rem; }
 figure svg, figure img { display: block; width: 100%; height: auto; }
+figure.wide { grid-column: 1 / -1; max-width: 46rem; }
+figure.wide .scroll { margin: 0; }
+figure.wide svg, figure.wide img { min-width: 34rem; }
 figcaption { font-size: .875rem; color: #444; }
 pre { overflow-x: auto; padding: .6rem .8rem; background: #f5f5f5; font-size: .8rem; line-height: 1.4; }
 @media print {
@@ -42,6 +45,7 @@ pre { overflow-x: auto; padding: .6rem .8rem; background: #f5f5f5; font-size: .8
   h2, h3 { break-after: avoid; } tr { break-inside: avoid; }
   pre { white-space: pre-wrap; overflow-wrap: anywhere; }
   .panels { grid-template-columns: repeat(3, 1fr); }
+  figure.wide svg, figure.wide img { min-width: 0; }
 }
 """
 
@@ -116,15 +120,19 @@ def facts_table(facts: dict[str, Any]) -> str:
     return "\n".join(parts)
 
 
-def figure(element: str, caption: str, single: bool = False) -> str:
+def figure(element: str, caption: str, single: bool = False, wide: bool = False) -> str:
     """Return a figure with its caption.
 
     Args:
         element: an <svg> or <img>, as `svg_element` and `png_element` return it.
         caption: plain text.
         single: it stands alone, not among `panels`.
+        wide: it takes a whole row of `panels`, and scrolls sideways where that is narrower than its type allows.
     """
-    kind = ' class="single"' if single else ""
+    kind = ' class="single"' if single else ' class="wide"' if wide else ""
+    if wide:
+        label = html.escape(caption)
+        element = f'<div class="scroll" role="region" tabindex="0" aria-label="{label}">{element}</div>'
     return f"<figure{kind}>{element}\n<figcaption>{html.escape(caption)}</figcaption></figure>"
 
 

@@ -52,7 +52,7 @@ def test_the_paired_bootstrap_rejects_at_its_nominal_rate_where_nothing_differs(
     n = 80
     labels = np.repeat([0, 1], n)
     # The images are new in every simulation, so the draws need not be.
-    counts = next(group_counts(np.arange(2 * n), labels, draws=200, seed=0))
+    counts = next(group_counts(np.arange(2 * n), labels, draws=200, seed=0)).astype(float)
     rejected = sum(_bootstrap_p(*pair(seed, n), counts) < 0.05 for seed in range(PAIRS))
     # 200 draws leave the standard error uncertain by 5 %, which adds .003 to the rate.
     assert within_binomial_error(rejected, PAIRS, 0.053), rejected / PAIRS
@@ -153,7 +153,7 @@ def test_what_is_called_detectable_is_found_four_times_in_five() -> None:
     n, gain = 100, 0.42
     truth = np.mean([delong(*pair(seed, 4000, gain)).difference for seed in range(20)])
     labels = np.repeat([0, 1], n)
-    counts = next(group_counts(np.arange(2 * n), labels, draws=300, seed=1))
+    counts = next(group_counts(np.arange(2 * n), labels, draws=300, seed=1)).astype(float)
     detectable, found = [], 0
     for seed in range(300):
         _, a, b = pair(seed, n, gain)
