@@ -1,0 +1,187 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # From scores to ROC curves, and to probabilities that mean what they say
+#
+# A detector leaves one number for each image. This notebook goes from those numbers to curves with bands, to an
+# interval for each AUC, and to calibration. It opens any finished folder of `fakefreq benchmark`, `fakefreq compare`
+# or one run:
+#
+#     FAKEFREQ_FOLDER=runs/benchmark python notebooks/build.py 02_roc
+#
+# **The scores of the committed figures** are small and real: the demo's set (photographs of CelebA; CycleGAN, DCGAN,
+# the compact Real-ESRGAN, two simulated upsamplers; 64 pixels), split 60 / 10 / 30, and the matrix of its five
+# families with three seeds, three epochs each: `fakefreq benchmark split.csv --protocol matrix --seeds 0 1 2
+# --pretrained wheel --crop 64 --epochs 3`. With 30 to 60 test images a class they show how to read such curves; they
+# do not rank detectors.
+
+# %%
+import os
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+from fakefreq.evaluate.bootstrap import percentile_interval
+from fakefreq.evaluate.statistics import delong_interval
+from fakefreq.protocols.calibrated import calibrated_rows
+from fakefreq.protocols.curves import curve_rows
+from fakefreq.protocols.opened import measured_units, open_scores, validation_rows
+
+FOLDER = os.environ.get("FAKEFREQ_FOLDER", "runs/benchmark")  # the one thing to change
+TRAIN_ON = ""  # a training set of the folder; the first by default
+COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7"]
+DASHES = ["--", "-", "-.", ":"]
+plt.rcParams.update({"figure.dpi": 70, "font.size": 9, "axes.spines.top": False, "axes.spines.right": False})
+
+scores = open_scores(FOLDER)
+units, draws = measured_units(scores, draws=500)
+unit = next(unit for unit in units if not TRAIN_ON or unit.train_on == TRAIN_ON)
+parts = {part.name: part for part in unit.parts}
+print(f"{scores.groupby(['detector', 'train_on', 'seed'], observed=True).ngroups} cells, {len(scores)} scores")
+print(f"shown: trained on {unit.train_on}; {len(unit.keys)} test images, {unit.keys['group'].nunique()} groups")
+
+# %% [markdown]
+# ## The scores themselves
+#
+# Logits grow towards fake. The threshold (dotted) was chosen on validation images of the training set: what it does
+# to generators that training never saw is seen here before any metric hides it.
+
+# %%
+seed = unit.seeds(unit.detectors[0])[0]
+named = [part for part in unit.parts if part.kind == "generator"]
+figure, axes = plt.subplots(
+    len(unit.detectors), len(named), figsize=(2.1 * len(named) + 0.6, 2 * len(unit.detectors)), squeeze=False,
+    layout="constrained", sharex="row",
+)  # fmt: skip
+for line, detector in enumerate(unit.detectors):
+    logits = unit.logits[detector, seed]
+    edges = np.linspace(*np.quantile(logits, [0.005, 0.995]), 24)
+    for place, part in zip(axes[line], named, strict=True):
+        for label, name, colour in ((0, "photographs", "#0072B2"), (1, "fakes", "#D55E00")):
+            chosen = part.rows[unit.labels[part.rows] == label]
+            place.hist(np.clip(logits[chosen], edges[0], edges[-1]), edges, color=colour, alpha=0.6, label=name)
+        place.axvline(unit.thresholds[detector, seed], color="black", linestyle=":")
+        place.set_title(f"{part.name} ({'seen' if part.seen else 'unseen'})", fontsize=8)
+    axes[line, 0].set_ylabel(f"{detector}\nimages")
+    axes[line, 0].set_xlabel("logit")
+axes[0, 0].legend(fontsize=7, frameon=False)
+plt.show()
+
+# %% [markdown]
+# ## ROC and DET curves with bands
+#
+# A line is the mean over seeds. Its band holds 95 % at each false-positive rate by itself: a bootstrap that draws
+# whole groups of images (a photograph and the fake made of it stay together), with the seeds' own spread added
+# (Student's t: of two or three seeds it is wide, and rightly so). The
+# DET curve is the same data with both errors on logarithmic axes: it spreads out the corner where a detector would
+# have to work.
+
+# %%
+curves = pd.DataFrame(curve_rows(unit, draws[unit.track]))
+shown = [name for name in ("pooled seen", "pooled unseen") if (curves["test"] == name).any()]
+figure, axes = plt.subplots(2, len(shown), figsize=(3.6 * len(shown), 6.8), squeeze=False, layout="constrained")
+for column, test in enumerate(shown):
+    for number, detector in enumerate(unit.detectors):
+        line = curves[(curves["test"] == test) & (curves["detector"] == detector)]
+        style = {"color": COLOURS[number % 4], "linestyle": DASHES[number % 4], "label": detector}
+        roc, det = axes[:, column]
+        roc.plot(line["fpr"], line["tpr"], **style)
+        roc.fill_between(line["fpr"], line["low"], line["high"], color=COLOURS[number % 4], alpha=0.2, linewidth=0)
+        det.plot(line["fpr"], 1 - line["tpr"], **style)
+        det.fill_between(
+            line["fpr"], 1 - line["high"], 1 - line["low"], color=COLOURS[number % 4], alpha=0.2, linewidth=0
+        )
+    roc.plot([0, 1], [0, 1], color="#777777", linestyle=":", linewidth=1)
+    roc.set(title=f"{test}: ROC", xlabel="false-positive rate", ylabel="true-positive rate", aspect="equal")
+    few = 1 / parts[test].n_real
+    det.axvline(few, color="#777777", linestyle=":", linewidth=1)
+    det.set(title=f"{test}: DET", xlabel=f"false-positive rate (dotted: one of {parts[test].n_real})")
+    det.set(ylabel="miss rate", xscale="log", yscale="log", xlim=(few / 3, 1), ylim=(0.01, 1.1))
+axes[0, 0].legend(loc="lower right", frameon=False)
+plt.show()
+
+# %% [markdown]
+# ## An interval for each AUC
+#
+# Two ways to it: the bootstrap by group, and DeLong's variance (for groups: Obuchowski's) on the log-odds scale. They
+# should agree where there are enough groups; a metric that needs more images than there are says so instead of
+# printing a number.
+
+# %%
+rows = []
+for detector in unit.detectors:
+    for part in unit.parts:
+        if part.kind not in ("generator", "pooled"):
+            continue
+        found = unit.measured[detector, seed][part.name]
+        groups = unit.keys["group"].to_numpy()[part.rows]
+        delong = delong_interval(unit.labels[part.rows], unit.logits[detector, seed][part.rows], groups)
+        low, high = percentile_interval(found.samples["auc"])
+        rows.append({"detector": detector, "test": part.name, "seen": part.seen, "n": len(part.rows),
+                     "groups": part.groups, "AUC": found.values["auc"], "bootstrap": f"[{low:.3f}, {high:.3f}]",
+                     "DeLong": "" if delong is None else f"[{delong[0]:.3f}, {delong[1]:.3f}]",
+                     "TPR at .1 % FPR": found.values.get("tpr_at_fpr_01", found.notes.get("tpr_at_fpr_01")),
+                     })  # fmt: skip
+print(pd.DataFrame(rows).round(3).to_string(index=False))
+
+# %% [markdown]
+# ## Calibration, before and after
+#
+# Temperature, Platt and isotonic maps, each fitted to validation images alone. Bins of equal mass; on the diagonal,
+# of the images called fake with 70 % seven in ten are fake. What mends the generators that training saw need not mend
+# the others: no map of the logit can, where the logit itself no longer orders the images.
+
+# %%
+of_unit = scores[(scores["train_on"].astype(str) == unit.train_on) & (scores["track"].astype(str) == unit.track)]
+validation = {
+    key: validation_rows(of_unit[(of_unit["detector"].astype(str) == key[0]) & (of_unit["seed"] == key[1])])
+    for key in unit.logits
+}
+tables = {name: pd.DataFrame(found) for name, found in calibrated_rows(unit, validation, draws[unit.track]).items()}
+bins = tables["reliability"]
+figure, axes = plt.subplots(
+    len(unit.detectors), len(shown), figsize=(3.4 * len(shown), 3.1 * len(unit.detectors)), squeeze=False,
+    layout="constrained", sharex=True, sharey=True,
+)  # fmt: skip
+for line, detector in enumerate(unit.detectors):
+    for place, test in zip(axes[line], shown, strict=True):
+        place.plot([0, 1], [0, 1], color="#777777", linestyle=":", linewidth=1)
+        chosen = bins[(bins["test"] == test) & (bins["detector"] == detector) & (bins["seed"] == seed)]
+        for number, (method, of_method) in enumerate(chosen.groupby("method", sort=False)):
+            errors = [of_method["observed"] - of_method["low"], of_method["high"] - of_method["observed"]]
+            place.errorbar(of_method["predicted"], of_method["observed"], errors if method == "none" else None,
+                           color=COLOURS[number], marker="os^D"[number], markersize=4, linewidth=1,
+                           label=method)  # fmt: skip
+        place.set(title=f"{detector}, {test}", xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
+for place in axes[-1]:
+    place.set_xlabel("predicted probability of fake")
+for place in axes[:, 0]:
+    place.set_ylabel("observed share")
+axes[0, 0].legend(frameon=False)
+plt.show()
+
+errors = tables["calibration"]
+errors = errors[errors["test"].isin(shown) & (errors["metric"].isin(["ece", "nll"]))]
+print(errors.pivot_table(index=["detector", "test"], columns=["metric", "method"], values="value").round(3).to_string())
+
+# %% [markdown]
+# ## Saying nothing rather than something wrong
+#
+# Split-conformal sets promise that the true label is among those named, with a stated probability, for images like
+# those of validation. The promise is checked here: it should hold on the seen generators (a few tens of validation
+# images promise little) and it breaks on the others, which is the honest summary of what transfers.
+
+# %%
+abstained = tables["abstention"]
+abstained = abstained[abstained["test"].isin(shown)]
+columns = ["detector", "seed", "test", "stated", "coverage", "low", "high", "abstained", "error"]
+print(abstained[columns].round(3).to_string(index=False))
