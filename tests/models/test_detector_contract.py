@@ -18,6 +18,7 @@ CASES = [
     ("pixel", "block_dct"),
     ("two_stream", "block_dct"),
     *(("frequency", spectrum) for spectrum in SPECTRUM_NAMES),
+    ("two_stream", "block_dct given quality"),
     *((name, "block_dct") for name in list_detectors("peer/*")),
 ]
 IDS = ["-".join(case) if case[0] in ("frequency", "two_stream") else case[0] for case in CASES]
@@ -31,7 +32,13 @@ def images(batch: int, height: int, width: int, seed: int = 0) -> Tensor:
 def make(name: str, spectrum: str) -> Detector:
     torch.manual_seed(0)
     backbone = BACKBONES.get(name, "test_efficientnet")
-    detector = create_detector(name, backbone=backbone, spectrum=spectrum, pretrained="none")
+    spectrum, _, condition = spectrum.partition(" given ")
+    detector = create_detector(
+        name, backbone=backbone, spectrum=spectrum, pretrained="none", condition=condition or "none"
+    )
+    if condition:
+        # It begins as nothing, which would keep every rule.
+        torch.nn.init.normal_(detector.get_parameter("streams.frequency.condition.modulate.weight"), std=0.3)
     if isinstance(detector, FittedDetector):
         side = detector.minimum_size
         detector.fit([(images(8, side, side, seed=7), torch.arange(8) % 2)])
@@ -185,6 +192,7 @@ def test_a_batch_of_the_wrong_shape_is_refused(shape: tuple[int, ...]) -> None:
         ({"spectrum": "fft:welch"}, "unknown option of fft 'welch'.*hann"),
         ({"spectrum": "npr:rgb"}, "npr has no options.*block_dct:ycbcr"),
         ({"spectrum": "fft:none+fft:none"}, "names one twice"),
+        ({"condition": "size"}, "unknown condition 'size'.*quality"),
         ({"spectrum": "fft+fft"}, "at most once"),
         ({"pretrained": "imagenet"}, "unknown source of weights"),
         ({"dropout": 1.0}, "--dropout"),
@@ -212,11 +220,11 @@ def test_the_usual_backbones_build_train_a_step_and_score(backbone: str) -> None
 BY_GRAPH = {"frequency-fft", "peer/frank_dct_ridge", "peer/spsl"}
 TOO_SLOW = {"peer/freqnet", "peer/frank_dct_cnn"}
 # Not exported, and which operation is the reason.
-NOT_EXPORTED = {"frequency-block_dct": "copysign", "peer/durall_svm": "fft_fft2", "peer/durall_lr": "fft_fft2"}
+NOT_EXPORTED = {"peer/durall_svm": "fft_fft2", "peer/durall_lr": "fft_fft2"}
 EXPORTED = {
     name: case
     for name, case in zip(IDS, CASES, strict=True)
-    if case[0] == "pixel"
+    if name in ("pixel", "frequency-block_dct", "two_stream-block_dct", "two_stream-block_dct given quality")
     or (case[0].startswith("peer/") and name not in TOO_SLOW)
     or name in {*BY_GRAPH, *NOT_EXPORTED}
 }

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from fakefreq.errors import UserError, choose
 from fakefreq.models.streams.block_dct import BlockDCTStream
+from fakefreq.models.streams.condition import CONDITIONS, QualityCondition
 from fakefreq.models.streams.dct import DCTStream
 from fakefreq.models.streams.fft import FFTStream, ProfileStream, ResidualFFTStream
 from fakefreq.models.streams.residual import (
@@ -47,6 +48,7 @@ class FrequencyStream(nn.Module):
     Args:
         spectrum: names out of `SPECTRA`, joined by `+`, as in `block_dct+fft`; the colour space of `block_dct` and the
             window of `fft` and `fft_residual` after a colon, as in `block_dct:rgb` and `fft:none`; see `OPTIONS`.
+        condition: what modulates the features: `none`, or the estimated `quality` of the last JPEG.
 
     Shape:
         - input: (B, 3, H, W) RGB floats in [0, 1]
@@ -56,7 +58,7 @@ class FrequencyStream(nn.Module):
         UserError: an unknown or repeated spectrum, or an option that it does not have.
     """
 
-    def __init__(self, spectrum: str) -> None:
+    def __init__(self, spectrum: str, condition: str = "none") -> None:
         super().__init__()
         names = [name.strip() for name in spectrum.split("+")]
         branches_of = {name: _branch(name) for name in names}
@@ -66,10 +68,15 @@ class FrequencyStream(nn.Module):
         branches: list[Any] = list(self.branches.values())
         self.width = sum(int(branch.width) for branch in branches)
         self.minimum_size = max(int(branch.minimum_size) for branch in branches)
+        choose(condition, list(CONDITIONS), "condition", "--condition")
+        self.condition = QualityCondition(self.width) if condition == "quality" else None
+        if self.condition is not None:
+            self.minimum_size = max(self.minimum_size, self.condition.minimum_size)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Return features, (B, width)."""
-        return torch.cat([branch(pixels) for branch in self.branches.values()], dim=1)
+        features = torch.cat([branch(pixels) for branch in self.branches.values()], dim=1)
+        return features if self.condition is None else self.condition(features, pixels)
 
 
 def _branch(text: str) -> nn.Module:

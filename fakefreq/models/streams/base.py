@@ -28,4 +28,5 @@ def moments(maps: Tensor) -> Tensor:
 
 def signed_log(values: Tensor) -> Tensor:
     """Return sign(x) log(1 + |x|): a rectified coefficient has lost half of its signal."""
-    return torch.copysign(values.abs().log1p(), values)
+    # Not torch.copysign, which ONNX lacks; the values are the same.
+    return values.sign() * values.abs().log1p()
