@@ -9,7 +9,7 @@ from fakefreq.errors import UserError, choose
 from fakefreq.spectra.color import to_float
 from fakefreq.spectra.constants import check_images, no_autocast
 from fakefreq.spectra.pieces import by_pieces
-from fakefreq.spectra.windows import KAISER_BETA, WINDOWS, Window, taper_2d
+from fakefreq.spectra.windows import KAISER_BETA, WINDOWS, Window, taper_2d, window_1d
 
 Scale = Literal["log1p", "linear", "db"]
 Detrend = Literal["mean", "plane", "none"]
@@ -178,8 +178,9 @@ class PowerSpectrum(nn.Module):
     def _taper(self, planes: Tensor) -> Tensor:
         """Window of energy 1, which saves a pass over the result."""
         height, width = planes.shape[-2:] if self.tile is None else (self.tile, self.tile)
-        taper = taper_2d(self.window, height, width, planes.new_empty(0, dtype=torch.float64), self.beta)
-        taper = taper / taper.square().sum().sqrt()
+        exact = planes.new_empty(0, dtype=torch.float64)
+        down, across = (window_1d(self.window, size, exact, self.beta) for size in (height, width))
+        taper = torch.outer(down / down.square().sum().sqrt(), across / across.square().sum().sqrt())
         return taper if planes.dtype == torch.float64 else taper.float()
 
     def _of_planes(self, planes: Tensor, taper: Tensor) -> Tensor:
@@ -198,7 +199,8 @@ class PowerSpectrum(nn.Module):
     def _power(self, frames: Tensor, taper: Tensor) -> Tensor:
         """Power of each (H, W) frame."""
         transform = torch.fft.rfft2 if self.half_plane else torch.fft.fft2
-        squares = torch.view_as_real(transform(_windowed(frames, taper, self.detrend))).square()
+        parts = torch.view_as_real(transform(_windowed(frames, taper, self.detrend)))
+        squares = parts.square() if parts.requires_grad else parts.square_()
         return squares[..., 0] + squares[..., 1]
 
 

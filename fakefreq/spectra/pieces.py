@@ -28,4 +28,14 @@ def by_pieces(transform: Callable[[Tensor], Tensor], planes: Tensor) -> Tensor:
     at_once = max(1, PIECE_BYTES // max(1, planes.shape[-2] * planes.shape[-1] * 4))
     if planes.shape[0] <= at_once:
         return transform(planes)
-    return torch.cat([transform(piece) for piece in torch.split(planes, at_once)])
+    pieces = torch.split(planes, at_once)
+    first = transform(pieces[0])
+    if first.requires_grad:
+        return torch.cat([first, *(transform(piece) for piece in pieces[1:])])
+    # Each result goes to its place while it is in the cache, and its memory serves the next.
+    whole = first.new_empty(planes.shape[0], *first.shape[1:])
+    places = torch.split(whole, at_once)
+    places[0].copy_(first)
+    for place, piece in zip(places[1:], pieces[1:], strict=True):
+        place.copy_(transform(piece))
+    return whole
