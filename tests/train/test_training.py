@@ -1,68 +1,21 @@
-"""Training learns, repeats itself, resumes to the bit, and refuses what cannot work."""
+"""Training learns, and does what its options say."""
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
-from safetensors.torch import load_file
 
-from fakefreq.data.manifest import index_folder, manifest_digest, read_manifest, write_manifest
-from fakefreq.data.splits import split_manifest
+from fakefreq.data.manifest import read_manifest, write_manifest
 from fakefreq.errors import UserError
 from fakefreq.files import read_json
 from fakefreq.models import create_detector
 from fakefreq.train import run as run_module
 from fakefreq.train import step as step_module
-from fakefreq.train.experiment import TrainConfig
 from fakefreq.train.loop import train
 from fakefreq.train.optim import make_optimizer, make_schedule
-from fakefreq.train.run import Run
-
-CONFIG = TrainConfig(
-    detector="two_stream",
-    backbone="test_efficientnet",
-    pretrained="none",
-    train_on=("alpha",),
-    crop=64,
-    epochs=3,
-    batch_size=16,
-    workers=0,
-    device="cpu",
-    log_every=1,
-)
-
-
-@pytest.fixture(scope="module")
-def manifest_path(tiny_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("manifest") / "manifest.csv"
-    manifest, _ = index_folder(tiny_set, path)
-    write_manifest(split_manifest(manifest, (0.6, 0.2, 0.2), seed=0), path)
-    return path
-
-
-def weights(run: Path) -> dict[str, torch.Tensor]:
-    return load_file(run / "best.safetensors")
-
-
-def last(run: Path) -> dict[str, torch.Tensor]:
-    state: dict[str, torch.Tensor] = torch.load(run / "last.pt", weights_only=True)["detector"]
-    return state
-
-
-def assert_same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> None:
-    assert a.keys() == b.keys()
-    assert [name for name in a if not torch.equal(a[name], b[name])] == []
-
-
-@pytest.fixture(scope="module")
-def finished(manifest_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An undisturbed run."""
-    out = tmp_path_factory.mktemp("runs") / "whole"
-    train(manifest_path, out, CONFIG)
-    return out
+from tests.small_runs import CONFIG, assert_same, last, weights
 
 
 def test_a_run_leaves_the_files_it_promises(finished: Path) -> None:
@@ -96,65 +49,6 @@ def test_the_best_epoch_is_the_one_of_the_highest_validation_auc(finished: Path)
     summary = read_json(finished / "summary.json", "summary")
     assert summary["best_epoch"] == validation.idxmax()
     assert summary["val_auc"] == pytest.approx(validation.max(), abs=1e-5)
-
-
-def test_the_same_seed_gives_the_same_weights_with_any_number_of_workers(
-    manifest_path: Path, finished: Path, tmp_path: Path
-) -> None:
-    train(manifest_path, tmp_path / "again", replace(CONFIG, workers=2))
-    assert_same(weights(tmp_path / "again"), weights(finished))
-    assert_same(last(tmp_path / "again"), last(finished))
-
-
-def test_another_seed_gives_other_weights(manifest_path: Path, finished: Path, tmp_path: Path) -> None:
-    train(manifest_path, tmp_path / "other", replace(CONFIG, seed=1, epochs=1))
-    assert not torch.equal(
-        last(tmp_path / "other")["head.decide.pixel.weight"], last(finished)["head.decide.pixel.weight"]
-    )
-
-
-@pytest.mark.parametrize(("optimizer", "schedule"), [("adamw", "cosine"), ("sgd", "one_cycle")])
-def test_an_interrupted_run_resumes_to_the_same_bits(
-    manifest_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimizer: str, schedule: str
-) -> None:
-    config = replace(CONFIG, optimizer=optimizer, schedule=schedule, flip=True, rotate=10.0)  # type: ignore[arg-type]
-    train(manifest_path, tmp_path / "whole", config)
-    original = Run._train_epoch
-
-    def interrupted(self: Run, epoch: int) -> None:
-        if epoch == 2:
-            torch.manual_seed(99)  # whatever happened to the random state must not matter
-            self.folder.log(epoch=2, step=4, phase="train", loss=9.0)
-            raise KeyboardInterrupt
-        original(self, epoch)
-
-    monkeypatch.setattr(Run, "_train_epoch", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        train(manifest_path, tmp_path / "cut", config)
-    monkeypatch.setattr(Run, "_train_epoch", original)
-    with pytest.raises(UserError, match="interrupted run; go on with --resume"):
-        train(manifest_path, tmp_path / "cut", config)
-    train(manifest_path, tmp_path / "cut", config, resume=True)
-    assert_same(last(tmp_path / "cut"), last(tmp_path / "whole"))
-    assert_same(weights(tmp_path / "cut"), weights(tmp_path / "whole"))
-    columns = ["epoch", "step", "phase", "loss", "accuracy", "auc", "learning_rate"]
-    logs = [pd.read_csv(tmp_path / name / "log.csv")[columns] for name in ("cut", "whole")]
-    pd.testing.assert_frame_equal(logs[0], logs[1])
-
-
-def test_a_finished_run_is_not_trained_again(manifest_path: Path, finished: Path) -> None:
-    before = (finished / "last.pt").stat().st_mtime_ns
-    assert train(manifest_path, finished, CONFIG)["epochs"] == 3
-    assert (finished / "last.pt").stat().st_mtime_ns == before
-
-
-def test_a_folder_of_another_experiment_is_refused(manifest_path: Path, finished: Path) -> None:
-    with pytest.raises(UserError, match="other settings or images; choose another --out"):
-        train(manifest_path, finished, replace(CONFIG, epochs=4))
-
-
-def test_how_a_run_is_carried_out_does_not_make_it_another(manifest_path: Path, finished: Path) -> None:
-    assert train(manifest_path, finished, replace(CONFIG, workers=1, log_every=7))["epochs"] == 3
 
 
 def test_a_frozen_backbone_keeps_its_weights_and_statistics(manifest_path: Path, tmp_path: Path) -> None:
@@ -225,92 +119,6 @@ def test_schedules_peak_at_the_given_rate_for_any_length(schedule: str, steps: i
     if steps == 100:
         assert max(rates) == pytest.approx(config.head_learning_rate, rel=1e-3)
         assert schedule == "constant" or rates[-1] < 0.01 * max(rates)
-
-
-@pytest.mark.parametrize(
-    ("change", "flag"),
-    [
-        ({"epochs": 0}, "--epochs is 0; it takes 1 or more"),
-        ({"batch_size": 1}, "--batch-size"),
-        ({"learning_rate": 0.0}, "--learning-rate"),
-        ({"weight_decay": -1.0}, "--weight-decay"),
-        ({"rotate": 270.0}, "--rotate"),
-        ({"degrade": "0.5*jpg:60"}, "--degrade: unknown degradation 'jpg'"),
-        ({"simulate": 1.5}, "--simulate is 1.5; it is a probability"),
-        ({"simulate": 0.5, "simulate_families": "cubic"}, "--simulate-families"),
-        ({"ema": 1.0}, "--ema is 1.0"),
-        ({"label_smoothing": -0.1}, "--label-smoothing"),
-        ({"mixup": float("nan")}, "--mixup"),
-        ({"clip_gradient": -1.0}, "--clip-gradient"),
-        ({"layer_decay": 0.0}, "--layer-decay"),
-        ({"freeze": "some"}, "--freeze is 'some'; it takes none, all, or a number of stages"),
-        ({"precision": "fp16"}, "unknown precision 'fp16'"),
-        ({"balance_by": "generator"}, "--balance-by generator needs --balance"),
-        ({"max_steps": -1}, "--max-steps"),
-        ({"teacher": "no/such/run"}, "no trained detector at no/such/run"),
-        ({"distill_temperature": 0.0}, "--distill-temperature"),
-        ({"optimizer": "lamb"}, "unknown optimizer 'lamb'"),
-        ({"device": "tpu7"}, "unknown device"),
-        ({"device": "cuda:63"}, "CUDA devices; use --device cpu"),
-    ],
-)
-def test_a_wrong_setting_names_its_flag(
-    manifest_path: Path, tmp_path: Path, change: dict[str, object], flag: str
-) -> None:
-    with pytest.raises(UserError, match=flag):
-        train(manifest_path, tmp_path / "run", replace(CONFIG, **change))  # type: ignore[arg-type]
-    assert not (tmp_path / "run").exists()
-
-
-def test_a_configuration_survives_its_json() -> None:
-    assert TrainConfig.from_dict(CONFIG.to_dict()) == CONFIG
-    with pytest.raises(UserError, match="unknown to this version: momentum"):
-        TrainConfig.from_dict({**CONFIG.to_dict(), "momentum": 0.9})
-
-
-def test_a_failed_audit_wants_a_flag_and_leaves_nothing(manifest_path: Path, tmp_path: Path) -> None:
-    # The drawn fakes are smoother than the drawn photos, so at one quality their files are smaller.
-    lines: list[str] = []
-    out, config = tmp_path / "run", replace(CONFIG, epochs=1, max_steps=1)
-    with pytest.raises(UserError, match=r"fail the audit: header facts alone .*fakefreq align.*--allow-biased"):
-        train(manifest_path, out, config, say=lines.append, audit="refuse")
-    assert not out.exists()
-    assert "audit of header facts: fail" in lines[-1]
-    assert train(manifest_path, out, config, say=lines.append, audit="tell")["audit"] == "fail"
-    assert read_json(out / "environment.json", "environment")["audit"] == "fail"
-
-
-def test_images_that_headers_do_not_tell_apart_pass_the_audit(manifest_path: Path, tmp_path: Path) -> None:
-    manifest = read_manifest(manifest_path)
-    manifest["bytes"] = 5000
-    write_manifest(manifest, manifest_path.parent / "fair.csv")
-    config = replace(CONFIG, epochs=1, max_steps=1)
-    summary = train(manifest_path.parent / "fair.csv", tmp_path / "run", config, audit="refuse")
-    assert summary["audit"] == "pass"
-    assert summary["manifest_digest"] == manifest_digest(manifest)
-
-
-def test_tensorboard_gets_the_lines_of_the_log(manifest_path: Path, tmp_path: Path) -> None:
-    accumulator = pytest.importorskip(
-        "tensorboard.backend.event_processing.event_accumulator", reason="the package tensorboard is not installed"
-    )
-    train(manifest_path, tmp_path / "run", replace(CONFIG, epochs=2, tensorboard=True))
-    events = accumulator.EventAccumulator(str(tmp_path / "run" / "tensorboard"))
-    events.Reload()
-    log = pd.read_csv(tmp_path / "run" / "log.csv")
-    for phase, column in (("train", "loss"), ("val", "auc")):
-        scalars = [(event.step, event.value) for event in events.Scalars(f"{phase}/{column}")]
-        rows = log[log["phase"] == phase]
-        assert [step for step, _ in scalars] == rows["step"].tolist()
-        assert [value for _, value in scalars] == pytest.approx(rows[column].tolist(), rel=1e-5)
-
-
-def test_tensorboard_that_is_not_installed_is_said(
-    manifest_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    with pytest.raises(UserError, match=r"pip install 'fakefreq\[tensorboard\]'"):
-        train(manifest_path, tmp_path / "run", replace(CONFIG, tensorboard=True))
 
 
 def test_the_averaged_weights_are_what_is_validated_and_kept(manifest_path: Path, tmp_path: Path) -> None:
