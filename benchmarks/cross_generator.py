@@ -30,6 +30,7 @@ class Config:
         detectors: names, or LABEL=NAME; the first is the baseline.
         set: LABEL.FIELD=VALUE for one of them.
         aligned: a history such as size=128,codec=jpeg:75: adds the aligned track; images too small for it are left out.
+        tracks: of raw and aligned, those to run; both by default.
         seeds: one training of every cell for each.
         config: the training.
         jobs: cells at a time.
@@ -46,6 +47,7 @@ class Config:
     detectors: tuple[str, ...] = ("pixel", "two_stream")
     set: tuple[str, ...] = ()
     aligned: str = ""
+    tracks: tuple[str, ...] = ()
     seeds: tuple[int, ...] = (0, 1, 2)
     config: Annotated[TrainConfig, tyro.conf.arg(name="")] = field(default_factory=TrainConfig)
     jobs: int = 1
@@ -78,6 +80,7 @@ def main(config: Config) -> None:
         config.seeds,
         config.config,
         draws=config.draws,
+        only=config.tracks,
     )
     benchmark(plan, config.work / "tables", config.jobs, store=config.work / "cells", say=print)
     for name in ("summary", "differences"):

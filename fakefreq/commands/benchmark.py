@@ -27,6 +27,8 @@ class Benchmark:
     """folder of the tables and, in cells/, of the trainings"""
     aligned: Path | None = None
     """the same images brought through one history, as a second manifest: the track `aligned`"""
+    tracks: tuple[str, ...] = ()
+    """of raw and aligned, those to run, as where each has a --crop of its own; both by default"""
     protocol: tuple[str, ...] = ("matrix",)
     """protocols; cells that they share are done once"""
     detectors: tuple[str, ...] = ("pixel", "two_stream")
@@ -68,6 +70,7 @@ class Benchmark:
             self.baseline,
             self.draws,
             self.prevalence,
+            self.tracks,
         )
         outcomes = benchmark(
             plan, self.out, self.jobs, self.any_code, self.cells, -1, self.sweep, self.sweep_limit, say

@@ -10,7 +10,7 @@ import pandas as pd
 
 from fakefreq.data.manifest import manifest_digest, read_manifest
 from fakefreq.data.splits import check_splits
-from fakefreq.errors import UserError
+from fakefreq.errors import UserError, choose
 from fakefreq.evaluate.robustness import read_sweep
 from fakefreq.evaluate.store import read_table, table_path
 from fakefreq.files import read_json, write_json
@@ -225,9 +225,19 @@ def make_plan(
     baseline: str = "",
     draws: int = 1000,
     prevalence: float = 0.01,
+    only: Sequence[str] = (),
 ) -> Plan:
-    """Return the plan that the flags of `fakefreq benchmark` mean."""
+    """Return the plan that the flags of `fakefreq benchmark` mean.
+
+    Raises:
+        UserError: a track that is unknown or has no manifest; a detector or setting that does not exist.
+    """
     tracks = {"raw": manifest} | ({"aligned": aligned} if aligned else {})
+    for name in only:
+        choose(name, ["raw", "aligned"], "track", "--tracks")
+        if name not in tracks:
+            raise UserError("--tracks aligned needs --aligned, the manifest of the aligned images")
+    tracks = {name: path for name, path in tracks.items() if not only or name in only}
     configs = parse_detectors(detectors, settings, replace(config, train_on=()))
     chosen = baseline or next(iter(configs))
     return Plan(
