@@ -42,9 +42,10 @@ def draw_cell(train_on: str, detector: str, seed: int, count: int = 40) -> pd.Da
     return table.assign(seed=seed, track="raw")
 
 
-def draw_benchmark(folder: Path, seeds: tuple[int, ...] = (0, 1), suffix: str = "") -> Path:
+def draw_benchmark(folder: Path, seeds: tuple[int, ...] = (0, 1), suffix: str = "", count: int = 40) -> Path:
     """Write the scores of two detectors trained on each generator; return the table's path."""
     labels = ("pixel", "two_stream")
     path = folder / f"scores{suffix}" if suffix else table_path(folder)
-    append_tables((draw_cell(name, label, seed) for name in GENERATORS for label in labels for seed in seeds), path)
+    cells = (draw_cell(name, label, seed, count) for name in GENERATORS for label in labels for seed in seeds)
+    append_tables(cells, path)
     return path

@@ -16,6 +16,7 @@ from fakefreq.data.degrade import Degradation, image_rng, parse_degradation
 from fakefreq.data.header import ImageError
 from fakefreq.data.history import parse_history
 from fakefreq.data.images import read_image
+from fakefreq.data.resample import KERNELS
 from fakefreq.data.samples import bring
 from fakefreq.errors import UserError
 from fakefreq.evaluate.metrics import Array
@@ -27,7 +28,7 @@ SWEEP = (
     *(f"jpeg:{quality}" for quality in (30, 40, 50, 60, 70, 80, 90, 95, 100)),
     *(f"webp:{quality}" for quality in (30, 50, 70, 90)),
     *(f"blur:{sigma}" for sigma in (0.5, 1, 2)),
-    *(f"resize:{factor}:{kernel}" for kernel in ("bicubic", "area", "nearest") for factor in (0.5, 0.75, 1.5, 2)),
+    *(f"resize:{factor}:{kernel}" for kernel in KERNELS for factor in (0.5, 0.75, 1.5, 2)),
     *(f"noise:{sigma}" for sigma in (1, 2, 4, 8)),
     *(f"crop:{share}" for share in (0.9, 0.7, 0.5)),
     *(f"double_jpeg:{first}:75" for first in (60, 75, 90)),

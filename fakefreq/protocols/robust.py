@@ -247,6 +247,8 @@ def sweep_runs(
     draws: int = 1000,
     device: str = "auto",
     say: Say = lambda line: None,
+    labels: Sequence[str] = (),
+    track: str = "",
 ) -> pd.DataFrame:
     """Sweep run folders over the images that their training has not seen; the work of `fakefreq robustness`.
 
@@ -259,6 +261,8 @@ def sweep_runs(
         draws: of the bootstrap.
         device: that scores.
         say: called with lines for the user.
+        labels: what each run's detector is called in the table; its registered name by default.
+        track: for the table.
 
     Raises:
         UserError: a run that is not finished, or two runs that no label, seed or training set tells apart.
@@ -269,23 +273,22 @@ def sweep_runs(
     protocol = find_protocol("one_to_all")
     sets: dict[tuple[str, ...], list[Subject]] = {}
     thresholds: dict[tuple[str, ...], dict[Key, float]] = {}
-    for run in runs:
+    for number, run in enumerate(runs):
         config = TrainConfig.from_dict(read_json(run / "config.json", "the run's configuration")["train"])
         summary = read_json(run / "summary.json", f"the summary of {run}, which tells that a run has ended,")
         train_on = tuple(sorted(config.train_on or generators_of(manifest)))
         weights = sha256_file(run / "best.safetensors")[:16]
-        subject = Subject(config.detector, config.seed, train_on, run, out / "robustness" / weights)
+        label = labels[number] if labels else config.detector
+        subject = Subject(label, config.seed, train_on, run, out / "robustness" / weights)
         if any((other.label, other.seed) == (subject.label, subject.seed) for other in sets.get(train_on, [])):
-            raise UserError(
-                f"{run}: there is another run of {config.detector}, seed {config.seed}, on this training set"
-            )
+            raise UserError(f"{run}: there is another run of {label}, seed {config.seed}, on this training set")
         sets.setdefault(train_on, []).append(subject)
         thresholds.setdefault(train_on, {})[subject.label, subject.seed] = float(summary["threshold"])
     of_track = Draws.of(manifest.assign(group=group_names(manifest)), draws)
     rows: list[Row] = []
     for train_on, subjects in sets.items():
         images, root = take(protocol.images(manifest, train_on), limit), manifest_path.parent
-        rows += robustness_rows("", "", subjects, thresholds[train_on], images, root, sweep, of_track, device, say)
+        rows += robustness_rows("", track, subjects, thresholds[train_on], images, root, sweep, of_track, device, say)
     table = tidy(rows, ROBUSTNESS_COLUMNS)
     write_csv(table, out / "robustness.csv")
     return table

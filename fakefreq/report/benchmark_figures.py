@@ -3,6 +3,7 @@
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fakefreq.report.figures import COLOURS, MARKERS, STYLE, WIDTH
@@ -55,7 +56,7 @@ def curve_figure(part: pd.DataFrame, title: str, det: bool) -> Figure:
 
 
 def reliability_figure(part: pd.DataFrame, title: str) -> Figure:
-    """Return observed share of fakes against predicted probability: a method's mean over seeds, and pale its seeds."""
+    """Return observed share of fakes against predicted probability: a method's seeds together, and pale each."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 3.4), layout="constrained")
         axes = figure.add_subplot()
@@ -64,7 +65,7 @@ def reliability_figure(part: pd.DataFrame, title: str) -> Figure:
             colour = COLOURS[number % len(COLOURS)]
             for _, line in rows.groupby("seed", sort=False):
                 axes.plot(line["predicted"], line["observed"], color=colour, linewidth=0.7, alpha=0.35)
-            mean = rows.groupby("bin")[["predicted", "observed"]].mean()
+            mean = together(rows)
             axes.plot(mean["predicted"], mean["observed"], color=colour, linewidth=1.4, label=str(method),
                       marker=MARKERS[number % len(MARKERS)], markersize=4)  # fmt: skip
         axes.set(xlabel="predicted probability of fake", ylabel="observed share", title=title)
@@ -73,34 +74,55 @@ def reliability_figure(part: pd.DataFrame, title: str) -> Figure:
     return figure
 
 
-def robustness_figure(part: pd.DataFrame, title: str) -> Figure:
-    """Return AUC along the levels of one family of degradations: of both classes, of fakes only, of reals only.
+def together(bins: pd.DataFrame) -> pd.DataFrame:
+    """Return one reliability curve of several: all their images, by tenths of the predicted probability.
+
+    Their own bins do not match: equal mass lies elsewhere in each, and tied probabilities leave some empty.
+    """
+    weight = bins["n"].to_numpy(dtype=float)
+    tenth = np.minimum((bins["predicted"].to_numpy(dtype=float) * 10).astype(int), 9)
+    sums = {
+        name: np.bincount(tenth, weight * bins[name].to_numpy(dtype=float), 10) for name in ("predicted", "observed")
+    }
+    images = np.bincount(tenth, weight, 10)
+    return pd.DataFrame({name: values[images > 0] / images[images > 0] for name, values in sums.items()})
+
+
+SIDES = {"both": "both classes", "fakes": "fakes only", "reals": "reals only"}
+
+
+def robustness_figure(part: pd.DataFrame, title: str = "") -> Figure:
+    """Return AUC along the levels of degradations: of both classes, of fakes only, of reals only.
 
     Args:
-        part: rows of robustness.csv of one family and metric; several training sets are averaged.
-        title: of the figure.
+        part: rows of robustness.csv of one metric, a row of panels for each family; several training sets are averaged.
+        title: of the figure; the families' names by default.
     """
-    sides = [name for name in ("both", "fakes", "reals") if (part["applied_to"] == name).any()]
-    one_set = part["train_on"].nunique() == 1
+    sides = [name for name in SIDES if (part["applied_to"] == name).any()]
+    families = list(dict.fromkeys(part["family"]))
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(2.6 * len(sides) + 0.6, 2.9), layout="constrained")
-        for axes, side in zip(np.atleast_1d(figure.subplots(1, len(sides), sharey=True)), sides, strict=True):
-            of_side = part[part["applied_to"] == side]
-            for number, (name, rows) in enumerate(of_side.groupby("detector", sort=False)):
-                colour = COLOURS[number % len(COLOURS)]
-                line = rows.groupby("level")[["value", "low", "high", "difference"]].mean()
-                bars = np.stack([line["value"] - line["low"], line["high"] - line["value"]]).clip(min=0)
-                axes.errorbar(line.index, line["value"], bars if one_set else None, color=colour, label=str(name),
-                              marker=MARKERS[number % len(MARKERS)], markersize=4, elinewidth=0.8)  # fmt: skip
-                axes.axhline(
-                    float((line["value"] - line["difference"]).mean()), color=colour, linestyle=":", linewidth=1
-                )
-            axes.set(xlabel="level", title={"both": "both classes"}.get(side, f"{side} only"), ylim=(0, 1.02))
-        first = figure.axes[0]
-        first.set_ylabel("AUC")
-        first.legend(loc="lower left")
+        size = (2.6 * len(sides) + 0.6, 2.6 * len(families) + 0.3)
+        figure = Figure(figsize=size, layout="constrained")
+        panels = figure.subplots(len(families), len(sides), sharey=True, squeeze=False)
+        for family, row in zip(families, panels, strict=True):
+            for side, axes in zip(sides, row, strict=True):
+                _robustness_panel(axes, part[(part["applied_to"] == side) & (part["family"] == family)])
+                axes.set(xlabel="level" if title else family, title=SIDES[side], ylim=(0, 1.02))
+            row[0].set_ylabel("AUC")
+        panels[0, 0].legend(loc="lower left")
         figure.suptitle(title, fontsize=10)
     return figure
+
+
+def _robustness_panel(axes: Axes, part: pd.DataFrame) -> None:
+    one_set = part["train_on"].nunique() == 1
+    for number, (name, rows) in enumerate(part.groupby("detector", sort=False)):
+        colour = COLOURS[number % len(COLOURS)]
+        line = rows.groupby("level")[["value", "low", "high", "difference"]].mean()
+        bars = np.stack([line["value"] - line["low"], line["high"] - line["value"]]).clip(min=0)
+        axes.errorbar(line.index, line["value"], bars if one_set else None, color=colour, label=str(name),
+                      marker=MARKERS[number % len(MARKERS)], markersize=4, elinewidth=0.8)  # fmt: skip
+        axes.axhline(float((line["value"] - line["difference"]).mean()), color=colour, linestyle=":", linewidth=1)
 
 
 def cost_figure(cost: pd.DataFrame, headline: pd.DataFrame) -> Figure:

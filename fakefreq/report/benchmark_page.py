@@ -177,7 +177,7 @@ def _reliability(benchmark: Benchmark) -> str:
         drawing = figures.reliability_figure(part, str(key[3]))
         drawn.append(figure(svg_element(drawing, f"reliability-{number}", f"Reliability: {caption}"), caption))
     text = (
-        "Equal-mass bins, mean over seeds (pale: each seed); dotted: calibrated. "
+        "All seeds together, by tenths (pale: each seed, bins of equal mass); dotted: calibrated. "
         "At most 12 panels; all of them are in reliability.csv."
     )
     return paragraph(text) + panels(drawn) if drawn else ""
