@@ -57,7 +57,9 @@ def hash_numbers(hashes: pd.Series) -> NDArray[np.uint64]:
         - output: (N, 4)
     """
     try:
-        raw = bytes.fromhex("".join(hashes.tolist()))
+        # Joined piece by piece: as Python objects a million hashes take 120 MB.
+        starts = range(0, len(hashes), 65536)
+        raw = b"".join(bytes.fromhex("".join(hashes.iloc[start : start + 65536].tolist())) for start in starts)
         return np.frombuffer(raw, ">u8").astype(np.uint64).reshape(len(hashes), 4)
     except ValueError as error:
         raise UserError("the manifest's phash column is damaged; index again with --phash") from error

@@ -1,13 +1,12 @@
 """From a folder, shards or a list to a manifest."""
 
 import contextlib
+import gc
 import hashlib
-import itertools
 import os
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 import pandas as pd
@@ -18,15 +17,11 @@ from fakefreq.data.duplicates import NEAR_BITS, merge_groups, near_duplicates
 from fakefreq.data.header import ImageError, probe_content
 from fakefreq.data.images import read_bytes
 from fakefreq.data.index_cache import IndexCache
-from fakefreq.data.layout_values import Entry
+from fakefreq.data.index_table import GroupBy, Meaning, read_table
 from fakefreq.data.layouts import LAYOUTS, Hints, Listing, read_layout
-from fakefreq.data.manifest_table import COLUMNS, NUMBERS, PARQUET_ABOVE, write_manifest, write_skipped
-from fakefreq.data.probe import FACTS, Probed, probe_paths
+from fakefreq.data.manifest_table import COLUMNS, PARQUET_ABOVE, write_manifest, write_skipped
+from fakefreq.data.probe import FACTS
 from fakefreq.errors import UserError
-
-GroupBy = Literal["auto", "stem", "file", "folder"]
-# Rows are put into tables by this many: Python objects of a whole million would take gigabytes.
-BLOCK = 32768
 
 
 def index_folder(
@@ -70,7 +65,8 @@ def index_folder(
     Raises:
         UserError: anything that the user can mend; nothing is written then.
     """
-    listing = _listing(folder, hints, listed)
+    with _collector_paused():
+        listing = _listing(folder, hints, listed)
     say(_described(listing))
     manifest_path = Path(manifest_path)
     if not manifest_path.suffix:
@@ -78,22 +74,14 @@ def index_folder(
     skipped = _Skipped(on_error)
     for problem in listing.problems:
         skipped.add(problem.path, problem.reason)
-    unknown = sorted(set(sources or {}) - {entry.subset for entry in listing.entries})
-    if unknown:
+    if sources and (unknown := sorted(set(sources) - {entry.subset for entry in listing.entries})):
         raise UserError(f"--source names the subsets {', '.join(unknown)}, which {folder} does not have")
     base = os.path.abspath(manifest_path.parent)  # noqa: PTH100 (resolve() would follow links)
-    manifest = _table(
-        listing.entries,
-        base,
-        group_by,
-        sources or {},
-        (hints or Hints()).source,
-        skipped,
-        jobs,
-        phash,
-        fresh,
-        manifest_path,
-    )
+    meaning = Meaning(base, group_by, sources or {}, (hints or Hints()).source)
+    cache = None if fresh else IndexCache(manifest_path)
+    with _collector_paused():
+        manifest = read_table(listing.entries, meaning, skipped.add, jobs, phash, cache)
+    del listing
     manifest = _without_contradictions(manifest, skipped)
     pairs = near_duplicates(manifest, near_bits) if phash else None
     if pairs is not None and len(pairs):
@@ -101,7 +89,8 @@ def index_folder(
         say(f"{len(pairs)} pairs of near-duplicates; their groups are joined")
     manifest["group"] = merge_groups(manifest["group"], manifest["sha256"], pairs)
     _check_classes(manifest, folder, allow_one_class)
-    for (subset, label), count in sorted(Counter(zip(manifest["subset"], manifest["label"], strict=True)).items()):
+    for key, count in manifest.groupby(["subset", "label"]).size().items():
+        subset, label = cast("tuple[str, int]", key)
         say(f"  {subset or 'all'}: {count} {'fake' if label else 'real'}")
     write_manifest(manifest, manifest_path)
     say(f"manifest: {manifest_path} ({len(manifest)} images, {manifest['group'].nunique()} groups)")
@@ -124,6 +113,18 @@ class _Skipped:
         self.rows.append((path, reason))
 
 
+@contextlib.contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Millions of tuples, none of them in a cycle: the collector would go through them again and again in vain."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
 def _listing(folder: str | Path, hints: Hints | None, listed: str | Path | None) -> Listing:
     if listed is None:
         return read_layout(folder, hints)
@@ -135,92 +136,6 @@ def _listing(folder: str | Path, hints: Hints | None, listed: str | Path | None)
 def _described(listing: Listing) -> str:
     text = f"layout: {LAYOUTS[listing.layout]}: {len(listing.entries)} images"
     return text + (f", {listing.others} other files ignored" if listing.others else "")
-
-
-def _table(
-    entries: list[Entry],
-    base: str,
-    group_by: GroupBy,
-    sources: Mapping[str, str],
-    everywhere: str,
-    skipped: _Skipped,
-    jobs: int,
-    phash: bool,
-    fresh: bool,
-    manifest_path: Path,
-) -> pd.DataFrame:
-    """Read all images' headers and return the table, sorted by path."""
-    cache = None if fresh else IndexCache(manifest_path)
-    relative = _RelativePaths(base)
-    blocks = [_block([], [], relative, group_by, sources, everywhere)]
-    # Closed whatever happens: an error's line must not stand behind a half-drawn progress bar.
-    with contextlib.closing(probe_paths([entry.path for entry in entries], phash, jobs, cache)) as found:
-        for start in range(0, len(entries), BLOCK):
-            block = entries[start : start + BLOCK]
-            good: list[tuple[Entry, Probed]] = []
-            for entry, probed in zip(block, itertools.islice(found, len(block)), strict=True):
-                if probed.reason:
-                    skipped.add(entry.path, probed.reason)
-                else:
-                    good.append((entry, probed))
-            blocks.append(_block([e for e, _ in good], [p for _, p in good], relative, group_by, sources, everywhere))
-    manifest = pd.concat(blocks, ignore_index=True)
-    if not manifest["path"].is_monotonic_increasing:
-        manifest = manifest.sort_values("path", ignore_index=True)
-    return manifest
-
-
-def _block(
-    entries: list[Entry],
-    probed: list[Probed],
-    relative: "_RelativePaths",
-    group_by: GroupBy,
-    sources: Mapping[str, str],
-    everywhere: str,
-) -> pd.DataFrame:
-    facts = dict(zip(FACTS, zip(*(one.facts for one in probed), strict=True), strict=True)) if probed else {}
-    columns: dict[str, list[str | int]] = {
-        "path": [relative(entry.path) for entry in entries],
-        "label": [entry.label for entry in entries],
-        "generator": [entry.generator for entry in entries],
-        "source": [
-            entry.source if entry.label else sources.get(entry.subset) or entry.source or everywhere
-            for entry in entries
-        ],
-        "subset": [entry.subset for entry in entries],
-        "group": [_group(entry, group_by) for entry in entries],
-        "split": [entry.split for entry in entries],
-        **{name: list(facts.get(name, ())) for name in FACTS},
-    }
-    if group_by == "file":
-        columns["group"] = list(columns["sha256"])
-    return pd.DataFrame({n: pd.Series(columns[n], dtype="int64" if n in NUMBERS else "str") for n in COLUMNS})
-
-
-def _group(entry: Entry, group_by: GroupBy) -> str:
-    if group_by == "auto" and entry.group:
-        return entry.group
-    folder, _, name = entry.path.rpartition("/")
-    if group_by == "folder":
-        return folder
-    stem, dot, _ = name.rpartition(".")
-    return stem if dot and stem else name
-
-
-class _RelativePaths:
-    """Paths relative to the manifest's folder; computed once a folder, not once an image."""
-
-    def __init__(self, base: str) -> None:
-        self.base, self.folders = base, dict[str, str]()
-
-    def __call__(self, path: str) -> str:
-        folder, _, name = path.rpartition("/")
-        prefix = self.folders.get(folder)
-        if prefix is None:
-            absolute = os.path.abspath(folder or ("/" if path.startswith("/") else "."))  # noqa: PTH100
-            there = os.path.relpath(absolute, self.base).replace(os.sep, "/")
-            prefix = self.folders[folder] = "" if there == "." else there + "/"
-        return prefix + name
 
 
 def _without_contradictions(manifest: pd.DataFrame, skipped: _Skipped) -> pd.DataFrame:

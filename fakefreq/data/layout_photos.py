@@ -69,7 +69,7 @@ def is_lfw(_: Path, found: Found) -> bool:
 
     Generators' folders may be numbered likewise (`gan/gan_0001.png`): they are no people.
     """
-    folders = {place.rsplit("/", 1)[-1] for place, _ in found.images}
+    folders = {place.rsplit("/", 1)[-1] for place in {place for place, _ in found.images}}
     people = sum(_PERSON.match(folder) is not None for folder in folders)
     return 2 * people > len(folders) and all(
         place and re.fullmatch(r"_\d{4}\.[A-Za-z]+", name.removeprefix(place.rsplit("/", 1)[-1])) is not None

@@ -1,5 +1,7 @@
 """Recognise how a folder of real and fake images is laid out."""
 
+import itertools
+import operator
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -123,23 +125,21 @@ def explain_all(
     folder: Path, images: list[tuple[str, str]], explain: Callable[[tuple[str, ...]], tuple[str, Entry] | None]
 ) -> tuple[list[Entry], set[str]]:
     """Explain each folder once, and give its meaning to all images in it; also return the layouts' names."""
-    known: dict[str, Entry] = {}
     names: set[str] = set()
     without_layout = False
     root = os.fspath(folder)
-    entries = []
-    for relative, name in images:
-        meaning = known.get(relative)
-        if meaning is None:
-            explained = explain(tuple(relative.split("/")) if relative else ())
-            if explained is None:
-                raise UserError(_unknown(folder, f"{relative}/{name}" if relative else name))
-            layout, meaning = explained
-            known[relative] = meaning
-            names |= {layout} - {""}
-            without_layout |= not layout
-        place = f"{root}/{relative}/{name}" if relative else f"{root}/{name}"
-        entries.append(Entry(place, *meaning[1:]))  # a third of the time of _replace
+    entries: list[Entry] = []
+    new = tuple.__new__  # a fifth of the time of Entry(...), which counts for a million images
+    for relative, images_there in itertools.groupby(images, operator.itemgetter(0)):
+        explained = explain(tuple(relative.split("/")) if relative else ())
+        if explained is None:
+            name = next(images_there)[1]
+            raise UserError(_unknown(folder, f"{relative}/{name}" if relative else name))
+        layout, meaning = explained
+        names |= {layout} - {""}
+        without_layout |= not layout
+        place, rest = f"{root}/{relative}/" if relative else f"{root}/", meaning[1:]
+        entries += [new(Entry, (place + name, *rest)) for _, name in images_there]  # noqa: B031 (left at the other use)
     if without_layout and names <= {"generators", "genimage"}:
         names.add("two_classes")  # reals below the root, and no fakes there to say more
     return entries, names

@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import json
 import multiprocessing
 import os
 import sys
@@ -16,34 +17,39 @@ from tqdm import tqdm
 from fakefreq.data.header import ImageError, probe_content, read_file_and_stamp
 from fakefreq.data.header_facts import HeaderFacts
 from fakefreq.data.images import MEMBER, check_size, is_whole, read_bytes
-from fakefreq.data.index_cache import IndexCache
+from fakefreq.data.index_cache import IndexCache, Kept
 from fakefreq.data.shards import split_member
 from fakefreq.errors import UserError
 
-CHUNK = 256
+# Images that are handed to a process at once: as few as keep the handing over small beside the reading.
+CHUNK = 512
+# Perceptual hashes take a thousand times as long, so the bar would stand still and the last process work alone.
+CHUNK_DECODED = 64
 # Fewer images are read before a process has started.
 WORTH_A_POOL = 1500
 FACTS = [*HeaderFacts._fields, "sha256", "phash"]
+Stamp = tuple[int, int, int]
 
 
 class Probed(NamedTuple):
-    """One image's facts, or why there are none.
+    """What is found of a chunk of images.
 
     Args:
-        facts: values of `FACTS`; empty where the image cannot be used.
-        reason: empty where it can.
-        stamp: size, time of last change and of last status change (ns) of the file that holds the image.
+        images: their number.
+        columns: for each of `FACTS` the values of the images that can be used, in order, or one value where all have
+            the same; empty where no image can be used.
+        reasons: position in the chunk -> why that image cannot be used.
     """
 
-    facts: tuple[str | int, ...]
-    reason: str
-    stamp: tuple[int, int, int]
+    images: int
+    columns: dict[str, str | int | list[str] | list[int]]
+    reasons: dict[int, str]
 
 
 def probe_paths(
     paths: Sequence[str], want_phash: bool, jobs: int, cache: IndexCache | None, progress: str = "index"
 ) -> Generator[Probed, None, None]:
-    """Yield what is found of each image, in the order of `paths`.
+    """Yield what is found of the images, chunk by chunk, in the order of `paths`.
 
     Args:
         paths: files, or members of shards, sorted.
@@ -55,35 +61,38 @@ def probe_paths(
     Raises:
         UserError: a worker process was killed.
     """
-    chunks = [paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK)]
+    size = CHUNK_DECODED if want_phash else CHUNK
+    chunks = [paths[start : start + size] for start in range(0, len(paths), size)]
     workers = min((os.cpu_count() or 1) if jobs < 1 else jobs, len(chunks))
     results = _results(chunks, want_phash, workers, len(paths) >= WORTH_A_POOL, cache)
     try:
         with contextlib.closing(results), tqdm(total=len(paths), desc=progress, unit="image", leave=False) as bar:
-            for number, chunk in enumerate(results):
+            for chunk, (kept, reasons) in zip(chunks, results, strict=True):
                 if cache is not None:
-                    cache.store(chunks[number], chunk)
+                    cache.store(chunk, kept)
                 bar.update(len(chunk))
-                yield from (probed for probed, _ in chunk)
+                yield Probed(len(chunk), json.loads(kept.columns), reasons)
+        if cache is not None:
+            cache.forget_former()
     finally:
         if cache is not None:
             cache.close()
 
 
-_Chunk = list[tuple[Probed, bool]]
+_Result = tuple[Kept, dict[int, str]]
 
 
 def _results(
     chunks: list[Sequence[str]], want_phash: bool, workers: int, pool_pays: bool, cache: IndexCache | None
-) -> Generator[_Chunk, None, None]:
-    known: Callable[[Sequence[str]], dict[str, Probed]] = (lambda paths: {}) if cache is None else cache.known
+) -> Generator[_Result, None, None]:
+    known: Callable[[Sequence[str]], list[Kept]] = (lambda paths: []) if cache is None else cache.known
     if workers < 2 or not pool_pays:
         for chunk in chunks:
             yield probe_chunk(chunk, want_phash, known(chunk))
         return
     # Forked workers start at once and need no importable main module; elsewhere the platform decides.
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
-    waiting: deque[Future[_Chunk]] = deque()
+    waiting: deque[Future[_Result]] = deque()
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
         try:
             for chunk in chunks:
@@ -102,37 +111,78 @@ def _results(
                 future.cancel()
 
 
-def probe_chunk(paths: Sequence[str], want_phash: bool, known: dict[str, Probed]) -> _Chunk:
-    """Return what is found of some images, each with whether it was read (and not known already)."""
+def probe_chunk(paths: Sequence[str], want_phash: bool, known: Sequence[Kept]) -> _Result:
+    """Return what is found of some images, as text that is passed on and kept as it is, and what is wrong with others.
+
+    Args:
+        paths: of the images.
+        want_phash: also decode each for its perceptual hash.
+        known: what former calls found of images among which these may be.
+    """
     if want_phash:
         import cv2
 
         cv2.setNumThreads(1)  # a forked process inherits a pool without its threads and would wait for ever
-    return [_probe(path, want_phash, known.get(path)) for path in paths]
+    before = _by_path(known)
+    good, stamps, facts, reasons = list[str](), list[Stamp](), list[tuple[str | int, ...]](), dict[int, str]()
+    for position, path in enumerate(paths):
+        if path in before:
+            stamp, found = before[path]
+            if (found[-1] or not want_phash) and stamp == _stamp(path):
+                good.append(path)
+                stamps.append(stamp)
+                facts.append(found)
+                continue
+        try:
+            stamp, found = _probe(path, want_phash)
+        except ImageError as error:
+            reasons[position] = error.reason
+            continue
+        good.append(path)
+        stamps.append(stamp)
+        facts.append(found)
+    columns = dict(zip(FACTS, map(_shortest, zip(*facts, strict=True)), strict=True)) if facts else {}
+    return Kept(json.dumps([good, stamps]), json.dumps(columns)), reasons
 
 
-def _probe(path: str, want_phash: bool, known: Probed | None) -> tuple[Probed, bool]:
-    if known is not None and (known.facts[-1] or not want_phash) and known.stamp == _stamp(path):
-        return known, False
-    stamp = (-1, -1, -1)
-    try:
-        if MEMBER in path and split_member(path):
-            stamp, content = _stamp(path), read_bytes(path)
-        else:
-            content, stamp = read_file_and_stamp(path)
-        facts = probe_content(path, content)
-        check_size(path, facts)
-        if not is_whole(content, facts.format):
-            raise ImageError(path, f"the {facts.format.upper()} file is cut: its end is missing")
-        phash = ""
-        if want_phash:
-            from fakefreq.data.duplicates import perceptual_hash
-            from fakefreq.data.images import decode_image
+def _shortest(values: tuple[str | int, ...]) -> str | int | tuple[str | int, ...]:
+    """Return one value where all are the same."""
+    is_constant = values[0] == values[-1] and values.count(values[0]) == len(values)
+    return values[0] if is_constant else values
 
-            phash = perceptual_hash(decode_image(path, content))
-    except ImageError as error:
-        return Probed((), error.reason, stamp), True
-    return Probed((*facts, hashlib.sha256(content).hexdigest(), phash), "", stamp), True
+
+def _by_path(known: Sequence[Kept]) -> dict[str, tuple[Stamp, tuple[str | int, ...]]]:
+    """Return path -> stamp and facts; of two for one path the later in `known`. What is damaged is not known."""
+    found = {}
+    for kept in known:
+        with contextlib.suppress(ValueError, TypeError, KeyError):
+            paths, stamps = json.loads(kept.stamps)
+            values = json.loads(kept.columns)
+            columns = [
+                values[name] if isinstance(values[name], list) else [values[name]] * len(paths) for name in FACTS
+            ]
+            for path, stamp, facts in zip(paths, stamps, zip(*columns, strict=True), strict=True):
+                found[path] = (tuple(stamp), facts)
+    return found
+
+
+def _probe(path: str, want_phash: bool) -> tuple[Stamp, tuple[str | int, ...]]:
+    """Read an image; return the stamp of its file and the values of `FACTS`."""
+    if MEMBER in path and split_member(path):
+        stamp, content = _stamp(path), read_bytes(path)
+    else:
+        content, stamp = read_file_and_stamp(path)
+    facts = probe_content(path, content)
+    check_size(path, facts)
+    if not is_whole(content, facts.format):
+        raise ImageError(path, f"the {facts.format.upper()} file is cut: its end is missing")
+    phash = ""
+    if want_phash:
+        from fakefreq.data.duplicates import perceptual_hash
+        from fakefreq.data.images import decode_image
+
+        phash = perceptual_hash(decode_image(path, content))
+    return stamp, (*facts, hashlib.sha256(content).hexdigest(), phash)
 
 
 def _stamp(path: str) -> tuple[int, int, int]:

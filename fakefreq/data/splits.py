@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from fakefreq.data.duplicates import near_duplicates
 from fakefreq.errors import UserError, choose
@@ -39,13 +40,13 @@ def split_manifest(
     """
     if len(fractions) != 3 or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
         raise UserError(f"--fractions takes three shares of train, val and test of sum 1; got {fractions}")
-    result = manifest.copy()
+    result = manifest.copy(deep=False)  # columns are replaced below, never written into
     if not keep:
         result["split"] = ""
     check_splits(result)
     for term in hold_out:
         held = result["group"].isin(set(result["group"][_held_out(result, term)]))
-        result.loc[held, "split"] = "test"
+        result["split"] = result["split"].where(~held, "test")
     strata_columns = [name for name in ("subset", "generator", "source", "label") if name in result]
     strata = result.groupby(strata_columns, sort=True).ngroup().to_numpy()
     # A key that no path order decides: the same images give the same split, however the table is sorted.
@@ -105,11 +106,16 @@ def check_splits(manifest: pd.DataFrame) -> None:
     unknown = sorted(set(manifest["split"]) - {*SPLITS, ""})
     if unknown:
         raise UserError(f"the manifest has a split named {unknown[0]!r}; splits are train, val and test")
-    placed = manifest[manifest["split"] != ""]
+    # Not all columns: a million rows of them would be copied.
+    needed = [name for name in ("path", "group", "split", "sha256", "phash") if name in manifest]
+    placed = manifest[needed]
+    if (placed["split"] == "").any():
+        placed = placed[placed["split"] != ""]
     number = placed["split"].map({name: code for code, name in enumerate(SPLITS)}).to_numpy(dtype=np.int64)
     for column, what in (("group", "are of the same group"), ("sha256", "are of the same bytes")):
-        known = np.flatnonzero((placed[column] != "").to_numpy())
-        codes, _ = pd.factorize(placed[column].iloc[known])
+        known = _perhaps_repeated(placed[column])
+        known = known[(placed[column].iloc[known] != "").to_numpy()]
+        codes = pd.factorize(placed[column].iloc[known])[0]
         lowest, highest = np.full(len(known), len(SPLITS)), np.full(len(known), -1)
         np.minimum.at(lowest, codes, number[known])
         np.maximum.at(highest, codes, number[known])
@@ -124,6 +130,16 @@ def check_splits(manifest: pd.DataFrame) -> None:
         if len(parted):
             first, other = pairs[parted[0]]
             raise _leak(placed, int(first), int(other), "look the same")
+
+
+def _perhaps_repeated(column: pd.Series) -> NDArray[np.int64]:
+    """Return the positions of texts that are there twice, and hardly any other; a million texts are never copied."""
+    starts = range(0, len(column), 65536)
+    parts = [pd.util.hash_pandas_object(column.iloc[s : s + 65536], index=False, categorize=False) for s in starts]
+    hashes = np.concatenate([np.empty(0, dtype=np.uint64), *parts])
+    order = np.argsort(hashes, kind="stable")
+    is_same = hashes[order[1:]] == hashes[order[:-1]]
+    return np.union1d(order[1:][is_same], order[:-1][is_same])
 
 
 def _leak(placed: pd.DataFrame, first: int, other: int, what: str) -> UserError:

@@ -44,7 +44,7 @@ def walk(root: str | Path) -> Found:
     if not Path(root).is_dir():
         raise UserError(f"there is no folder {root}; give the folder that holds the images")
     found = Found([], [], 0, [])
-    others, seen = 0, set()
+    images, others, seen = found.images, 0, set()
     folders, links = [(os.fspath(root), "")], list[tuple[str, str]]()
     while folders or links:
         is_link = not folders
@@ -54,12 +54,19 @@ def walk(root: str | Path) -> Found:
             if (about.st_dev, about.st_ino) in seen:
                 continue
             seen.add((about.st_dev, about.st_ino))
+            is_text = _is_text(place)
             with os.scandir(place) as entries:
                 for entry in entries:
                     name = entry.name
                     if name.startswith(".") or name in PASSED_OVER:
                         continue
-                    if entry.is_dir(follow_symlinks=False):
+                    if name.isascii() and is_text and entry.is_file(follow_symlinks=False):
+                        # What nearly all of a million entries are, as quick as can be.
+                        if name[name.rfind(".") :].lower() in SUFFIXES:
+                            images.append((relative, name))
+                        else:
+                            others += _sort_in(found, entry, relative)
+                    elif entry.is_dir(follow_symlinks=False):
                         folders.append((entry.path, f"{relative}/{name}" if relative else name))
                     elif _is_folder_link(entry):
                         links.append((entry.path, f"{relative}/{name}" if relative else name))
@@ -104,8 +111,12 @@ def _problem(entry: "os.DirEntry[str]") -> str:
         return f"cannot be read ({error.strerror})"
     if not is_file:
         return "is a link that leads to no file" if entry.is_symlink() else "is no regular file but a pipe or a device"
+    return "" if _is_text(entry.path) else "its name is not UTF-8, so no table can hold it; rename it"
+
+
+def _is_text(path: str) -> bool:
     try:
-        entry.path.encode()
+        path.encode()
     except UnicodeEncodeError:
-        return "its name is not UTF-8, so no table can hold it; rename it"
-    return ""
+        return False
+    return True

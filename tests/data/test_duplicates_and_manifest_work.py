@@ -1,7 +1,9 @@
 """Near-duplicates are found without comparing all pairs; manifests are merged, sampled, checked and sealed."""
 
 import itertools
+import json
 import os
+import sqlite3
 from pathlib import Path
 
 import cv2
@@ -10,7 +12,7 @@ import pandas as pd
 import pytest
 
 from fakefreq.cli import main
-from fakefreq.data import header, probe
+from fakefreq.data import header, manifest_table, probe
 from fakefreq.data.duplicates import count_bits, find_pairs, hash_numbers, merge_groups, perceptual_hash
 from fakefreq.data.images import read_image
 from fakefreq.data.manifest import check_same_manifest, index_folder, manifest_digest, read_manifest, write_manifest
@@ -152,8 +154,56 @@ def test_a_second_index_reads_only_what_changed(tmp_path: Path, monkeypatch: pyt
     fresh, _ = index_folder(root, tmp_path / "m.csv", jobs=1, fresh=True)
     pd.testing.assert_frame_equal(second, fresh)
     assert len(first) == 12
-    (tmp_path / ".m.csv.cache-v1.sqlite").write_bytes(b"rubbish" * 1000)
+    (tmp_path / ".m.csv.cache-v2.sqlite").write_bytes(b"rubbish" * 1000)
     pd.testing.assert_frame_equal(index_folder(root, tmp_path / "m.csv", jobs=1)[0], fresh)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_what_is_known_is_found_also_when_files_come_and_go_and_an_index_stops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jobs: int
+) -> None:
+    root, path = small_set(tmp_path / "set", 12), tmp_path / "m.csv"
+    monkeypatch.setattr(probe, "CHUNK", 5)
+    monkeypatch.setattr(probe, "WORTH_A_POOL", 0)
+    index_folder(root, path, jobs=jobs)
+    # All chunks shift by a new file at the front; one more is gone, and the last one stops the index.
+    save(root / "gan" / "0_real" / "0_new.jpg", photo(300))
+    (root / "gan" / "0_real" / "0_real3.jpg").unlink()
+    bad = root / "gan" / "1_fake" / "zz.jpg"
+    bad.write_bytes(b"")
+    with pytest.raises(UserError, match="empty"):
+        index_folder(root, path, jobs=jobs)
+    bad.unlink()
+    read: list[str] = []
+    original = header.read_file_and_stamp
+    monkeypatch.setattr(probe, "read_file_and_stamp", lambda path: (read.append(Path(path).name), original(path))[1])
+    again, _ = index_folder(root, path, jobs=1)
+    assert read == []
+    fresh, _ = index_folder(root, path, jobs=1, fresh=True)
+    pd.testing.assert_frame_equal(again, fresh)
+    with sqlite3.connect(tmp_path / ".m.csv.cache-v2.sqlite") as database:
+        kept = [name for (stamps,) in database.execute("SELECT stamps FROM chunks") for name in json.loads(stamps)[0]]
+        assert len(kept) == len(set(kept)) == 24  # what is gone is forgotten, nothing is kept twice
+        database.execute("UPDATE chunks SET columns = '{\"format\": [1]}'")
+    database.close()
+    read.clear()
+    pd.testing.assert_frame_equal(index_folder(root, path, jobs=1)[0], fresh)
+    assert len(read) == 24  # damaged entries are read anew
+
+
+def test_ascending_is_found_across_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(manifest_table, "_PIECE", 3)
+    for texts, ascends, strictly in (
+        (["a", "b", "c", "d", "e"], True, True),
+        (["a", "b", "c", "c", "e"], True, False),
+        (["a", "b", "c", "b", "e"], False, False),
+        (["a", "a"], True, False),
+        (["b", "a"], False, False),
+        ([], True, True),
+    ):
+        column = pd.Series(texts, dtype="str")
+        assert manifest_table.is_ascending(column) is ascends
+        assert manifest_table.is_ascending(column, strictly=True) is strictly
 
 
 def die(*_: object) -> None:
