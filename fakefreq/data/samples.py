@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
@@ -77,7 +78,8 @@ def _augmented(
     if augment.rotate > 0:
         image = rotate(image, (2 * angle - 1) * augment.rotate)
     image = crop_image(image, crop, top, left)
-    return image[:, ::-1] if augment.flip and mirrored < 0.5 else image
+    # cv2, because a copy against the strides takes as long as a fifth of the decoding.
+    return cv2.flip(image, 1) if augment.flip and mirrored < 0.5 else image
 
 
 class Samples(Dataset[Sample]):

@@ -176,7 +176,12 @@ def test_what_is_known_is_found_also_when_files_come_and_go_and_an_index_stops(
     bad.unlink()
     read: list[str] = []
     original = header.read_file_and_stamp
-    monkeypatch.setattr(probe, "read_file_and_stamp", lambda path: (read.append(Path(path).name), original(path))[1])
+
+    def counting(path: str | Path) -> tuple[bytes, tuple[int, int, int]]:
+        read.append(Path(path).name)
+        return original(path)
+
+    monkeypatch.setattr(probe, "read_file_and_stamp", counting)
     again, _ = index_folder(root, path, jobs=1)
     assert read == []
     fresh, _ = index_folder(root, path, jobs=1, fresh=True)
