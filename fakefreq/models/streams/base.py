@@ -26,7 +26,19 @@ def moments(maps: Tensor) -> Tensor:
     return torch.cat([mean, (variance + 1e-5).sqrt()], dim=1)
 
 
-def signed_log(values: Tensor) -> Tensor:
-    """Return sign(x) log(1 + |x|): a rectified coefficient has lost half of its signal."""
-    # Not torch.copysign, which ONNX lacks; the values are the same.
-    return values.sign() * values.abs().log1p()
+def signed_log(values: Tensor, scale: float = 1.0) -> Tensor:
+    """Return sign(x) log(1 + scale |x|): a rectified coefficient has lost half of its signal.
+
+    Args:
+        values: any tensor.
+        scale: above 0; values of this inverse are where the curve bends.
+
+    >>> signed_log(torch.tensor([-1.0, 0.0, 1.0]), scale=torch.e - 1)
+    tensor([-1.,  0.,  1.])
+    """
+    # Not log1p, which takes up to eight times as long on a CPU: what it saves of values far below 1 / scale, 1e-7,
+    # is less than the rounding of the pixels. One pass multiplies and adds.
+    magnitude = torch.add(torch.ones((), dtype=values.dtype, device=values.device), values.abs(), alpha=scale).log()
+    if torch.onnx.is_in_onnx_export() or torch.compiler.is_exporting():
+        return values.sign() * magnitude  # ONNX lacks copysign
+    return torch.copysign(magnitude, values)

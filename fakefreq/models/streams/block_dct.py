@@ -43,9 +43,9 @@ class BlockDCTStream(nn.Module):
     def spectrum(self, pixels: Tensor) -> Tensor:
         """Return the signed log coefficients, (B, 192, H // 8, W // 8), float32; 64 of them where only luma is read."""
         planes = {"ycbcr": rgb_to_ycbcr, "gray": rgb_to_gray, "rgb": to_float}[self.colour](pixels)
-        # In units of 8-bit steps a coefficient below 1 is lost to rounding, so log1p is linear just there.
-        coefficients: Tensor = self.transform(planes * 255.0).flatten(1, 2)
-        return signed_log(coefficients)
+        # In units of 8-bit steps a coefficient below 1 is lost to rounding, so the curve is linear just there.
+        coefficients: Tensor = self.transform(planes).flatten(1, 2)
+        return signed_log(coefficients, scale=255.0)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Return features, (B, 128)."""
