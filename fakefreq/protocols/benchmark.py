@@ -15,6 +15,7 @@ from fakefreq.evaluate.robustness import read_sweep
 from fakefreq.evaluate.store import read_table, table_path
 from fakefreq.files import read_json, write_json
 from fakefreq.protocols.cells import Cell, code_digest, expand, parse_detectors
+from fakefreq.protocols.checked import checked
 from fakefreq.protocols.derive import derive_tables
 from fakefreq.protocols.execute import Outcome, execute
 from fakefreq.protocols.protocol import find_protocol
@@ -140,7 +141,7 @@ def benchmark(
     todo = make_jobs(plan, manifests)
     # Seed by seed, so that a benchmark that has to stop early has whole tables of fewer seeds.
     cells = sorted((cell for job in todo for cell in job.cells), key=lambda cell: plan.seeds.index(cell.config.seed))
-    outcomes = execute(cells, store or out / "cells", jobs, any_code, say)
+    outcomes = checked(execute(cells, store or out / "cells", jobs, any_code, say), manifests)
     failed = [outcome for outcome in outcomes if not outcome.is_done]
     write_json(out / "benchmark.json", describe(plan, manifests))
     _write_failures(failed, out)
@@ -203,14 +204,8 @@ def _write_cells(done: Sequence[Outcome], failed: Sequence[Outcome], out: Path) 
 
 
 def load_cell(outcome: Outcome) -> tuple[pd.DataFrame, float]:
-    """Return a cell's scores, checked against its manifest's digest, and its threshold.
-
-    Raises:
-        UserError: they are damaged, or of other images.
-    """
+    """Return a cell's scores and its threshold; `checked` has looked at them."""
     facts = read_json(outcome.folder / "cell.json", "the record of a cell")
-    if not outcome.cell.is_of(facts):
-        raise UserError(f"{outcome.folder} holds another configuration or manifest; delete it to do this cell again")
     return read_table(table_path(outcome.folder)), float(facts["threshold"])
 
 
