@@ -5,23 +5,29 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pandas as pd
 import tyro
 
+from fakefreq.data.images import read_image
 from fakefreq.data.loader import make_batches
 from fakefreq.data.manifest import index_folder
+from fakefreq.data.samples import Augment, Request, Samples
+from fakefreq.data.slots import SharedSlots
 from fakefreq.files import atomic_path
 
 
 @dataclass
 class Config:
-    """Measure epochs of the loader and of bare decoding, one after the other, start of the processes included.
+    """Measure epochs of bare decoding, of each step that is added to it, and of the loader, one after the other.
+
+    Rates are given with the start of the processes and without; ratios are to bare decoding in the same round.
 
     Example: OMP_NUM_THREADS=1 python benchmarks/loader.py
     """
@@ -56,74 +62,124 @@ def make_images(root: Path, count: int, seed: int) -> None:
         assert cv2.imwrite(str(path), noisy, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(75, 96))])
 
 
-def decode_all(paths: list[str]) -> int:
-    """What every loader must do at least; the pixels stay where they are."""
-    count = 0
+def decoded(paths: list[str]) -> int:
+    """What every loader must do at least; the pixels are dropped at once."""
     for path in paths:
-        image = cv2.imread(path, cv2.IMREAD_COLOR)
-        assert image is not None, path
-        count += image.size
-    return count
+        assert cv2.imread(path, cv2.IMREAD_COLOR) is not None, path
+    return len(paths)
 
 
-def bare_seconds(paths: list[str], workers: int, batch_size: int) -> float:
-    """Seconds to decode all files by so many processes."""
-    chunks = [paths[start : start + batch_size] for start in range(0, len(paths), batch_size)]
+def kept(paths: list[str]) -> int:
+    """The same, but the arrays of a batch are alive together."""
+    return len([cv2.imread(path, cv2.IMREAD_COLOR) for path in paths])
+
+
+def checked(paths: list[str]) -> int:
+    """Read, header walked, size and end of the file checked, decoded to RGB."""
+    for path in paths:
+        read_image(path)
+    return len(paths)
+
+
+class Placed:
+    """Also cropped, mirrored where it is for training, and laid side by side: all but the way to the parent."""
+
+    def __init__(self, samples: Samples, slots: SharedSlots) -> None:
+        self.samples, self.slots = samples, slots
+
+    def __call__(self, rows: list[int]) -> int:
+        """Make one batch in this process."""
+        self.samples.slots = self.slots
+        return len(self.samples[Request(os.getpid() % 8, [(0, row, row) for row in rows])].rows)
+
+
+Work = Callable[[Any], int]
+_work: list[Work] = []
+
+
+def _do(chunk: object) -> int:
+    return _work[-1](chunk)
+
+
+def by_processes(work: Work, items: Sequence[object], config: Config) -> Iterator[int]:
+    """Do the work in batches by as many processes as the loader has."""
+    chunks = [items[start : start + config.batch_size] for start in range(0, len(items), config.batch_size)]
     cv2.setNumThreads(0)
-    start = time.perf_counter()
-    with multiprocessing.get_context("fork").Pool(workers) as pool:
-        sum(pool.imap_unordered(decode_all, chunks))
-    return time.perf_counter() - start
+    # Inherited by fork: shared memory cannot be sent.
+    _work.append(work)
+    with multiprocessing.get_context("fork").Pool(config.workers) as pool:
+        yield from pool.imap_unordered(_do, chunks)
 
 
-def loader_seconds(rows: pd.DataFrame, root: Path, config: Config, train: bool) -> float:
-    """Seconds of one epoch, with random crops and flips where it is for training."""
-    batches = make_batches(
-        rows, root, config.crop, config.batch_size, train, config.seed, workers=config.workers, on_error="stop"
-    )
+def by_loader(rows: pd.DataFrame, root: Path, config: Config, train: bool) -> Iterator[int]:
+    """One epoch, with random crops and flips where it is for training."""
+    batches = make_batches(rows, root, config.crop, config.batch_size, train, config.seed, workers=config.workers)
+    for batch in batches:
+        yield len(batch.index)
+
+
+def measure(counts: Iterator[int], images: int) -> tuple[float, float]:
+    """Images a second, with the start and the end of the processes and from the tenth batch to the last."""
     start = time.perf_counter()
-    seen = sum(len(batch.index) for batch in batches)
-    assert seen == len(rows)
-    return time.perf_counter() - start
+    stamps, seen = [], []
+    for count in counts:
+        stamps.append(time.perf_counter())
+        seen.append(count)
+    whole = time.perf_counter() - start
+    assert sum(seen) == images
+    return images / whole, sum(seen[10:]) / (stamps[-1] - stamps[9])
 
 
 def main(config: Config) -> None:
     """Measure, print, write."""
     with tempfile.TemporaryDirectory(prefix="fakefreq-loader-") as made:
-        folder = config.folder or Path(made) / "images"
+        root = Path(made)
+        folder = config.folder or root / "images"
         if config.folder is None:
             make_images(folder, config.images, config.seed)
-        manifest, _ = index_folder(folder, Path(made) / "m.csv", group_by="file")
-        paths = [str(Path(made) / path) for path in manifest["path"]]
-        ways: dict[str, Callable[[], float]] = {
-            "bare": lambda: bare_seconds(paths, config.workers, config.batch_size),
-            "loader, train": lambda: loader_seconds(manifest, Path(made), config, True),
-            "loader, score": lambda: loader_seconds(manifest, Path(made), config, False),
+        rows, _ = index_folder(folder, root / "m.csv", group_by="file")
+        paths = [str(root / path) for path in rows["path"]]
+        places = list(range(len(rows)))
+        labels = rows["label"].to_numpy(dtype=np.int64)
+        samples = {
+            train: Samples(
+                paths, [""] * len(rows), labels, config.crop, Augment() if train else None, None, config.seed, None,
+                None, 1,
+            )
+            for train in (False, True)
+        }  # fmt: skip
+        slots = SharedSlots(8, config.batch_size, config.crop)
+        ways: dict[str, Callable[[], Iterator[int]]] = {
+            "bare": lambda: by_processes(decoded, paths, config),
+            "bare, a batch kept": lambda: by_processes(kept, paths, config),
+            "checked and decoded": lambda: by_processes(checked, paths, config),
+            "batch made, score": lambda: by_processes(Placed(samples[False], slots), places, config),
+            "batch made, train": lambda: by_processes(Placed(samples[True], slots), places, config),
+            "loader, score": lambda: by_loader(rows, root, config, False),
+            "loader, train": lambda: by_loader(rows, root, config, True),
         }
-        bare_seconds(paths, config.workers, config.batch_size)  # warms the file cache
-        seconds: dict[str, list[float]] = {name: [] for name in ways}
+        measure(ways["bare"](), len(rows))  # warms the file cache
+        rates: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
         for _ in range(config.repeats):
-            for name, measure in ways.items():
-                seconds[name].append(measure())
-    rows = []
-    for name, times in seconds.items():
-        ratios = [bare / own for bare, own in zip(seconds["bare"], times, strict=True)]
-        rows.append(
-            {
-                "way": name,
-                "images": len(manifest),
-                "images_per_second": len(manifest) / statistics.median(times),
-                "over_bare_median": statistics.median(ratios),
-                "over_bare_least": min(ratios),
-                "over_bare_most": max(ratios),
-                "workers": config.workers,
-                "repeats": config.repeats,
-                "files": "own" if config.folder else "made",
-            }
+            for name, start in ways.items():
+                rates[name].append(measure(start(), len(rows)))
+    table = []
+    for name, own in rates.items():
+        row: dict[str, object] = {"way": name, "images": len(rows)}
+        for place, part in enumerate(("with_start", "steady")):
+            ratios = [mine[place] / bare[place] for mine, bare in zip(own, rates["bare"], strict=True)]
+            row[f"{part}_images_per_second"] = statistics.median(mine[place] for mine in own)
+            row[f"{part}_over_bare_median"] = statistics.median(ratios)
+            row[f"{part}_over_bare_least"] = min(ratios)
+            row[f"{part}_over_bare_most"] = max(ratios)
+        row |= {"workers": config.workers, "repeats": config.repeats, "files": "own" if config.folder else "made"}
+        table.append(row)
+        print(
+            f"{name}: {row['steady_images_per_second']:.0f} images/s, {row['steady_over_bare_median']:.3f} of bare; "
+            f"with the start {row['with_start_images_per_second']:.0f}, {row['with_start_over_bare_median']:.3f}"
         )
-        print(f"{name}: {rows[-1]['images_per_second']:.0f} images/s, {rows[-1]['over_bare_median']:.3f} of bare")
     with atomic_path(config.out) as temporary:
-        pd.DataFrame(rows).to_csv(temporary, index=False, float_format="%.4g")
+        pd.DataFrame(table).to_csv(temporary, index=False, float_format="%.4g")
     print(f"table: {config.out}")
 
 

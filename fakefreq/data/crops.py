@@ -42,6 +42,11 @@ _VIEWS = (
 MOST_VIEWS = len(_VIEWS)
 
 
+def cut_views(image: np.ndarray, crop: int, views: int) -> list[tuple[np.ndarray, bool]]:
+    """Cut the first of ten views; of each the square, not copied, and whether it has still to be mirrored."""
+    return [(crop_image(image, crop, top, left), mirrored) for top, left, mirrored in _VIEWS[:views]]
+
+
 def crop_views(image: np.ndarray, crop: int, views: int) -> np.ndarray:
     """Cut the first of ten views: the centre, the centre mirrored, the four corners, the corners mirrored.
 
@@ -55,5 +60,4 @@ def crop_views(image: np.ndarray, crop: int, views: int) -> np.ndarray:
     Shape:
         - output: (views, crop, crop, 3)
     """
-    cut = [(crop_image(image, crop, top, left), mirrored) for top, left, mirrored in _VIEWS[:views]]
-    return np.stack([view[:, ::-1] if mirrored else view for view, mirrored in cut])
+    return np.stack([view[:, ::-1] if mirrored else view for view, mirrored in cut_views(image, crop, views)])

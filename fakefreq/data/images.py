@@ -75,14 +75,19 @@ def decode_image(path: str | Path, content: bytes) -> np.ndarray:
     # ANYDEPTH keeps 16 bits for our own rounding. An alpha channel survives only without COLOR, and cv2 then passes
     # over an EXIF orientation: cameras, which write one, write no alpha.
     has_alpha = facts.mode.removesuffix("16") in ("rgba", "gray+alpha", "palette")
-    flags = cv2.IMREAD_UNCHANGED if has_alpha else cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
+    # A JPEG can come as RGB straight from the decoder, which saves a pass over the pixels; cv2's reader of 16-bit TIFF
+    # ignores that flag.
+    is_jpeg = facts.format == "jpeg"
+    color = cv2.IMREAD_COLOR_RGB if is_jpeg else cv2.IMREAD_COLOR
+    flags = cv2.IMREAD_UNCHANGED if has_alpha else color | cv2.IMREAD_ANYDEPTH
     try:
         decoded = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
     except cv2.error as error:
         raise ImageError(path, f"cannot be decoded ({error.err})") from error
     if decoded is None:
         raise ImageError(path, f"the {facts.format.upper()} data cannot be decoded")
-    return _to_rgb(_to_8_bits(decoded, path))
+    pixels = _to_8_bits(decoded, path)
+    return pixels if is_jpeg else _bgr_to_rgb(pixels)
 
 
 def is_whole(content: bytes, image_format: str) -> bool:
@@ -104,7 +109,7 @@ def _to_8_bits(pixels: np.ndarray, path: str | Path) -> np.ndarray:
     raise ImageError(path, f"pixels of type {pixels.dtype} are not handled; convert it to 8 or 16 bits")
 
 
-def _to_rgb(pixels: np.ndarray) -> np.ndarray:
+def _bgr_to_rgb(pixels: np.ndarray) -> np.ndarray:
     if pixels.ndim == 2:
         return np.repeat(pixels[..., None], 3, axis=2)
     if pixels.shape[2] == 4:

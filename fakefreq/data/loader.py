@@ -1,10 +1,11 @@
 """From manifest rows to batches of uint8 pixels, the same for any number of worker processes."""
 
+import multiprocessing
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -16,8 +17,9 @@ from torch.utils.data import DataLoader, Sampler
 from fakefreq.data.cache import PixelCache, cache_key
 from fakefreq.data.crops import MOST_VIEWS
 from fakefreq.data.history import History
-from fakefreq.data.samples import Augment, Sample, Samples, Twins
+from fakefreq.data.samples import Augment, Pack, Request, Samples, Twins
 from fakefreq.data.sampling import BalanceBy, EpochOrder, Sampling
+from fakefreq.data.slots import NO_SLOT, SharedSlots
 from fakefreq.errors import UserError
 
 
@@ -38,11 +40,12 @@ class Batch:
     is_twin: Tensor
 
 
-class _Order(Sampler[list[tuple[int, int, int]]]):
-    """Which rows make up which batch of which epoch."""
+class _Order(Sampler[Request]):
+    """Which rows make up which batch of which epoch, and where it goes."""
 
     def __init__(self, order: EpochOrder, batch_size: int, train: bool) -> None:
         self.order, self.batch_size, self.train = order, batch_size, train
+        self.slots: SharedSlots | None = None
         self.epoch, self.first = 0, 0
 
     def __len__(self) -> int:
@@ -50,28 +53,19 @@ class _Order(Sampler[list[tuple[int, int, int]]]):
         # A training batch of one image has no variance for a batch norm to divide by.
         return full + (rest > (1 if self.train and full else 0))
 
-    def __iter__(self) -> Iterator[list[tuple[int, int, int]]]:
+    def __iter__(self) -> Iterator[Request]:
+        slots = self.slots
         rows = self.order.rows(self.epoch) if self.train else np.arange(len(self.order))
         for number in range(self.first, len(self)):
             start = number * self.batch_size
             chunk = rows[start : start + self.batch_size]
-            yield [(self.epoch, start + offset, int(row)) for offset, row in enumerate(chunk)]
+            keys = [(self.epoch, start + offset, int(row)) for offset, row in enumerate(chunk)]
+            yield Request(NO_SLOT if slots is None else slots.take(), keys)
 
 
-def _collate(samples: list[Sample]) -> tuple[Tensor, Tensor, int, list[tuple[int, str]]]:
-    good = [
-        (row, view)
-        for row, image, _ in samples
-        if not isinstance(image, str)
-        for view in (image if image.ndim == 4 else image[None])
-    ]
-    twins = [(row, twin) for row, _, twin in samples if twin is not None]
-    bad = [(row, image) for row, image, _ in samples if isinstance(image, str)]
-    pixels = [image for _, image in good + twins]
-    stacked = torch.from_numpy(np.stack(pixels)) if pixels else torch.empty(0, 1, 1, 3).byte()
-    index = torch.tensor([row for row, _ in good + twins], dtype=torch.int64)
-    # Pixels lie channels last in memory, as decoded and as the backbone wants them.
-    return stacked.permute(0, 3, 1, 2), index, len(twins), bad
+def _as_it_is(pack: Any) -> Any:
+    # torch's own would turn the arrays of a finished batch into tensors, and send them as such.
+    return pack
 
 
 class Batches:
@@ -81,9 +75,11 @@ class Batches:
         skipped: images that did not decode so far, as (path, reason), where `on_error` is `skip`.
     """
 
-    def __init__(self, rows: pd.DataFrame, loader: "DataLoader[object]", order: _Order, on_error: str) -> None:
-        self._rows, self._loader, self._order, self._on_error = rows, loader, order, on_error
-        self._labels = torch.tensor(rows["label"].tolist(), dtype=torch.float32)
+    def __init__(
+        self, rows: pd.DataFrame, loader: "DataLoader[Pack]", samples: Samples, order: _Order, on_error: str
+    ) -> None:
+        self._rows, self._loader, self._samples, self._order, self._on_error = rows, loader, samples, order, on_error
+        self._labels = rows["label"].to_numpy(dtype=np.float32)
         self.skipped: list[tuple[str, str]] = []
 
     def __len__(self) -> int:
@@ -94,16 +90,34 @@ class Batches:
         self._order.epoch, self._order.first = epoch, first
 
     def __iter__(self) -> Iterator[Batch]:
-        for images, index, twins, bad in self._loader:
-            for row, reason in bad:
+        # New ones for each iteration: the workers of one that was broken off may still write on theirs.
+        slots = self._samples.slots = self._order.slots = self._make_slots()
+        for pack in self._loader:
+            for row, reason in pack.bad:
                 path = str(self._rows["path"].iloc[row])
                 if self._on_error == "stop":
                     raise UserError(f"{path}: {reason}; mend it, or take it out of the manifest")
                 if (path, reason) not in self.skipped:
                     self.skipped.append((path, reason))
-            if len(index):
-                is_twin = torch.arange(len(index)) >= len(index) - twins
-                yield Batch(images, torch.where(is_twin, 1.0, self._labels[index]), index, is_twin)
+            pixels = pack.pixels
+            if slots is not None and pack.slot != NO_SLOT:
+                pixels = torch.from_numpy(slots.hand_on(pack.slot, len(pack.rows)))
+            if pixels is not None and len(pixels):
+                is_twin = np.arange(len(pixels)) >= len(pixels) - pack.twins
+                labels = np.where(is_twin, np.float32(1), self._labels[pack.rows])
+                # Pixels lie channels last in memory, as decoded and as the backbone wants them.
+                yield Batch(pixels.permute(0, 3, 1, 2), *map(torch.from_numpy, (labels, pack.rows, is_twin)))
+
+    def _make_slots(self) -> SharedSlots | None:
+        loader = self._loader
+        context = loader.multiprocessing_context
+        method = multiprocessing.get_all_start_methods()[0] if context is None else context.get_start_method()
+        # With pinned memory torch copies what arrives once more; it is then sent as torch sends it.
+        if loader.num_workers == 0 or method != "fork" or loader.pin_memory:
+            return None
+        # As many as are under way, the one that is used, the one before that may still be, and one to spare.
+        count = (loader.prefetch_factor or 2) * loader.num_workers + 3
+        return SharedSlots(count, self._samples.most_images(self._order.batch_size), self._samples.crop)
 
 
 def make_batches(
@@ -167,12 +181,15 @@ def make_batches(
         raise UserError("a history on the way in is drawn by each image's sha256, which the manifest lacks; index anew")
     kept = None if str(cache) == "none" else _make_cache(rows, keys, history, cache)
     labels = rows["label"].to_numpy().astype(np.int64)
-    loader: DataLoader[object] = DataLoader(
-        Samples(
-            paths, keys, labels, crop, (augment or Augment()) if train else None, twins, seed, history, kept, views
-        ),
-        batch_sampler=order,
-        collate_fn=_collate,
+    samples = Samples(
+        paths, keys, labels, crop, (augment or Augment()) if train else None, twins, seed, history, kept, views
+    )
+    loader: DataLoader[Pack] = DataLoader(
+        samples,
+        # A sample is a whole batch, so that one process makes it in one place.
+        batch_size=None,
+        sampler=order,
+        collate_fn=_as_it_is,
         num_workers=workers,
         pin_memory=torch.cuda.is_available(),
         # Its own, or every new epoch would draw from the generator that dropout draws from.
@@ -180,7 +197,7 @@ def make_batches(
         # Pixels in memory are shared by fork; elsewhere the platform's way of starting processes is kept.
         multiprocessing_context="fork" if workers and str(cache) == "memory" else None,
     )
-    return Batches(rows, loader, order, on_error)
+    return Batches(rows, loader, samples, order, on_error)
 
 
 def _make_cache(rows: pd.DataFrame, keys: list[str], history: History | None, cache: str | Path) -> PixelCache:
