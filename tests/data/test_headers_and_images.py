@@ -114,6 +114,25 @@ def test_colours_come_out_as_rgb(tmp_path: Path) -> None:
     assert read_image(path)[0, 0].tolist() == [255, 0, 0]
 
 
+@pytest.mark.parametrize(
+    ("suffix", "depth", "off"),
+    [
+        (".jpg", 8, 4),
+        (".webp", 8, 4),
+        (".png", 8, 0),
+        (".png", 16, 0),
+        (".tiff", 8, 0),
+        (".tiff", 16, 0),
+        (".bmp", 8, 0),
+    ],
+)
+def test_every_format_comes_out_as_rgb(tmp_path: Path, suffix: str, depth: int, off: int) -> None:
+    blue_first = np.full((32, 32, 3), (20, 120, 220), np.uint16) * (1 if depth == 8 else 257)
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(encoded(suffix, blue_first.astype(np.uint8 if depth == 8 else np.uint16)))
+    assert np.abs(read_image(path).astype(int) - [220, 120, 20]).max() <= off
+
+
 def test_grey_is_repeated(tmp_path: Path) -> None:
     path = tmp_path / "grey.png"
     path.write_bytes(encoded(".png", picture()[..., 0]))
