@@ -172,7 +172,7 @@ class PowerSpectrum(nn.Module):
         with no_autocast(images):
             planes = images.flatten(0, 1)
             taper = self._taper(planes)
-            power = by_pieces(lambda piece: self._of_planes(piece, taper), planes)
+            power = by_pieces(lambda piece, place: self._of_planes(piece, taper, place), planes)
             return power.reshape(*images.shape[:2], *power.shape[-2:])
 
     def _taper(self, planes: Tensor) -> Tensor:
@@ -183,28 +183,28 @@ class PowerSpectrum(nn.Module):
         taper = torch.outer(down / down.square().sum().sqrt(), across / across.square().sum().sqrt())
         return taper if planes.dtype == torch.float64 else taper.float()
 
-    def _of_planes(self, planes: Tensor, taper: Tensor) -> Tensor:
-        """Scaled power of (N, H, W) planes."""
+    def _of_planes(self, planes: Tensor, taper: Tensor, place: Tensor | None) -> Tensor:
+        """Scaled power of (N, H, W) planes, written to `place` where that saves a copy."""
         pixels = to_float(planes)
         if self.tile is None:
-            power = self._power(pixels, taper)
+            power = self._power(pixels, taper, place if self.scale == "linear" else None)
         else:
             power = self._power(tiles_of(pixels.unsqueeze(1), self.tile, self.overlap), taper).mean(dim=(1, 2, 3))
         if self.scale == "db":
             peak = power.detach().amax(dim=(-2, -1), keepdim=True)
             lowest = (peak * 10 ** (self.floor_db / 10)).clamp_min(1e-20)
             return 10 * torch.maximum(power, lowest).log10()
-        return _log1p(power) if self.scale == "log1p" else power
+        return _log1p(power, place) if self.scale == "log1p" else power
 
-    def _power(self, frames: Tensor, taper: Tensor) -> Tensor:
+    def _power(self, frames: Tensor, taper: Tensor, place: Tensor | None = None) -> Tensor:
         """Power of each (H, W) frame."""
         transform = torch.fft.rfft2 if self.half_plane else torch.fft.fft2
         parts = torch.view_as_real(transform(_windowed(frames, taper, self.detrend)))
         squares = parts.square() if parts.requires_grad else parts.square_()
-        return squares[..., 0] + squares[..., 1]
+        return torch.add(squares[..., 0], squares[..., 1], out=place)
 
 
-def _log1p(power: Tensor) -> Tensor:
+def _log1p(power: Tensor, place: Tensor | None = None) -> Tensor:
     """Return log(1 + power), also of power far below 1.
 
     The logarithm of the rounded sum, and first order of what its rounding lost. torch.log1p says the same, but took
@@ -213,7 +213,7 @@ def _log1p(power: Tensor) -> Tensor:
     if torch.compiler.is_compiling() or torch.compiler.is_exporting():
         return power.log1p()
     whole = power + 1
-    return whole.log().addcdiv((whole - 1).sub_(power), whole, value=-1)
+    return torch.addcdiv(whole.log(), (whole - 1).sub_(power), whole, value=-1, out=place)
 
 
 def power_spectrum(

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from fakefreq.errors import UserError, choose
 from fakefreq.spectra.color import to_float
 from fakefreq.spectra.constants import check_images, no_autocast
+from fakefreq.spectra.pieces import by_pieces
 
 Border = Literal["mirror", "periodic"]
 
@@ -68,14 +69,18 @@ def median_residual(images: Tensor) -> Tensor:
     check_images(images)
     with no_autocast(images):
         pixels = to_float(images)
-        padded = nn.functional.pad(pixels, (1, 1, 1, 1), mode="replicate")
-        height, width = pixels.shape[-2:]
-        # Every column of three is sorted once, and shared by the three windows that it lies in.
-        low, middle, high = _sort3(*(padded[..., row : row + height, :] for row in range(3)))
-        lows, middles, highs = ([part[..., k : k + width] for k in range(3)] for part in (low, middle, high))
-        greatest_low = torch.maximum(torch.maximum(lows[0], lows[1]), lows[2])
-        least_high = torch.minimum(torch.minimum(highs[0], highs[1]), highs[2])
-        return pixels - _median3(greatest_low, _median3(*middles), least_high)
+        return by_pieces(_less_median, pixels.flatten(0, 1)).reshape(pixels.shape)
+
+
+def _less_median(planes: Tensor, _: Tensor | None) -> Tensor:
+    padded = nn.functional.pad(planes, (1, 1, 1, 1), mode="replicate")
+    height, width = planes.shape[-2:]
+    # Every column of three is sorted once, and shared by the three windows that it lies in.
+    low, middle, high = _sort3(*(padded[..., row : row + height, :] for row in range(3)))
+    lows, middles, highs = ([part[..., k : k + width] for k in range(3)] for part in (low, middle, high))
+    greatest_low = torch.maximum(torch.maximum(lows[0], lows[1]), lows[2])
+    least_high = torch.minimum(torch.minimum(highs[0], highs[1]), highs[2])
+    return planes - _median3(greatest_low, _median3(*middles), least_high)
 
 
 def _sort3(a: Tensor, b: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -119,11 +124,7 @@ def highpass_residual(
     with no_autocast(images):
         pixels = to_float(images)
         height, width = pixels.shape[-2:]
-        frame = pixels
-        if border == "mirror":
-            frame = torch.cat([frame, frame.flip(-1)], dim=-1)
-            frame = torch.cat([frame, frame.flip(-2)], dim=-2)
-        rows, columns = frame.shape[-2:]
+        rows, columns = (2 * height, 2 * width) if border == "mirror" else (height, width)
         # As fftfreq and rfftfreq, which exporters do not know.
         place = torch.arange(rows, dtype=torch.float64, device=pixels.device)
         vertical = ((place + rows // 2) % rows - rows // 2) / rows
@@ -131,8 +132,16 @@ def highpass_residual(
         radius = torch.sqrt(vertical.square().unsqueeze(1) + horizontal.square())
         ramp = ((radius - cutoff) / transition + 0.5).clamp(0, 1)
         gain = (0.5 - 0.5 * torch.cos(math.pi * ramp)).masked_fill(radius == 0, 0.0).to(pixels.dtype)
-        filtered: Tensor = torch.fft.irfft2(torch.fft.rfft2(frame) * gain, s=(rows, columns))
-        return filtered[..., :height, :width]
+
+        def filtered(planes: Tensor, _: Tensor | None) -> Tensor:
+            frame = planes
+            if border == "mirror":
+                frame = torch.cat([frame, frame.flip(-1)], dim=-1)
+                frame = torch.cat([frame, frame.flip(-2)], dim=-2)
+            whole: Tensor = torch.fft.irfft2(torch.fft.rfft2(frame) * gain, s=(rows, columns))
+            return whole[..., :height, :width]
+
+        return by_pieces(filtered, pixels.flatten(0, 1)).reshape(pixels.shape)
 
 
 class NPRResidual(nn.Module):

@@ -17,9 +17,11 @@ from fakefreq.spectra import (
     block_idct,
     dct2,
     dct_basis,
+    highpass_residual,
     idct2,
     jpeg_quality,
     luma_steps,
+    median_residual,
     pieces,
     power_spectrum,
     quantisation_table,
@@ -178,6 +180,8 @@ def test_log_power_keeps_its_digits_far_below_1() -> None:
         (lambda images: power_spectrum(images, detrend="plane"), 40),
         (dct2, 120),
         (idct2, 120),
+        (highpass_residual, 40),
+        (median_residual, 40),
     ],
 )
 def test_pieces_of_a_batch_are_the_batch(
@@ -189,6 +193,8 @@ def test_pieces_of_a_batch_are_the_batch(
     for planes in (1, 4):
         monkeypatch.setattr(pieces, "PIECE_BYTES", planes * side * (side - 3) * 4)
         found = transform(images)
+        with torch.no_grad():  # each result is written to its place
+            torch.testing.assert_close(transform(images), whole, rtol=1e-12, atol=1e-13)
         torch.testing.assert_close(found, whole, rtol=1e-12, atol=1e-13)
         torch.testing.assert_close(torch.autograd.grad(found.sum(), images)[0], gradient, rtol=1e-9, atol=1e-12)
 
