@@ -157,7 +157,7 @@ def _steps(images: Tensor) -> dict[str, Case]:
 
     def turned() -> Tensor:
         spectrum = torch.fft.rfft2(ordered())
-        return (spectrum * factor).add_(spectrum.flip(-2).mul_(factor))
+        return (spectrum * factor).add_(spectrum.flip(-2).mul_(factor))  # type: ignore[no-any-return]
 
     def joined() -> Tensor:
         parts = torch.view_as_real(turned())

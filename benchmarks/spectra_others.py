@@ -42,7 +42,7 @@ class Other:
 
 
 def _npr(images: np.ndarray) -> np.ndarray:
-    return images - images[..., ::2, ::2].repeat(2, -1).repeat(2, -2)[..., : images.shape[-2], : images.shape[-1]]
+    return images - images[..., ::2, ::2].repeat(2, -1).repeat(2, -2)[..., : images.shape[-2], : images.shape[-1]]  # type: ignore[no-any-return]
 
 
 def _by_interpolation(images: Tensor) -> Tensor:
@@ -70,7 +70,7 @@ def _wavelet(images: np.ndarray, wavelet: str) -> np.ndarray:
 
 
 def _radius(height: int, width: int) -> np.ndarray:
-    return np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :])
+    return np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :])  # type: ignore[no-any-return]
 
 
 def _highpass(images: np.ndarray) -> np.ndarray:
@@ -131,7 +131,7 @@ def _mean_over(power: np.ndarray, places: np.ndarray, size: int) -> np.ndarray:
 
 
 def _full_radius(side: int) -> np.ndarray:
-    return np.hypot(np.fft.fftfreq(side)[:, None], np.fft.fftfreq(side)[None, :])
+    return np.hypot(np.fft.fftfreq(side)[:, None], np.fft.fftfreq(side)[None, :])  # type: ignore[no-any-return]
 
 
 def _radial(power: np.ndarray) -> np.ndarray:
@@ -151,7 +151,7 @@ def _angular(power: np.ndarray, bins: int = 16) -> np.ndarray:
 def _slope(power: np.ndarray) -> np.ndarray:
     profile = _radial(power)[..., 3:]
     rings = np.log(np.arange(3, 3 + profile.shape[-1]))
-    return np.polyfit(rings, np.log(profile).reshape(-1, profile.shape[-1]).T, 1)[0].reshape(profile.shape[:2])
+    return np.polyfit(rings, np.log(profile).reshape(-1, profile.shape[-1]).T, 1)[0].reshape(profile.shape[:2])  # type: ignore[no-any-return]
 
 
 def _scores(power: np.ndarray, side: int = 11) -> np.ndarray:
@@ -166,7 +166,7 @@ def _scores(power: np.ndarray, side: int = 11) -> np.ndarray:
         background = np.median(around, axis=-1)
         spread = np.median(np.abs(around - background[..., None]), axis=-1) / scipy.stats.norm.ppf(0.75)
         found[..., row, :] = (log_power[..., row, :] - background) / np.maximum(spread, 0.05)
-    return found
+    return found  # type: ignore[no-any-return]
 
 
 def _power(images: Tensor) -> Tensor:
@@ -193,7 +193,7 @@ def _convolution(kernels: Tensor, images: Tensor, stride: int = 1, channelwise: 
 
 
 def _jpeg(images: np.ndarray, rows: Sequence[int] = (0, 1, 2)) -> np.ndarray:
-    return np.einsum("ij,bjhw->bihw", JPEG[list(rows)], images)
+    return np.einsum("ij,bjhw->bihw", JPEG[list(rows)], images)  # type: ignore[no-any-return]
 
 
 def _opencv_hsv(images: Tensor) -> Case:
@@ -209,7 +209,7 @@ def _bayar() -> spectra.BayarConv2d:
 def _bayar_exact(images: np.ndarray) -> np.ndarray:
     filters = spectra.constrain_bayar(_bayar().weight.double()).numpy()
     found = [_correlated(images[:, c : c + 1], filters[:, c])[:, 0] for c in range(images.shape[1])]
-    return np.sum(found, axis=0)
+    return np.sum(found, axis=0)  # type: ignore[no-any-return]
 
 
 def _of(function: Callable[[Tensor], Any]) -> Make:

@@ -11,7 +11,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from torch import Tensor
 from fakefreq.files import atomic_path
 from fakefreq.spectra import PowerSpectrum, dct2, idct2, pieces
 
-TRANSFORMS = {
+TRANSFORMS: dict[str, Callable[[Tensor], Tensor]] = {
     "dct2": dct2,
     "idct2": idct2,
     "power_spectrum": PowerSpectrum(scale="linear"),
