@@ -40,10 +40,12 @@ def write_audit_page(path: str | Path, audit: AuditResult) -> None:
     head = [
         paragraph(WORDS[audit.verdict] + named, "headline"),
         table(
-            ["part", "verdict", "found"],
-            [[TITLES[finding.part], finding.verdict, finding.reasons[0][:120]] for finding in audit.findings],
+            ["part", "verdict"],
+            [[TITLES[finding.part], finding.verdict] for finding in audit.findings],
             f"{facts['images']} images of {facts['path']}, digest {facts['digest']}",
         ),
+        # Sentences beside numbers would be cut off on a narrow screen.
+        bullets([f"{TITLES[finding.part]}: {finding.reasons[0]}" for finding in audit.findings]),
     ]
     sections = [Section("", "\n".join(head))]
     sections += [Section(f"{TITLES[found.part]}: {found.verdict}", _part(found)) for found in audit.findings]
@@ -70,7 +72,12 @@ def _part(finding: Finding) -> str:
         ]
         parts.append(table(["class", "generator or source", "subset", "split", "images"], rows, "Images"))
     if finding.part == "duplicates":
-        parts.append(facts_table({name.replace("_", " "): value for name, value in facts.items()}))
+        told = {name.replace("_", " "): value for name, value in facts.items()}
+        parts.append(
+            facts_table(
+                {name: "not searched (index with --phash)" if value is None else value for name, value in told.items()}
+            )
+        )
     return "\n".join(parts)
 
 
@@ -117,7 +124,7 @@ def _history(facts: dict[str, Any]) -> str:
                 axes.barh(place - 0.2, fake, height=0.36, color=_FAKE, label="fake" if not place else None)
             axes.set_yticks(range(len(values)), [value for value, _ in reversed(values)])
             axes.set_xlim(0, 1.05 * max(max(pair) for _, pair in values))
-            axes.legend(frameon=False, loc="lower right", fontsize=8)
+            axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, fontsize=8)
         caption = f"{name.capitalize()}: {found['real']} of real, {found['fake']} of fake images; the ten commonest."
         parts.append(figure(svg_element(drawn, f"history-{name}", f"Shares of {name} by class"), caption, single=True))
     return "\n".join(parts)
