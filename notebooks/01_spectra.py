@@ -113,7 +113,7 @@ plt.show()
 
 # %%
 chosen = UPSAMPLERS[:2] if SMALL else UPSAMPLERS
-figure, axes = plt.subplots(2, -(-len(chosen) // 2), figsize=(9, 6.4), layout="constrained", squeeze=False)
+figure, axes = plt.subplots(2, -(-len(chosen) // 2), figsize=(11, 6.8), layout="constrained", squeeze=False)
 before = mean_power(photos).log1p()
 for place, upsampler in zip(axes.flat, chosen, strict=False):
     fakes = simulate(photos, SimulatedFamily(upsampler=upsampler, noise=0.05), seed=1)
@@ -121,7 +121,7 @@ for place, upsampler in zip(axes.flat, chosen, strict=False):
     image = place.imshow(change, extent=(0, 0.5, 0.5, -0.5), cmap="PuOr_r", vmin=-3, vmax=3)
     found = spectral_peaks(mean_power(fakes), count=1, width=SIDE)
     vertical, horizontal = found.frequency[0, 0, 0].tolist()
-    place.set(title=f"{upsampler}\npeak ({vertical:+.2f}, {horizontal:.2f}), z {found.z[0, 0, 0]:.0f}")
+    place.set(title=f"{upsampler}\npeak ({vertical:+.2f}, {horizontal:.2f})\nz {found.z[0, 0, 0]:.0f}")
     place.set(xticks=[0, 0.25, 0.5], yticks=[-0.5, 0, 0.5])
 figure.colorbar(image, ax=axes, label="log power: decoded less photograph")
 plt.show()
