@@ -5,12 +5,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from benchmarks.controls import Controls
-from benchmarks.selection import judge
 from fakefreq.data.manifest import read_manifest, write_manifest
 from fakefreq.errors import UserError
 from fakefreq.protocols.benchmark import benchmark
 from tests.protocols.conftest import tiny_plan
+from tests.scripts import script
+
+Controls, judge = script("controls").Controls, script("selection").judge
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,7 @@
 """Degrading both classes, fakes alone and reals alone: each image's scores are made once and mixed as the side says."""
 
-import importlib.util
-import sys
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -24,18 +21,9 @@ from fakefreq.protocols.robust import ROBUSTNESS_COLUMNS, sweep_runs, take
 from fakefreq.train.loop import train
 from tests.drawn_scores import draw_benchmark
 from tests.protocols.conftest import TINY
+from tests.scripts import script
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 WORDS = ("jpeg:20", "jpeg:60", "noise:12")
-
-
-def script(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"benchmarks_{name}", BENCHMARKS / f"{name}.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")
