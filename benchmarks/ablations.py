@@ -10,16 +10,16 @@ then takes less than a fifth of the operations of five epochs at 224; its number
 Example: python benchmarks/ablations.py --small --experiments fusion masks --seeds 0 1 2
 """
 
-import os
 import shutil
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
 import tyro
+from face_folder import FaceFolder
 
 from fakefreq.ablation import ablate
-from fakefreq.data.manifest import index_folder, read_manifest, rewrite_split
+from fakefreq.data.manifest import read_manifest
 from fakefreq.errors import UserError
 from fakefreq.experiments import EXPERIMENTS
 from fakefreq.files import atomic_path
@@ -34,31 +34,26 @@ class Config:
     """What to run.
 
     Args:
-        folder: faces in the <generator>/{0_real,1_fake} layout; the variable FAKEFREQ_FACEBENCH by default.
-        source: where each subset's reals come from, as SUBSET=NAME.
-        train_on: generators to train on.
+        faces: the folder.
         experiments: names; by default all but `backbone`, whose weights are on timm's hub.
         only: variants to run; all by default.
         seeds: one training of every variant for each.
         small: the setting for two CPU cores.
-        config: the default that is taken apart; its train_on, and with --small its crop, epochs and max_steps, are
-            replaced.
+        config: the default that is taken apart; with --small its crop, epochs and max_steps are replaced.
         jobs: trainings at a time.
         draws: bootstrap draws.
         work: folder of manifest, trainings and all tables.
         out: the committed table; the figure lies beside it as .png.
     """
 
-    folder: Path | None = None
-    source: tuple[str, ...] = (
-        "stylegan=ffhq", "mobilestylegan_native=ffhq", "stylegan2=unsplash", "dcgan=celeba", "began=celeba",
-    )  # fmt: skip
-    train_on: tuple[str, ...] = ("stylegan",)
+    faces: Annotated[FaceFolder, tyro.conf.arg(name="")] = field(default_factory=FaceFolder)
     experiments: tuple[str, ...] = tuple(name for name in EXPERIMENTS if name not in NEEDS_NETWORK)
     only: tuple[str, ...] = ()
     seeds: tuple[int, ...] = (0, 1, 2)
     small: bool = False
-    config: Annotated[TrainConfig, tyro.conf.arg(name="")] = field(default_factory=TrainConfig)
+    config: Annotated[TrainConfig, tyro.conf.arg(name="")] = field(
+        default_factory=lambda: TrainConfig(train_on=("stylegan",))
+    )
     jobs: int = 1
     draws: int = 1000
     work: Path = Path("runs/ablations")
@@ -67,16 +62,8 @@ class Config:
 
 def main(config: Config) -> None:
     """Index, split, run the experiments, and copy the table and the figure that are kept."""
-    folder = config.folder or os.environ.get("FAKEFREQ_FACEBENCH")
-    if not folder:
-        raise UserError("no folder of faces: give --folder, or set FAKEFREQ_FACEBENCH")
-    manifest = config.work / "manifest.csv"
-    if not manifest.exists():
-        index_folder(folder, manifest, sources=dict(entry.split("=", 1) for entry in config.source), say=print)
-        rewrite_split(manifest, manifest, (0.7, 0.1, 0.2), seed=0, keep=True, say=print)
-    default = replace(config.config, train_on=config.train_on)
-    if config.small:
-        default = replace(default, crop=128, epochs=3, max_steps=40)
+    manifest = config.faces.index(config.work / "manifest.csv")
+    default = replace(config.config, crop=128, epochs=3, max_steps=40) if config.small else config.config
     table = ablate(
         manifest, config.work, default, config.experiments, config.seeds, config.only, config.jobs, config.draws, print
     )

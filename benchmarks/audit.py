@@ -1,4 +1,7 @@
-"""What `fakefreq audit` finds on real folders: header facts, pixel statistics, and photographs against photographs."""
+"""What `fakefreq audit` finds on real folders: header facts, pixel statistics, and photographs against photographs.
+
+Example: FAKEFREQ_FACEBENCH=facebench python benchmarks/audit.py
+"""
 
 import os
 import shutil
@@ -30,10 +33,7 @@ SOURCES = {
 
 @dataclass
 class Config:
-    """Audit folders of real faces: their raw merge, each alone, and the merge brought to one history.
-
-    Example: FAKEFREQ_FACEBENCH=facebench python benchmarks/audit.py
-    """
+    """Audit folders of real faces: their raw merge, each alone, and the merge brought to one history."""
 
     folder: Path | None = None
     """`<generator>/{0_real,1_fake}/*`; else what FAKEFREQ_FACEBENCH names"""

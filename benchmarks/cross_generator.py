@@ -3,16 +3,15 @@
 Example: python benchmarks/cross_generator.py --train-on stylegan --seeds 0 1 2
 """
 
-import os
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
 import tyro
+from face_folder import FaceFolder
 
 from fakefreq.data.history import parse_history
-from fakefreq.data.manifest import index_folder, rewrite_split
 from fakefreq.errors import UserError
 from fakefreq.files import atomic_path
 from fakefreq.protocols.benchmark import benchmark, make_plan
@@ -24,8 +23,7 @@ class Config:
     """What to run.
 
     Args:
-        folder: faces in the <generator>/{0_real,1_fake} layout; the variable FAKEFREQ_FACEBENCH by default.
-        source: where each subset's reals come from, as SUBSET=NAME.
+        faces: the folder.
         protocol: names, as `fakefreq benchmark` takes them.
         detectors: names, or LABEL=NAME; the first is the baseline.
         set: LABEL.FIELD=VALUE for one of them.
@@ -39,10 +37,7 @@ class Config:
         out: the committed tables' common beginning; `_summary.csv` and `_differences.csv` are added.
     """
 
-    folder: Path | None = None
-    source: tuple[str, ...] = (
-        "stylegan=ffhq", "mobilestylegan_native=ffhq", "stylegan2=unsplash", "dcgan=celeba", "began=celeba",
-    )  # fmt: skip
+    faces: Annotated[FaceFolder, tyro.conf.arg(name="")] = field(default_factory=FaceFolder)
     protocol: tuple[str, ...] = ("one_to_all",)
     detectors: tuple[str, ...] = ("pixel", "two_stream")
     set: tuple[str, ...] = ()
@@ -58,13 +53,7 @@ class Config:
 
 def main(config: Config) -> None:
     """Index, split, align, run the protocols, and copy the tables that are kept."""
-    folder = config.folder or os.environ.get("FAKEFREQ_FACEBENCH")
-    if not folder:
-        raise UserError("no folder of faces: give --folder, or set FAKEFREQ_FACEBENCH")
-    manifest = config.work / "manifest.csv"
-    if not manifest.exists():
-        index_folder(folder, manifest, sources=dict(entry.split("=", 1) for entry in config.source), say=print)
-        rewrite_split(manifest, manifest, (0.7, 0.1, 0.2), seed=0, keep=True, say=print)
+    manifest = config.faces.index(config.work / "manifest.csv")
     aligned = None
     if config.aligned:
         from fakefreq.data.align import align_manifest

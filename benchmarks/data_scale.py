@@ -1,4 +1,7 @@
-"""How indexing, manifests and the search for near-duplicates grow: rate against bare reading, memory, time."""
+"""How indexing, manifests and the search for near-duplicates grow: rate against bare reading, memory, time.
+
+Example: python benchmarks/data_scale.py --parts index duplicates
+"""
 
 import hashlib
 import multiprocessing
@@ -29,10 +32,7 @@ MOST_LINKS = 60_000
 
 @dataclass
 class Config:
-    """Measure what `fakefreq index`, a manifest and `--phash` cost at size.
-
-    Example: python benchmarks/data_scale.py --parts index duplicates
-    """
+    """Measure what `fakefreq index`, a manifest and `--phash` cost at size."""
 
     out: Path = Path("benchmarks/results/data_scale_cpu.csv")
     """table to write; rows of parts that are not measured again are kept"""

@@ -1,4 +1,7 @@
-"""Images a second of the loader against bare cv2 decoding of the same files with the same number of processes."""
+"""Images a second of the loader against bare cv2 decoding of the same files with the same number of processes.
+
+Example: OMP_NUM_THREADS=1 python benchmarks/loader.py
+"""
 
 import multiprocessing
 import os
@@ -27,10 +30,7 @@ from fakefreq.files import atomic_path
 class Config:
     """Measure epochs of bare decoding, of each step that is added to it, and of the loader, one after the other.
 
-    Rates are given with the start of the processes and without; ratios are to bare decoding in the same round.
-
-    Example: OMP_NUM_THREADS=1 python benchmarks/loader.py
-    """
+    Rates are given with the start of the processes and without; ratios are to bare decoding in the same round."""
 
     out: Path = Path("benchmarks/results/loader_cpu.csv")
     """table to write"""

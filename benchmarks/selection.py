@@ -8,10 +8,12 @@ Example (the held-out fakes first; the photographs are what the first command be
     python benchmarks/selection.py --prepare
     fakefreq zoo build --generators mobilestylegan --count 250 --size 256 --reals runs/selection/photos \\
         --history size=256,kernel=bicubic,codec=jpeg:75 --out runs/selection/held_out
-    python benchmarks/selection.py --crop 160 --candidates pixel:detector=pixel two_stream: "plain:degrade="
+    fakefreq zoo build --generators cyclegan srgan realesrgan_compact --count 150 --size 128 --reals celeba \\
+        --share-photos --history size=128,kernel=area,codec=jpeg:75-95 --out runs/selection/celeba
+    python benchmarks/selection.py --crop 160 --candidates pixel:detector=pixel two_stream: "plain:degrade=" \\
+        --more celeba=runs/selection/celeba/manifest.csv
 """
 
-import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
@@ -19,9 +21,10 @@ from typing import Annotated
 import numpy as np
 import pandas as pd
 import tyro
+from face_folder import FaceFolder
 
 from fakefreq.data.degrade import parse_degradation
-from fakefreq.data.manifest import index_folder, read_manifest, rewrite_split, write_manifest
+from fakefreq.data.manifest import read_manifest, write_manifest
 from fakefreq.errors import UserError
 from fakefreq.evaluate.metrics import Array, auc
 from fakefreq.evaluate.robustness import score_degraded
@@ -52,10 +55,12 @@ class Config:
     """What to run.
 
     Args:
-        folder: faces in the <generator>/{0_real,1_fake} layout; the variable FAKEFREQ_FACEBENCH by default.
+        faces: the folder.
         generator: the one that is trained on.
         validation: images of each class that are taken out of training.
         prepare: only choose the validation images and lay out their photographs.
+        more: NAME=MANIFEST of further images that nothing trains on: each subset of fakes with its reals is another
+            test, as made and after drawn histories.
         candidates: LABEL:FIELD=VALUE,FIELD=VALUE of `TrainConfig` each; nothing after the colon is the default.
         config: what candidates leave open.
         seeds: one training of every candidate for each.
@@ -63,10 +68,11 @@ class Config:
         out: the table.
     """
 
-    folder: Path | None = None
+    faces: Annotated[FaceFolder, tyro.conf.arg(name="")] = field(default_factory=FaceFolder)
     generator: str = "stylegan"
     validation: int = 250
     prepare: bool = False
+    more: tuple[str, ...] = ()
     candidates: tuple[str, ...] = ("pixel:detector=pixel", "two_stream:")
     config: Annotated[TrainConfig, tyro.conf.arg(name="")] = field(default_factory=TrainConfig)
     seeds: tuple[int, ...] = (0,)
@@ -76,15 +82,10 @@ class Config:
 
 def choose_validation(config: Config) -> Path:
     """Write the manifest without its test images, more of it in validation; link the validation photographs."""
-    folder = config.folder or os.environ.get("FAKEFREQ_FACEBENCH")
-    if not folder:
-        raise UserError("no folder of faces: give --folder, or set FAKEFREQ_FACEBENCH")
     path = config.work / "manifest.csv"
     if path.exists():
         return path
-    whole = config.work / "whole.csv"
-    index_folder(folder, whole, say=print)
-    rewrite_split(whole, whole, (0.7, 0.1, 0.2), seed=0, keep=True, say=print)
+    whole = config.faces.index(config.work / "whole.csv")
     rows = read_manifest(whole)
     rows = rows[(rows["subset"] == config.generator) & (rows["split"] != "test")].reset_index(drop=True)
     random = np.random.default_rng(0)
@@ -102,7 +103,7 @@ def choose_validation(config: Config) -> Path:
     return path
 
 
-def judge(run: Path, manifest: Path, held_out: Path) -> pd.DataFrame:
+def judge(run: Path, manifest: Path, held_out: Path, more: dict[str, Path]) -> pd.DataFrame:
     """Return AUCs of one training: a row a generator and history, and a row a control."""
     detector = load_detector(run)
     own, other = read_manifest(manifest), read_manifest(held_out)
@@ -113,6 +114,13 @@ def judge(run: Path, manifest: Path, held_out: Path) -> pd.DataFrame:
         for name, (table, root) in sets.items():
             logits = score_degraded(detector, table, root, parse_degradation(text))
             rows.append(_row("generator", name, history, table["label"].to_numpy(), logits))
+    for name, path in more.items():
+        for history in ("as made", "drawn"):
+            for subset, of_subset in read_manifest(path).groupby("subset"):
+                table = of_subset.reset_index(drop=True)
+                degradation = parse_degradation(HISTORIES.get(history, "none"))
+                logits = score_degraded(detector, table, path.parent, degradation)
+                rows.append(_row("generator", f"{name} {subset}", history, table["label"].to_numpy(), logits))
     reals = own[own["label"] == 0]
     plain = score_degraded(detector, reals, manifest.parent, parse_degradation("none"))
     for control, text in CONTROLS.items():
@@ -142,6 +150,10 @@ def main(config: Config) -> None:
         return
     if not held_out.exists():
         raise UserError(f"{held_out} is missing: make the held-out fakes with the command in this script's docstring")
+    more = {name: Path(path) for name, _, path in (entry.partition("=") for entry in config.more)}
+    for name, path in more.items():
+        if not path.is_file():
+            raise UserError(f"--more {name}={path}: there is no such manifest; write NAME=MANIFEST")
     words = [candidate.partition(":") for candidate in config.candidates]
     tables = []
     for label, _, settings in words:
@@ -152,7 +164,7 @@ def main(config: Config) -> None:
         for seed in config.seeds:
             run = config.work / "trainings" / f"{label}-seed{seed}"
             train(manifest, run, replace(plan, seed=seed, train_on=(config.generator,)), resume=True, say=print)
-            judged = judge(run, manifest, held_out)
+            judged = judge(run, manifest, held_out, more)
             judged.insert(0, "seed", seed)
             judged.insert(0, "candidate", label)
             print(judged.round(3).to_string(index=False))

@@ -1,7 +1,5 @@
 """Every experiment is runnable as it is written, and a run says what each variant gains or loses."""
 
-import importlib.util
-import sys
 from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from fakefreq.models.fusion import FUSIONS
 from fakefreq.models.streams import SPECTRA
 from fakefreq.protocols.cells import parse_detectors
 from fakefreq.train.experiment import TrainConfig
+from tests.scripts import script
 
 CONFIG = TrainConfig(
     train_on=("alpha",), backbone="test_resnet", pretrained="none", crop=64, epochs=1, workers=0, spectrum="block_dct"
@@ -93,29 +92,22 @@ def test_a_student_learns_from_the_default_of_its_own_seed(tiny_set: Path, tmp_p
 
 
 def test_the_benchmark_s_script_goes_on_where_it_was_and_copies_table_and_figure(
-    tiny_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tiny_set: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = Path(__file__).parents[1] / "benchmarks" / "ablations.py"
-    if not path.exists():
-        pytest.skip("the scripts of benchmarks/ are not beside the tests")
-    spec = importlib.util.spec_from_file_location("ablations", path)
-    assert spec is not None and spec.loader is not None
-    script = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "ablations", script)
-    spec.loader.exec_module(script)
-    assert set(script.Config().experiments) == set(EXPERIMENTS) - {"backbone"}
+    ablations = script("ablations")
+    assert set(ablations.Config().experiments) == set(EXPERIMENTS) - {"backbone"}
     out = tmp_path / "results" / "ablations.csv"
-    config = script.Config(
-        folder=tiny_set, source=(), train_on=("alpha",), experiments=("window", "masks"), only=("none", "high"),
+    config = ablations.Config(
+        ablations.FaceFolder(tiny_set, ()), experiments=("window", "masks"), only=("none", "high"),
         seeds=(0,), config=replace(CONFIG, max_steps=1), draws=100, work=tmp_path / "work", out=out,
     )  # fmt: skip
-    script.main(config)
+    ablations.main(config)
     first = out.read_bytes()
     table = pd.read_csv(out)
     assert set(zip(table["experiment"], table["variant"], strict=True)) == {("window", "none"), ("masks", "high")}
     assert out.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
     capsys.readouterr()
-    script.main(config)
+    ablations.main(config)
     assert "2 cells, 2 of them done already" in capsys.readouterr().out
     assert out.read_bytes() == first
 
