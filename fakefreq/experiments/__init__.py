@@ -23,6 +23,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         of_training.Augmentation(),
         of_training.Masks(),
         of_training.Regularisation(),
+        of_training.Balance(),
         of_training.Simulated(),
         of_training.History(),
         of_training.CropOrResize(),
