@@ -12,13 +12,17 @@ from fakefreq.report.figures import COLOURS, MARKERS, STYLE
 
 
 def draw_ablations(table: pd.DataFrame, path: Path) -> Figure:
-    """Draw the differences in AUC to the default: on average over seen and over unseen generators.
+    """Draw the differences in AUC to the default: on average over seen and over unseen generators, or on the only one.
 
     Args:
         table: as `fakefreq.ablation.ablate` returns it.
         path: PNG file to write.
     """
     means = [test for test in ("mean of unseen", "mean of seen") if (table["test"] == test).any()]
+    for of_mean, is_seen in (("mean of unseen", False), ("mean of seen", True)):
+        of_kind = table[table["seen"].eq(is_seen) & ~table["test"].str.startswith(("mean of ", "pooled"))]
+        if of_mean not in means and of_kind["test"].nunique() == 1:
+            means.append(of_kind["test"].iloc[0])
     tests = means or sorted(table["test"].unique())
     rows = list(dict.fromkeys(zip(table["experiment"], table["variant"], strict=True)))
     with mpl.rc_context(STYLE):

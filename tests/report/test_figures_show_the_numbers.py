@@ -1,4 +1,5 @@
 import colorsys
+from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from fakefreq.errors import UserError
 from fakefreq.evaluate.metrics import auc
 from fakefreq.report import figures
+from fakefreq.report.ablation_figure import draw_ablations
 
 
 def test_drawing_leaves_matplotlib_as_it_was() -> None:
@@ -117,3 +119,17 @@ def test_forest_plot_shows_each_difference_with_its_interval() -> None:
     assert len(spans) == 5  # three points, two intervals
     with pytest.raises(UserError, match="no difference"):
         figures.comparison_figure(table.assign(metric="auc"))
+
+
+def test_the_figure_of_ablations_shows_the_only_generator_of_a_kind(tmp_path: Path) -> None:
+    def row(test: str, seen: bool | None, difference: float) -> dict[str, object]:
+        facts = {"experiment": "fusion", "variant": "gated", "test": test, "seen": seen, "difference": difference}
+        return {**facts, "low": difference - 0.01, "high": difference + 0.01}
+
+    tests = [("a", True, 0.02), ("b", False, 0.1), ("c", False, 0.3), ("pooled seen", True, 0.0), ("ffhq", None, 0.0)]
+    table = pd.DataFrame([row(*test) for test in [*tests, ("mean of unseen", False, 0.2)]])
+    figure = draw_ablations(table, tmp_path / "ablations.png")
+    drawn = {text.get_text() for text in figure.legends[0].get_texts()}
+    assert drawn == {"mean of unseen", "a"}
+    points = {round(float(np.asarray(line.get_xdata())[0]), 6) for line in figure.axes[0].lines}
+    assert points >= {0.2, 0.02}
