@@ -41,6 +41,8 @@ HISTORIES = {
     "128 pixels": "rescale:0.5:area+jpeg:75",
     "64 pixels": "rescale:0.25:area",
 }
+# What further sets go through: they have histories of their own.
+FURTHER = {"as made": "none", "drawn": HISTORIES["drawn"]}
 # What photographs go through before they are told from themselves.
 CONTROLS = {
     "drawn": HISTORIES["drawn"],
@@ -115,11 +117,10 @@ def judge(run: Path, manifest: Path, held_out: Path, more: dict[str, Path]) -> p
             logits = score_degraded(detector, table, root, parse_degradation(text))
             rows.append(_row("generator", name, history, table["label"].to_numpy(), logits))
     for name, path in more.items():
-        for history in ("as made", "drawn"):
+        for history, text in FURTHER.items():
             for subset, of_subset in read_manifest(path).groupby("subset"):
                 table = of_subset.reset_index(drop=True)
-                degradation = parse_degradation(HISTORIES.get(history, "none"))
-                logits = score_degraded(detector, table, path.parent, degradation)
+                logits = score_degraded(detector, table, path.parent, parse_degradation(text))
                 rows.append(_row("generator", f"{name} {subset}", history, table["label"].to_numpy(), logits))
     reals = own[own["label"] == 0]
     plain = score_degraded(detector, reals, manifest.parent, parse_degradation("none"))
