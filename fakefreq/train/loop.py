@@ -19,7 +19,7 @@ from fakefreq.train.bias import Audit, check_bias
 from fakefreq.train.breakdown import clear_errors
 from fakefreq.train.checkpoint import RunFolder
 from fakefreq.train.distill import teacher_digest
-from fakefreq.train.environment import choose_device, describe_environment
+from fakefreq.train.environment import choose_device, describe_environment, keep_freed_memory
 from fakefreq.train.experiment import TrainConfig
 from fakefreq.train.run import Run
 from fakefreq.train.selection import select_training, take_share
@@ -64,6 +64,8 @@ def train(
     if folder.is_finished():
         say(f"{folder.path} is finished already; nothing to train")
         return dict(read_json(folder.path / "summary.json", "the run's summary"))
+    if device.type == "cpu":
+        keep_freed_memory()
     torch.manual_seed(config.seed)
     detector = build_detector(config.network, config.pretrained).to(device)
     detector.crop, detector.views = config.crop, config.views
