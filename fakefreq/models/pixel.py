@@ -9,12 +9,21 @@ from torch import Tensor, nn
 from fakefreq.errors import UserError, choose
 
 
+def centre(pixels: Tensor, side: int) -> Tensor:
+    """Cut the middle (B, C, side, side) out of images that are at least that large."""
+    top, left = (pixels.shape[-2] - side) // 2, (pixels.shape[-1] - side) // 2
+    return pixels[..., top : top + side, left : left + side]
+
+
 class PixelStream(nn.Module):
     """A timm backbone without its classifier.
 
+    A network of a fixed input size (ViT, Swin, MaxViT) reads the middle of a larger image: nothing is resized.
+
     Args:
-        backbone: a timm model's name, such as `resnet18`, `resnet50`, `vgg16`, `efficientnet_b0`,
-            `tf_efficientnet_lite0`. It starts from random weights; `fakefreq.models.weights` fills it.
+        backbone: a timm model's name, such as `resnet18`, `resnet50`, `vgg16`, `efficientnet_b0`, `convnext_atto`,
+            `vit_tiny_patch16_224`, `tf_efficientnet_lite0`. It starts from random weights; `fakefreq.models.weights`
+            fills it.
 
     Shape:
         - input: (B, 3, H, W) RGB floats in [0, 1]
@@ -56,5 +65,7 @@ class PixelStream(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Return pooled features, (B, width)."""
+        if self.fixed_size:
+            pixels = centre(pixels, self.minimum_size)
         normalised = (pixels - self.mean.to(pixels.dtype)) / self.std.to(pixels.dtype)
         return self.network(normalised.contiguous(memory_format=torch.channels_last))  # type: ignore[no-any-return]

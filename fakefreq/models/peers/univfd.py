@@ -11,6 +11,7 @@ from fakefreq.detector_config import DetectorConfig, Pretrained
 from fakefreq.errors import UserError, choose
 from fakefreq.models.detector import Detector
 from fakefreq.models.peers.base import PeerDetector, load_backbone
+from fakefreq.models.pixel import centre
 
 
 class FrozenStream(nn.Module):
@@ -61,11 +62,8 @@ class FrozenStream(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Return the network's features, (B, width)."""
-        side = self.minimum_size
-        top, left = (pixels.shape[-2] - side) // 2, (pixels.shape[-1] - side) // 2
-        crop = pixels[..., top : top + side, left : left + side]
         with torch.no_grad():
-            return self.network((crop - self.mean) / self.std).float()  # type: ignore[no-any-return]
+            return self.network((centre(pixels, self.minimum_size) - self.mean) / self.std).float()  # type: ignore[no-any-return]
 
 
 def build(config: DetectorConfig, pretrained: Pretrained, name: str) -> Detector:

@@ -1,0 +1,70 @@
+"""Any timm network with pooled features is a pixel stream: each family that the README names, and timm's small ones."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from fakefreq.errors import UserError
+from fakefreq.models import Detector, create_detector
+from fakefreq.train.stages import frozen_parameters, stages_of
+
+# Name -> how many stages timm sees in it.
+BACKBONES = {
+    "resnet18": 5,
+    "resnet50": 5,
+    "vgg11": 9,
+    "efficientnet_b0": 8,
+    "mobilenetv3_small_100": 8,
+    "convnext_atto": 6,
+    "densenet121": 6,
+    "regnety_002": 5,
+    "xception41": 14,
+    "vit_tiny_patch16_224": 13,
+    "swin_tiny_patch4_window7_224": 6,
+    "test_byobnet": 5,
+    "test_coatnet": 5,
+    "test_convnext": 6,
+    "test_mambaout": 6,
+    "test_maxvit": 5,
+    "test_nfnet": 5,
+    "test_vit": 7,
+}
+FIXED = {"vit_tiny_patch16_224": 224, "swin_tiny_patch4_window7_224": 224, "test_coatnet": 160} | {
+    "test_maxvit": 160,
+    "test_vit": 160,
+}
+
+
+def images(height: int, width: int) -> Tensor:
+    return torch.randint(0, 256, (2, 3, height, width), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+
+
+@pytest.fixture(params=BACKBONES)
+def detector(request: pytest.FixtureRequest) -> Detector:
+    torch.manual_seed(0)
+    return create_detector("two_stream", request.param, "block_dct", "none")
+
+
+def test_a_step_reaches_every_stage_at_an_odd_size(detector: Detector) -> None:
+    side = FIXED.get(detector.config.backbone, 64)
+    detector.train()(images(side + 5, side + 18)).square().sum().backward()
+    stages = stages_of(detector)
+    assert len(stages) == BACKBONES[detector.config.backbone]
+    flat = [id(parameter) for stage in stages for parameter in stage]
+    assert sorted(flat) == sorted(id(parameter) for parameter in detector.pretrained_parameters())
+    for stage in stages:
+        gradients = [parameter.grad for parameter in stage if parameter.grad is not None]
+        assert gradients and all(bool(gradient.isfinite().all()) for gradient in gradients)
+    assert len(frozen_parameters(detector, "2")) == len(stages[0]) + len(stages[1])
+
+
+@pytest.mark.parametrize("backbone", FIXED)
+def test_a_fixed_size_network_reads_the_middle_of_a_larger_image(backbone: str) -> None:
+    side = FIXED[backbone]
+    stream = create_detector("pixel", backbone, pretrained="none").eval()
+    assert stream.minimum_size == side
+    large = images(side + 6, side + 9)
+    with torch.inference_mode():
+        torch.testing.assert_close(stream(large), stream(large[..., 3 : side + 3, 4 : side + 4]))
+    with pytest.raises(UserError, match=f"minimum of {side} pixels a side"):
+        stream(images(side - 1, side))
