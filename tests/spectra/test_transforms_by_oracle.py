@@ -1,4 +1,4 @@
-"""Spectra against scipy in float64, and against what physics says."""
+"""Transforms against scipy in float64, whole and in pieces."""
 
 from collections.abc import Callable
 
@@ -9,10 +9,7 @@ import scipy.fft
 import torch
 from torch import Tensor
 
-from fakefreq.errors import UserError
 from fakefreq.spectra import (
-    BlockDCT,
-    PowerSpectrum,
     block_dct,
     block_idct,
     dct2,
@@ -27,7 +24,6 @@ from fakefreq.spectra import (
     quantisation_table,
     rgb_to_gray,
     rgb_to_ycbcr,
-    to_float,
     window_1d,
     zigzag,
 )
@@ -199,64 +195,6 @@ def test_pieces_of_a_batch_are_the_batch(
         torch.testing.assert_close(torch.autograd.grad(found.sum(), images)[0], gradient, rtol=1e-9, atol=1e-12)
 
 
-def test_images_are_not_written_to() -> None:
-    for images in (noise(2, 3, 20, 20), noise(2, 3, 20, 20, dtype=torch.float32)):
-        before = images.clone()
-        for detrend in ("mean", "plane", "none"):
-            power_spectrum(images, detrend=detrend)
-            assert torch.equal(images, before)
-
-
-def test_basis_is_orthonormal_to_float64_and_right_in_float32() -> None:
-    basis = dct_basis(512)
-    torch.testing.assert_close(basis @ basis.T, torch.eye(512, dtype=torch.float64), rtol=0, atol=1e-12)
-    assert float((dct_basis(512, torch.float32).double() - basis).abs().max()) < 1e-7
-
-
-@pytest.mark.parametrize("transform", [dct2, block_dct, power_spectrum, lambda x: power_spectrum(x, tile=16)])
-def test_images_do_not_touch_each_other(transform) -> None:  # type: ignore[no-untyped-def]
-    images = noise(4, 3, 40, 37)
-    together = transform(images)
-    for number in range(4):
-        torch.testing.assert_close(transform(images[number : number + 1]), together[number : number + 1])
-        torch.testing.assert_close(transform(images[:, 1:2]), together[:, 1:2])
-
-
-@pytest.mark.parametrize("transform", [dct2, block_dct, power_spectrum, lambda x: power_spectrum(x, tile=8)])
-def test_gradients_are_right(transform) -> None:  # type: ignore[no-untyped-def]
-    images = noise(1, 2, 9, 10).requires_grad_()
-    assert torch.autograd.gradcheck(transform, (images,))
-
-
-@pytest.mark.parametrize("transform", [dct2, idct2, block_dct, power_spectrum, rgb_to_gray, rgb_to_ycbcr])
-def test_autocast_is_kept_out(transform) -> None:  # type: ignore[no-untyped-def]
-    images = noise(2, 3, 64, 64, dtype=torch.float32)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        inside = transform(images)
-    assert inside.dtype == torch.float32
-    assert torch.equal(inside, transform(images))
-
-
-@pytest.mark.parametrize("transform", [dct2, block_dct, power_spectrum, rgb_to_gray, rgb_to_ycbcr])
-def test_half_precision_input_is_computed_in_float32(transform) -> None:  # type: ignore[no-untyped-def]
-    images = noise(2, 3, 64, 64, dtype=torch.float32).bfloat16()
-    assert torch.equal(transform(images), transform(images.float()))
-
-
-@pytest.mark.parametrize("transform", [dct2, block_dct, power_spectrum, rgb_to_gray, rgb_to_ycbcr])
-def test_uint8_becomes_float_before_any_arithmetic(transform) -> None:  # type: ignore[no-untyped-def]
-    images = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(transform(images), transform(images.float() / 255))
-
-
-def test_float64_modules_stay_exact_on_float64_images() -> None:
-    images = noise(1, 1, 32, 32)
-    assert BlockDCT()(images).dtype == torch.float64
-    assert torch.equal(BlockDCT().bfloat16()(images), BlockDCT()(images))
-    low = BlockDCT().bfloat16()
-    assert error(low(images.float()), BlockDCT()(images).numpy()) <= 1e-6
-
-
 def test_jpeg_s_colours() -> None:
     colours = torch.tensor([[1.0, 1, 1], [1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 0, 0]], dtype=torch.float64)
     found = rgb_to_ycbcr(colours.view(5, 3, 1, 1)).flatten(1)
@@ -264,103 +202,3 @@ def test_jpeg_s_colours() -> None:
     expected = [[1, 0, 0], [0.299, -0.168736, 0.5], [0.587, -0.331264, -0.418688], [0.114, 0.5, -0.081312], [0, 0, 0]]
     torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64), rtol=0, atol=1e-6)
     torch.testing.assert_close(rgb_to_gray(colours.view(5, 3, 1, 1)).flatten(), found[:, 0])
-
-
-def tone(height: int, width: int, row: int, column: int) -> Tensor:
-    y, x = torch.arange(height, dtype=torch.float64), torch.arange(width, dtype=torch.float64)
-    return torch.cos(2 * np.pi * (row * y[:, None] / height + column * x[None, :] / width)).view(1, 1, height, width)
-
-
-@pytest.mark.parametrize("size", [(64, 64), (63, 65), (64, 33)])
-@pytest.mark.parametrize("frequency", [(0, 5), (7, 0), (3, 11), (9, 9)])
-def test_a_pure_tone_is_one_bin(size: tuple[int, int], frequency: tuple[int, int]) -> None:
-    power = power_spectrum(tone(*size, *frequency), window="none", scale="linear")[0, 0]
-    conjugate = ((-frequency[0]) % size[0], frequency[1]) if frequency[1] == 0 else frequency
-    assert float(power[frequency] + power[conjugate] * (conjugate != frequency)) > 0.999 * float(power.sum())
-
-
-def test_white_noise_is_flat_and_of_its_variance() -> None:
-    generator = torch.Generator().manual_seed(0)
-    images = torch.randn(400, 1, 32, 32, dtype=torch.float64, generator=generator)
-    for window in ("hann", "none"):
-        power = power_spectrum(images, window=window, scale="linear", half=False).mean(0)[0]
-        away_from_dc = power[4:28, 4:28]
-        assert abs(float(away_from_dc.mean()) - 1) < 0.01
-        assert float(away_from_dc.std()) < 0.08
-
-
-def test_the_window_removes_the_cross_that_a_photo_s_edges_make() -> None:
-    """Row 11 of the traps: high-frequency power on the axes over that off the axes."""
-    random = np.random.default_rng(0)
-    side, crop, ratios = 512, 128, {}
-    radius = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.fftfreq(side)[None, :])
-    radius[0, 0] = 1
-    crops = []
-    for _ in range(20):
-        # Amplitude falls with f to the 1.5: a smooth photograph, such as a portrait.
-        field = np.fft.ifft2(np.fft.fft2(random.standard_normal((side, side))) / radius**1.5).real
-        crops.append(field[100 : 100 + crop, 100 : 100 + crop])
-    images = torch.from_numpy(np.stack(crops)).unsqueeze(1)
-    for window in ("none", "hann"):
-        power = power_spectrum(images, window=window, scale="linear", half=False).mean(0)[0]
-        high = slice(crop // 4, crop // 2)
-        axis = 0.5 * (power[0, high].mean() + power[high, 0].mean())
-        # Off the axes, at the same distance from 0.
-        k = torch.arange(crop // 4, crop // 2)
-        diagonal = power[(k / np.sqrt(2)).round().long(), (k / np.sqrt(2)).round().long()].mean()
-        ratios[window] = float(axis / diagonal)
-    # Here 59x and 0.97x; how large the cross is depends on how steeply a photo's spectrum falls.
-    assert ratios["none"] > 50
-    assert 0.85 < ratios["hann"] < 1.15
-
-
-def checkerboard(images: Tensor, factor: int = 2) -> Tensor:
-    """Nearest-neighbour upsampling."""
-    return images.repeat_interleave(factor, -1).repeat_interleave(factor, -2)
-
-
-def test_nearest_upsampling_empties_the_nyquist_frequency_and_zero_insertion_copies_the_spectrum() -> None:
-    small = torch.randn(50, 1, 32, 32, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    nearest = power_spectrum(checkerboard(small), window="none", scale="linear").mean(0)[0]
-    assert float(nearest[32, :].mean()) < 1e-20  # cos(pi f / 2) is 0 at 1/2 cycles/pixel
-    inserted = torch.zeros(50, 1, 64, 64, dtype=torch.float64)
-    inserted[..., ::2, ::2] = small + 1.0
-    zeros = power_spectrum(inserted, window="none", scale="linear", half=False).mean(0)[0]
-    peaks = sorted(zip(*np.unravel_index(np.argsort(zeros.flatten().numpy())[-3:], zeros.shape), strict=True))
-    assert [(int(a), int(b)) for a, b in peaks] == [(0, 32), (32, 0), (32, 32)]
-
-
-def test_tiles_average_to_the_same_power_with_less_spread() -> None:
-    images = torch.randn(64, 1, 128, 128, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    tiles = PowerSpectrum(tile=32, scale="linear")(images)
-    assert tiles.shape == (64, 1, 32, 17)
-    one = PowerSpectrum(scale="linear")(images[..., :32, :32])
-    inner = (slice(None), 0, slice(4, 28), slice(4, 14))
-    assert abs(float(tiles[inner].mean()) - 1) < 0.02
-    assert float(tiles[inner].std()) < 0.4 * float(one[inner].std())
-
-
-def test_log1p_has_no_outliers_below_zero() -> None:
-    assert float(power_spectrum(torch.zeros(1, 1, 16, 16)).abs().max()) == 0
-    assert float(power_spectrum(noise(1, 1, 16, 16)).min()) >= 0
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda: BlockDCT(block=1), "block is 1"),
-        (lambda: BlockDCT(stride=0), "stride is 0"),
-        (lambda: block_dct(torch.zeros(1, 1, 7, 9)), "smaller than one 8x8 block"),
-        (lambda: power_spectrum(torch.zeros(1, 1, 9, 9), tile=16), "smaller than one 16x16 tile"),
-        (lambda: PowerSpectrum(window="welch"), "unknown window"),  # type: ignore[arg-type]
-        (lambda: PowerSpectrum(overlap=1.0), "overlap is 1.0"),
-        (lambda: PowerSpectrum(tile=1), "tile is 1"),
-    ],
-)
-def test_wrong_arguments_say_what_is_allowed(make, message: str) -> None:  # type: ignore[no-untyped-def]
-    with pytest.raises(UserError, match=message):
-        make()
-
-
-def test_to_float_keeps_float64() -> None:
-    assert to_float(torch.zeros(1, dtype=torch.float64)).dtype == torch.float64
