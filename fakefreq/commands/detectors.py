@@ -80,8 +80,9 @@ class Score:
         from fakefreq.data.splits import check_splits
         from fakefreq.evaluate.score import score_rows, write_scores
         from fakefreq.models import load_detector
-        from fakefreq.train.environment import choose_device
+        from fakefreq.train.environment import choose_device, keep_freed_memory
 
+        keep_freed_memory()
         detector = load_detector(self.detector).to(choose_device(self.device))
         if self.history != "own":
             detector.history = "" if self.history in ("", "none") else str(parse_history(self.history))
@@ -125,8 +126,9 @@ class Predict:
     def run(self) -> None:
         from fakefreq.files import atomic_path
         from fakefreq.models import load_detector
-        from fakefreq.train.environment import choose_device
+        from fakefreq.train.environment import choose_device, keep_freed_memory
 
+        keep_freed_memory()
         detector = load_detector(self.detector).to(choose_device(self.device))
         if detector.history:
             say(f"every image goes through {detector.history} first, as in the detector's training")
