@@ -26,7 +26,7 @@ from fakefreq.detector_config import DEFAULT_BACKBONE
 from fakefreq.files import atomic_path
 from fakefreq.models import Detector, create_detector, list_detectors
 from fakefreq.models.peers.classical import FittedDetector
-from fakefreq.train.environment import choose_device
+from fakefreq.train.environment import choose_device, keep_freed_memory
 
 
 @dataclass
@@ -52,6 +52,8 @@ class Throughput:
 
     def run(self) -> None:
         device = choose_device(self.device)
+        if device.type == "cpu":
+            keep_freed_memory()  # as `train` and `score` do
         images = torch.randint(0, 256, (self.batch_size, 3, self.size, self.size), dtype=torch.uint8, device=device)
         cases = {name: detector.to(device) for name, detector in self._cases().items()}
         seconds = {phase: _interleaved(cases, images, phase, self.repeats) for phase in ("score", "train")}
