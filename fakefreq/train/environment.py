@@ -70,8 +70,8 @@ def keep_freed_memory() -> bool:
     """Let this process use freed memory again instead of giving it back to the system.
 
     A training step on CPU asks for the same large tensors as the last one. By default glibc maps and unmaps each
-    that is above 32 MiB, and the system clears every page anew. Measured with two streams at
-    batch 32: .59 of the time of a step at 224 pixels, .68 at 128. The process keeps at most 2 GB more than it would.
+    that is above 32 MiB, and the system clears every page anew; `benchmarks/freed_memory.py` measures what that
+    costs. At most 2 GB that are free stay with the process.
 
     Returns:
         Whether that was set: on Linux with glibc, unless the user has set one of its `MALLOC_..._` variables.

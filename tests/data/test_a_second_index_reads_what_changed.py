@@ -1,36 +1,17 @@
 """A second index reads only what changed, and a killed worker stops it in one line."""
 
-import itertools
 import json
 import os
 import sqlite3
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pandas as pd
 import pytest
 
 from fakefreq.data import header, manifest_table, probe
 from fakefreq.data.manifest import index_folder
 from fakefreq.errors import UserError
-from tests.conftest import draw_photo
-
-
-def photo(seed: int, side: int = 96) -> np.ndarray:
-    return draw_photo(np.random.default_rng(seed), side)
-
-
-def save(path: Path, picture: np.ndarray, quality: int = 95) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    assert cv2.imwrite(str(path), picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return path
-
-
-def small_set(root: Path, count: int = 6) -> Path:
-    for kind, number in itertools.product(("0_real", "1_fake"), range(count)):
-        save(root / "gan" / kind / f"{kind}{number}.jpg", photo(number + 100 * (kind == "1_fake")))
-    return root
+from tests.photo_files import photo, save, small_set
 
 
 def test_a_second_index_reads_only_what_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

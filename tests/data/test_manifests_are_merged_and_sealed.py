@@ -3,8 +3,6 @@
 import itertools
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -13,23 +11,7 @@ from fakefreq.data.images import read_image
 from fakefreq.data.manifest import check_same_manifest, index_folder, manifest_digest, read_manifest, write_manifest
 from fakefreq.data.splits import split_manifest
 from fakefreq.errors import UserError
-from tests.conftest import draw_photo
-
-
-def photo(seed: int, side: int = 96) -> np.ndarray:
-    return draw_photo(np.random.default_rng(seed), side)
-
-
-def save(path: Path, picture: np.ndarray, quality: int = 95) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    assert cv2.imwrite(str(path), picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return path
-
-
-def small_set(root: Path, count: int = 6) -> Path:
-    for kind, number in itertools.product(("0_real", "1_fake"), range(count)):
-        save(root / "gan" / kind / f"{kind}{number}.jpg", photo(number + 100 * (kind == "1_fake")))
-    return root
+from tests.photo_files import photo, save, small_set
 
 
 def test_csv_and_parquet_hold_the_same_and_both_are_sealed(tmp_path: Path) -> None:

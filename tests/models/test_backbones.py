@@ -29,7 +29,11 @@ BACKBONES = {
     "test_nfnet": 5,
     "test_vit": 7,
 }
-FIXED = {"vit_tiny_patch16_224": 224, "swin_tiny_patch4_window7_224": 224, "test_coatnet": 160} | {
+# Name -> side of the only images that it takes.
+FIXED = {
+    "vit_tiny_patch16_224": 224,
+    "swin_tiny_patch4_window7_224": 224,
+    "test_coatnet": 160,
     "test_maxvit": 160,
     "test_vit": 160,
 }
