@@ -6,8 +6,8 @@ from typing import Literal
 Pretrained = Literal["auto", "hub", "wheel", "none"]
 
 DEFAULT_BACKBONE = "tf_efficientnet_lite0"
-DEFAULT_SPECTRUM = "block_dct"
-DEFAULT_FUSION = "logit_sum"
+DEFAULT_SPECTRUM = "lattice"
+DEFAULT_FUSION = "evidence"
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class DetectorConfig:
         spectrum: the frequency stream: one or several of `fakefreq.models.streams.SPECTRA`, joined by `+`,
             with an option after a colon where it has such: `block_dct:rgb`, `fft:none` (no window).
         dropout: probability of dropping a feature before the last layer, in [0, 1).
-        fusion: how the streams become one logit: `concat`, `logit_sum`, `gated`, `film` or `attention`.
+        fusion: how the streams become one logit: `evidence`, `concat`, `logit_sum`, `gated`, `film` or `attention`.
         stream_dropout: probability in training of silencing one whole stream of an image, in [0, 1).
         condition: what modulates the frequency stream's features: `none`, or `quality`, the last JPEG's as estimated
             from the pixels.

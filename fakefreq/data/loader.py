@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Sampler
 from fakefreq.data.cache import PixelCache, cache_key
 from fakefreq.data.crops import MOST_VIEWS
 from fakefreq.data.history import History
-from fakefreq.data.samples import Augment, Pack, Request, Samples, Twins
+from fakefreq.data.samples import Augment, Pack, ReadWhole, Request, Samples, Twins
 from fakefreq.data.sampling import BalanceBy, EpochOrder, Sampling
 from fakefreq.data.slots import NO_SLOT, SharedSlots
 from fakefreq.errors import UserError
@@ -32,12 +32,14 @@ class Batch:
         labels: (B,), float32, 0 real and 1 fake.
         index: (B,), int64, row positions in the table that the batches were made from; a twin has its parent's.
         is_twin: (B,), bool, fakes made on the way; they come last.
+        whole: (B, D), float32, what was read in the whole images, where that was asked for.
     """
 
     images: Tensor
     labels: Tensor
     index: Tensor
     is_twin: Tensor
+    whole: Tensor | None = None
 
 
 class _Order(Sampler[Request]):
@@ -106,7 +108,8 @@ class Batches:
                 is_twin = np.arange(len(pixels)) >= len(pixels) - pack.twins
                 labels = np.where(is_twin, np.float32(1), self._labels[pack.rows])
                 # Pixels lie channels last in memory, as decoded and as the backbone wants them.
-                yield Batch(pixels.permute(0, 3, 1, 2), *map(torch.from_numpy, (labels, pack.rows, is_twin)))
+                whole = None if pack.whole is None else torch.from_numpy(pack.whole)
+                yield Batch(pixels.permute(0, 3, 1, 2), *map(torch.from_numpy, (labels, pack.rows, is_twin)), whole)
 
     def _make_slots(self) -> SharedSlots | None:
         loader = self._loader
@@ -136,6 +139,7 @@ def make_batches(
     history: History | None = None,
     cache: str | Path = "none",
     views: int = 1,
+    whole: ReadWhole | None = None,
 ) -> Batches:
     """Make the batches of some manifest rows.
 
@@ -159,6 +163,7 @@ def make_batches(
         cache: keeps decoded images (after the history) for the next epoch: `none`, in `memory`, or a folder for a
             mapped file that later runs use too.
         views: where it is not for training, crops of each image, one after the other with one index; see `crop_views`.
+        whole: where it is not for training, reads each whole image before it is cropped.
 
     Raises:
         UserError: more views than there are; too little room for the cache; at the iteration that meets an image that
@@ -182,7 +187,7 @@ def make_batches(
     kept = None if str(cache) == "none" else _make_cache(rows, keys, history, cache)
     labels = rows["label"].to_numpy().astype(np.int64)
     samples = Samples(
-        paths, keys, labels, crop, (augment or Augment()) if train else None, twins, seed, history, kept, views
+        paths, keys, labels, crop, (augment or Augment()) if train else None, twins, seed, history, kept, views, whole
     )
     loader: DataLoader[Pack] = DataLoader(
         samples,

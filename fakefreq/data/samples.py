@@ -45,6 +45,13 @@ class MakeTwin(Protocol):
         """Return a fake of the given image's size, or none; `row` is the image's position in the table."""
 
 
+class ReadWhole(Protocol):
+    """Reads something in a whole decoded image, before it is cropped; worker processes pickle it."""
+
+    def __call__(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return (D,) numbers for an image (H, W, 3)."""
+
+
 @dataclass(frozen=True)
 class Twins:
     """Fakes made on the way: some reals of a training batch get one beside them.
@@ -79,6 +86,7 @@ class Pack(NamedTuple):
         rows: (B,), int64, of the table; the views of an image one after the other, twins last.
         twins: how many of them are twins.
         bad: row and reason of each image that has no pixels.
+        whole: what was read in each whole image, (B, D), where that was asked for.
     """
 
     slot: int
@@ -86,6 +94,7 @@ class Pack(NamedTuple):
     rows: NDArray[np.int64]
     twins: int
     bad: list[tuple[int, str]]
+    whole: NDArray[np.float32] | None = None
 
 
 def bring(image: NDArray[np.uint8], history: History, sha256: str) -> NDArray[np.uint8]:
@@ -123,13 +132,14 @@ class Samples(Dataset[Pack]):
         history: History | None,
         cache: PixelCache | None,
         views: int,
+        whole: ReadWhole | None = None,
     ) -> None:
         self.labels, self.streams = labels, ImageStreams()
         # Set anew for each iteration, before its workers are forked; None where they send their pixels.
         self.slots: SharedSlots | None = None
         self.twins = twins if twins is not None and twins.probability > 0 else None
         self.paths, self.keys, self.crop, self.augment, self.seed = paths, keys, crop, augment, seed
-        self.history, self.cache, self.views = history, cache, views
+        self.history, self.cache, self.views, self.whole = history, cache, views, whole
         self.degrade = parse_augmentation(augment.degrade) if augment and augment.degrade else None
 
     def __len__(self) -> int:
@@ -157,6 +167,7 @@ class Samples(Dataset[Pack]):
         else:
             pixels = self.slots.pixels(slot)
         rows: list[int] = []
+        read: list[NDArray[np.float32]] = []
         twins: list[tuple[int, NDArray[np.uint8], Key]] = []
         bad: list[tuple[int, str]] = []
         for epoch, position, row in request.keys:
@@ -169,6 +180,8 @@ class Samples(Dataset[Pack]):
                 bad.append((row, str(error)))
                 continue
             if self.augment is None:
+                if self.whole is not None:
+                    read += [self.whole(image)] * self.views
                 for view, mirrored in cut_views(image, self.crop, self.views):
                     _place(view, mirrored, pixels[len(rows)])
                     rows.append(row)
@@ -184,7 +197,7 @@ class Samples(Dataset[Pack]):
             self._place_training_crop(made, key, pixels[len(rows)])
             rows.append(row)
         own = torch.from_numpy(pixels[: len(rows)]) if slot == NO_SLOT else None
-        return Pack(slot, own, np.array(rows, dtype=np.int64), len(twins), bad)
+        return Pack(slot, own, np.array(rows, dtype=np.int64), len(twins), bad, np.stack(read) if read else None)
 
     def _twin(self, image: NDArray[np.uint8], row: int, key: Key) -> NDArray[np.uint8] | None:
         if self.twins is None or self.labels[row] != 0:

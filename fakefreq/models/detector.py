@@ -1,5 +1,6 @@
 """The contract of every detector: RGB pixels in, one logit an image out."""
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from fakefreq.detector_config import DetectorConfig
 from fakefreq.errors import UserError
 from fakefreq.models.fusion import make_fusion
+from fakefreq.models.streams.lattice import LatticeStream
 from fakefreq.spectra import to_float
 
 if TYPE_CHECKING:
@@ -51,15 +53,32 @@ class Detector(nn.Module):
         self.history = ""
         self.views = 1
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Return one logit an image, (B,)."""
-        return self.head(self.features(images))  # type: ignore[no-any-return]
+    def forward(self, images: Tensor, lattice: Tensor | None = None) -> Tensor:
+        """Return one logit an image, (B,).
 
-    def features(self, images: Tensor) -> dict[str, Tensor]:
+        Args:
+            images: RGB.
+            lattice: what `fakefreq.models.streams.lattice.read_lattice` found in the whole images that `images` are
+                crops of, (B, 99); None reads it in `images`.
+        """
+        return self.head(self.features(images, lattice))  # type: ignore[no-any-return]
+
+    def features(self, images: Tensor, lattice: Tensor | None = None) -> dict[str, Tensor]:
         """Return what each stream sees in the images: stream name -> (B, width)."""
         pixels = to_float(self._checked(images))
         # Spectra need contiguous rows; a channels_last backbone converts its own copy.
-        return {name: stream(pixels) for name, stream in self.streams.items()}
+        return {
+            name: stream.judge(lattice) if isinstance(stream, LatticeStream) and lattice is not None else stream(pixels)
+            for name, stream in self.streams.items()
+            # In training the lattice stream is silent: it is fitted afterwards.
+            if not (self.training and isinstance(stream, LatticeStream) and len(self.streams) > 1)
+        }
+
+    @property
+    def lattice(self) -> LatticeStream | None:
+        """The stream that reads the lattice of whole images, where the detector has one."""
+        found = self.streams["lattice"] if "lattice" in self.streams else None
+        return found if isinstance(found, LatticeStream) else None
 
     def training_outputs(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Return what training learns from: the logits, and by name those of parts that have a loss of their own.
@@ -82,7 +101,7 @@ class Detector(nn.Module):
     @property
     def device(self) -> torch.device:
         """The device of the weights."""
-        return next(self.parameters()).device
+        return next(itertools.chain(self.parameters(), self.buffers())).device
 
     def predict(self, paths: Sequence[str | Path], batch_size: int = 32) -> "pd.DataFrame":
         """Score image files.

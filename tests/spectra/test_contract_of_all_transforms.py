@@ -39,12 +39,16 @@ TRANSFORMS: dict[str, Callable[[], nn.Module]] = {
     "radial_profile": spectra.RadialProfile,
     "angular_profile": spectra.AngularProfile,
     "spectral_slope": spectra.SpectralSlope,
+    "lattice_tile": spectra.LatticeTile,
+    "lattice_scores": spectra.LatticeScores,
+    "lattice_scores_6": lambda: spectra.LatticeScores(6),
+    "lattice_pvalue": lambda: spectra.LatticePValue(4),
     "peak_scores": spectra.PeakScores,
     "gray": spectra.Gray,
     "ycbcr": spectra.YCbCr,
     "hsv": spectra.HSV,
 }
-MIXES_CHANNELS = {"cross_spectrum", "coherency", "bayar", "gray", "ycbcr", "hsv"}
+MIXES_CHANNELS = {"lattice_pvalue", "cross_spectrum", "coherency", "bayar", "gray", "ycbcr", "hsv"}
 
 
 def make(name: str) -> nn.Module:
