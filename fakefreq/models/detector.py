@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from fakefreq.detector_config import DetectorConfig
+from fakefreq.config.detector import DetectorConfig
 from fakefreq.errors import UserError
 from fakefreq.models.fusion import make_fusion
 from fakefreq.spectra import to_float
@@ -34,7 +34,7 @@ class Detector(nn.Module):
         threshold: the logit above which an image is called fake; 0 until a training run has validated one.
         crop: the side in pixels of the centre crop that the detector was validated on.
         views: how many crops of an image are scored and their logits averaged, 1 to 10; see
-            `fakefreq.data.crops.crop_views`.
+            `fakefreq.data.images.crops.crop_views`.
         history: what every image went through before that crop, in the words of `align`, and what scoring therefore
             does to every image too; empty: nothing.
     """

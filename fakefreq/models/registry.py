@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from torch import nn
 
-from fakefreq.detector_config import DEFAULT_BACKBONE, DEFAULT_FUSION, DEFAULT_SPECTRUM, DetectorConfig, Pretrained
+from fakefreq.config.detector import DEFAULT_BACKBONE, DEFAULT_FUSION, DEFAULT_SPECTRUM, DetectorConfig, Pretrained
 from fakefreq.errors import UserError, choose
 from fakefreq.models.detector import Detector
 from fakefreq.models.pixel import PixelStream
