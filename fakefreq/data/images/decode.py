@@ -7,11 +7,10 @@ import cv2
 import numpy as np
 
 from fakefreq.data.images.headers.header import HeaderFacts, ImageError, probe_content, read_file
+from fakefreq.data.images.shards import MEMBER, read_member, split_member
 
 # A header may promise any size: past this, decoding would take gigabytes (a decompression bomb).
 PIXEL_LIMIT = 100_000_000
-# Parts a shard from what lies in it: faces.tar::00012.jpg, faces.parquet::12.
-MEMBER = "::"
 
 
 def read_bytes(path: str | Path) -> bytes:
@@ -22,8 +21,6 @@ def read_bytes(path: str | Path) -> bytes:
     """
     text = os.fspath(path)
     if MEMBER in text:
-        from fakefreq.data.images.shards import read_member, split_member
-
         parts = split_member(text)
         if parts:
             return read_member(*parts)

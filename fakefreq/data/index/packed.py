@@ -7,9 +7,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from fakefreq.data.images.decode import MEMBER
 from fakefreq.data.images.headers.facts import ImageError
-from fakefreq.data.images.shards import TarMember, image_column, open_parquet, read_columns, read_member, tar_members
+from fakefreq.data.images.shards import (
+    MEMBER,
+    TarMember,
+    image_column,
+    open_parquet,
+    read_columns,
+    read_member,
+    tar_members,
+)
 from fakefreq.data.index.folders import LAYOUTS, Hints, Listing
 from fakefreq.data.index.values import SPLIT_NAMES, Entry
 from fakefreq.data.index.walk import SUFFIXES, Found

@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from fakefreq.data.images.decode import MEMBER, check_size, is_whole, read_bytes
+from fakefreq.data.images.decode import check_size, is_whole, read_bytes
 from fakefreq.data.images.headers.facts import HeaderFacts
 from fakefreq.data.images.headers.header import ImageError, probe_content, read_file_and_stamp
-from fakefreq.data.images.shards import split_member
+from fakefreq.data.images.shards import MEMBER, split_member
 from fakefreq.data.index.cache import IndexCache, Kept
 from fakefreq.errors import UserError
 
