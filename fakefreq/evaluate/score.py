@@ -9,8 +9,8 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from fakefreq.data.history import parse_history
-from fakefreq.data.loader import make_batches
+from fakefreq.data.degrade.history import parse_history
+from fakefreq.data.loading.loader import make_batches
 from fakefreq.errors import UserError
 from fakefreq.files import atomic_path, sha256_file
 from fakefreq.models.streams.lattice import read_lattice_of_image

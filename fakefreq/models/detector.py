@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from fakefreq.detector_config import DetectorConfig
+from fakefreq.config.detector import DetectorConfig
 from fakefreq.errors import UserError
 from fakefreq.models.fusion import make_fusion
 from fakefreq.models.streams.lattice import LatticeStream
@@ -36,7 +36,7 @@ class Detector(nn.Module):
         threshold: the logit above which an image is called fake; 0 until a training run has validated one.
         crop: the side in pixels of the centre crop that the detector was validated on.
         views: how many crops of an image are scored and their logits averaged, 1 to 10; see
-            `fakefreq.data.crops.crop_views`.
+            `fakefreq.data.images.crops.crop_views`.
         history: what every image went through before that crop, in the words of `align`, and what scoring therefore
             does to every image too; empty: nothing.
     """
@@ -77,8 +77,7 @@ class Detector(nn.Module):
     @property
     def lattice(self) -> LatticeStream | None:
         """The stream that reads the lattice of whole images, where the detector has one."""
-        found = self.streams["lattice"] if "lattice" in self.streams else None
-        return found if isinstance(found, LatticeStream) else None
+        return next((stream for stream in self.streams.values() if isinstance(stream, LatticeStream)), None)
 
     def training_outputs(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Return what training learns from: the logits, and by name those of parts that have a loss of their own.

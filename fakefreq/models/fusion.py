@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from fakefreq.errors import UserError, choose
 
-
 # The stream whose logit is evidence by itself.
 LATTICE = "lattice"
 # pi and eps of `EvidenceFusion`.
@@ -85,15 +84,17 @@ class LogitSumFusion(Fusion):
 
 
 class EvidenceFusion(Fusion):
-    """The learnt streams' logits are added up, bounded, and what the lattice says is added as a log likelihood ratio.
+    """The learnt streams' logits are added up and bounded, and what the lattice says is added as a log likelihood ratio.
 
-    s = g(a p + b) + log(1 - pi + pi e^l). p is the sum of the learnt logits and l the lattice's. A fake carries a lattice
-    with probability pi, so a missing one is no evidence of a photograph (the term is bounded below by log(1 - pi)) and a
-    strong one decides. g(x) = log((eps + e^x) / (1 + eps e^x)) says that the learnt streams know nothing of an image
-    with probability eps, as with a generator or a camera that training never saw: g lies within log(eps) and
-    -log(eps) and rises with x, so that without a lattice the order of images is the learnt streams' own. a and b
-    are fitted on validation images (`fakefreq.train.lattice`). In training the lattice is silent and the learnt streams
-    learn as they would alone. A stream other than `lattice` is a learnt one; of the lattice alone s is l.
+    s = g(a p + b) + log(1 - pi + pi e^l), p the sum of the learnt logits, l the lattice's.
+
+    A fake carries a lattice with probability pi. So a missing one is no evidence of a photograph, the term is bounded
+    below by log(1 - pi), and a strong one decides. g(x) = log((eps + e^x) / (1 + eps e^x)) says that the learnt
+    streams know nothing of an image with probability eps, as with a generator or a camera that training never saw. g
+    lies within log(eps) and -log(eps) and rises with x: without a lattice the order of images is the learnt
+    streams' own. a and b are fitted on validation images (`fakefreq.train.fit_lattice`).
+
+    In training the lattice is silent, and the learnt streams learn as they would alone. Of the lattice alone s is l.
 
     Attributes:
         trust: a, b and log(eps).

@@ -5,11 +5,11 @@ from collections.abc import Callable
 
 from torch import nn
 
-from fakefreq.detector_config import DEFAULT_BACKBONE, DEFAULT_FUSION, DEFAULT_SPECTRUM, DetectorConfig, Pretrained
+from fakefreq.config.detector import DEFAULT_BACKBONE, DEFAULT_FUSION, DEFAULT_SPECTRUM, DetectorConfig, Pretrained
 from fakefreq.errors import UserError, choose
 from fakefreq.models.detector import Detector
-from fakefreq.models.pixel import PixelStream
 from fakefreq.models.fusion import LATTICE
+from fakefreq.models.pixel import PixelStream
 from fakefreq.models.streams import FrequencyStream
 from fakefreq.models.streams.lattice import LatticeStream
 

@@ -9,14 +9,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from fakefreq.config.run import TrainConfig
 from fakefreq.errors import UserError, choose
-from fakefreq.train.experiment import TrainConfig
 
 # Stands for the cell's seed in the path of a teacher, so that each seed learns from a teacher of its own.
 SEED = "{seed}"
 
 # The parts of the package that decide a cell's scores. Statistics and reports made of scores are not among them.
-DECIDING = ("data", "models", "spectra", "train", "detector_config.py", "evaluate/score.py", "evaluate/metrics.py")
+DECIDING = ("data", "models", "spectra", "train", "config", "evaluate/score.py", "evaluate/metrics.py")
 
 
 @cache

@@ -74,12 +74,12 @@ def run_cell(cell: Cell, folder: Path, say: Say = lambda line: None) -> None:
     Raises:
         UserError: anything that the user can mend.
     """
-    from fakefreq.data.manifest import manifest_digest, read_manifest
+    from fakefreq.data.manifests import manifest_digest, read_manifest
     from fakefreq.evaluate.score import read_scores, score_rows
     from fakefreq.models import load_detector
     from fakefreq.train.environment import choose_device, describe_environment
-    from fakefreq.train.loop import train
     from fakefreq.train.selection import select_evaluation
+    from fakefreq.train.train import train
 
     with _owned(folder):
         if is_done(folder):

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from fakefreq.spectra.constants import check_images, no_autocast
+from fakefreq.spectra._tensor import check_images, no_autocast
 
 # JFIF 1.02 (ITU-R BT.601 luma), full range: rows Y, Cb, Cr.
 _YCBCR = (

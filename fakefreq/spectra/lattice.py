@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fakefreq.errors import UserError
-from fakefreq.spectra.constants import check_images, no_autocast
+from fakefreq.spectra._tensor import check_images, no_autocast
 from fakefreq.spectra.residuals import median_residual
 
 JPEG_PERIOD = 8
@@ -34,8 +34,9 @@ _SEGMENT = 32
 def lattice_residual(images: Tensor) -> Tensor:
     """Return the 3x3 median residual of each plane, divided by its usual size and clipped to [-3, 3].
 
-    r / (1.5 s + 0.15), with s = mean(sqrt|r|)^2 in 8-bit steps over every third row and column. For Gaussian noise s is 0.676 of the standard
-    deviation, as the median of |r| is 0.674; it needs no sorting, and it is not 0 where most residuals are.
+    r / (1.5 s + 0.15), with s = mean(sqrt(abs r))^2 in 8-bit steps over every third row and column. For Gaussian noise
+    s is 0.676 of the standard deviation, as the median of abs r is 0.674. It needs no sorting, and it is not 0 where
+    most residuals are.
 
     Args:
         images: uint8, or floats in [0, 1] (chroma: [-0.5, 0.5]).
@@ -91,11 +92,11 @@ def lattice_scores(images: Tensor, period: int = 8) -> Tensor:
 
     The image is cut into M segments of up to 32 pixels a side. Each segment's tile is transformed, A_s(k). Where
     there is no lattice, the A_s have mean 0 and a common variance, whatever the noise's colour, so that
-    F = M |mean A|^2 / (sum |A_s - mean A|^2 / (M - 1)) has Fisher's law with 2 and 2 (M - 1) degrees of freedom. z^2
+    F = M abs(mean A)^2 / (sum |A_s - mean A|^2 / (M - 1)) has Fisher's law with 2 and 2 (M - 1) degrees of freedom. z^2
     is minus the logarithm of F's tail, z^2 = (M - 1) log(1 + F / (M - 1)): exponential with mean 1 for every size. At
     the frequencies 0 and 1/2 along both axes A is real, Student's law takes Fisher's place, and Wallace's normal
     approximation its tail (Wallace 1959, "Bounds on normal approximations to Student's and the chi-square
-    distributions"). A lattice of amplitude a in noise of deviation s has |mean A|^2 proportional to (a / s)^2, so z
+    distributions"). A lattice of amplitude a in noise of deviation s has abs(mean A)^2 proportional to (a / s)^2, so z
     grows with the image's side for small z. Where the crop begins turns all A_s alike and does not matter.
 
     Args:
@@ -236,7 +237,7 @@ def scores_of_segments(tiles: Tensor) -> Tensor:
     means = tuple(part.mean(dim=2) for part in parts)
     power = sum(mean.square() for mean in means)
     spread = sum((part - mean.unsqueeze(2)).square().sum(dim=2) for part, mean in zip(parts, means, strict=True))
-    # |mean A|^2 over its own variance, so that the logarithm has its smallest argument where there is no noise at all.
+    # In units of its own variance; the small number keeps an image without any noise finite.
     ratio = segments * power / (spread + 1e-12)
     freedom = segments - 1
     rows = torch.arange(period, device=tiles.device).view(-1, 1)

@@ -8,10 +8,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from fakefreq.data import header, manifest_table, probe
-from fakefreq.data.manifest import index_folder
+from fakefreq.data.images.headers import header
+from fakefreq.data.index import probe
+from fakefreq.data.manifest import table as manifest_table
+from fakefreq.data.manifests import index_folder
 from fakefreq.errors import UserError
-from tests.photo_files import photo, save, small_set
+from tests.helpers.photo_files import photo, save, small_set
 
 
 def test_a_second_index_reads_only_what_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

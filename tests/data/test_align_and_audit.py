@@ -10,13 +10,13 @@ import pytest
 from numpy.typing import NDArray
 
 from fakefreq.cli import main
-from fakefreq.data.align import align_manifest
-from fakefreq.data.audit import audit_manifest, audit_verdict
-from fakefreq.data.audit_probe import probe, weighted_areas
-from fakefreq.data.history import parse_history
-from fakefreq.data.loader import make_batches
-from fakefreq.data.manifest import index_folder, read_manifest, write_manifest
-from fakefreq.data.sampling import EpochOrder, effective_counts, image_weights
+from fakefreq.data.audit.audit import audit_manifest, audit_verdict
+from fakefreq.data.audit.probe import probe, weighted_areas
+from fakefreq.data.degrade.history import parse_history
+from fakefreq.data.loading.loader import make_batches
+from fakefreq.data.loading.sampling import EpochOrder, effective_counts, image_weights
+from fakefreq.data.manifest.align import align_manifest
+from fakefreq.data.manifests import index_folder, read_manifest, write_manifest
 from fakefreq.errors import UserError
 from fakefreq.files import read_json
 

@@ -5,7 +5,7 @@ or logistic regression."""
 import torch
 from torch import Tensor, nn
 
-from fakefreq.detector_config import DetectorConfig, Pretrained
+from fakefreq.config.detector import DetectorConfig, Pretrained
 from fakefreq.models.detector import Detector
 from fakefreq.models.peers.classical import FittedDetector, KernelMachine, Standardise
 from fakefreq.spectra import power_spectrum, radial_profile, rgb_to_gray

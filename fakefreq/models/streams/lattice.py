@@ -14,7 +14,9 @@ from fakefreq.spectra.lattice import scale_residual, scores_of_segments, segment
 PERIOD = 8
 SMALLEST = 2 * PERIOD
 # Where the curves have their knots. Below 2 a score is noise; beyond 8 it is a lattice, however large.
-KNOTS = (0.0, 0.75, 1.125, 1.375, 1.625, 1.875, 2.125, 2.375, 2.625, 2.875, 3.25, 3.75, 4.5, 5.5, 7.0, 9.5, 13.0)  # fmt: skip
+KNOTS = (
+    0.0, 0.75, 1.125, 1.375, 1.625, 1.875, 2.125, 2.375, 2.625, 2.875, 3.25, 3.75, 4.5, 5.5, 7.0, 9.5, 13.0,
+)  # fmt: skip
 # Values of the null kept with the weights: its quantiles at even steps.
 NULL_QUANTILES = 401
 # Beyond this quantile the null's tail is continued by an exponential law.
@@ -90,7 +92,7 @@ class LatticeStream(nn.Module):
     """The logarithm of how much likelier an image's lattice scores are with a lattice than without.
 
     l = b + sum_j f_j(z_j): an additive model (Hastie and Tibshirani 1986, "Generalized additive models") with one
-    piecewise linear curve a frequency and colour plane. `fakefreq.train.lattice.fit_lattice` fits it to photographs
+    piecewise linear curve a frequency and colour plane. `fakefreq.train.fit_lattice.fit_lattice` fits it to photographs
     and to the same photographs with planted lattices: no gradient reaches it, and no generator's fakes. Before that
     the stream says 0.
 
