@@ -50,6 +50,10 @@ class TrainConfig:
         simulate: probability that a real of a training batch gets a fake of our own making beside it: its twin, gone
             through a simulated upsampler, with its parent's codec, degradations and crop.
         simulate_families: the upsamplers to draw from, separated by commas; empty: all that the zoo simulates.
+        lattice_pairs: photographs with a fake of our own making beside each that the lattice stream is fitted to.
+        lattice_simulated: share of these whose fake comes out of a simulated upsampler (of `simulate_families`; .1 s
+            each); the others get a planted lattice.
+        false_alarms: share of photographs that the detector `lattice` may call fake; sets its threshold.
         mixup: both parameters of the beta law by which pairs of images are mixed (Zhang et al. 2018); 0 mixes none.
         label_smoothing: labels are this share of the way from 0 and 1 towards one half.
         epochs: passes over the training images, at most.
@@ -106,6 +110,9 @@ class TrainConfig:
     degrade: str = DEFAULT_DEGRADE
     simulate: float = 0.0
     simulate_families: str = ""
+    lattice_pairs: int = 2000
+    lattice_simulated: float = 0.0
+    false_alarms: float = 0.05
     mixup: float = 0.0
     label_smoothing: float = 0.0
     epochs: int = 8
@@ -162,6 +169,7 @@ class TrainConfig:
         for flag, number, least in (
             ("--crop", self.crop, 1),
             ("--epochs", self.epochs, 1),
+            ("--lattice-pairs", self.lattice_pairs, 50),
             ("--batch-size", self.batch_size, 2),
             ("--freeze-epochs", self.freeze_epochs, 0),
             ("--max-steps", self.max_steps, 0),
@@ -196,6 +204,10 @@ class TrainConfig:
             raise UserError(f"--views is {self.views}; it takes 1 to 10")
         if not 0 < self.train_share <= 1:
             raise UserError(f"--train-share is {self.train_share}; it takes more than 0 and at most 1")
+        if not 0 <= self.lattice_simulated <= 1:
+            raise UserError(f"--lattice-simulated is {self.lattice_simulated}; it is a share, 0 to 1")
+        if not 0 < self.false_alarms < 0.5:
+            raise UserError(f"--false-alarms is {self.false_alarms}; it is a share, more than 0 and less than 0.5")
         if not 0 <= self.simulate <= 1:
             raise UserError(f"--simulate is {self.simulate}; it is a probability, 0 to 1")
         if not 0.1 <= self.distill_temperature <= 100:
@@ -227,7 +239,7 @@ class TrainConfig:
             from fakefreq.data.degrade.history import parse_history
 
             parse_history(self.history)
-        if self.simulate > 0:
+        if self.simulate > 0 or self.lattice_simulated > 0:
             from fakefreq.train.simulated_fakes import read_families
 
             read_families(self.simulate_families)

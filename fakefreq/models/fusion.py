@@ -84,7 +84,7 @@ class LogitSumFusion(Fusion):
 
 
 class EvidenceFusion(Fusion):
-    """The learnt streams' logits are added up and bounded, and what the lattice says is added as a log likelihood ratio.
+    """The learnt streams' logits are added up and bounded; what the lattice says is added as a log likelihood ratio.
 
     s = g(a p + b) + log(1 - pi + pi e^l), p the sum of the learnt logits, l the lattice's.
 

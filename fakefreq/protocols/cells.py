@@ -90,6 +90,13 @@ class Cell:
         """The folder's name."""
         return f"{self.stem}-{code_digest()}"
 
+    def of_pixels(self) -> "Cell":
+        """The cell of `pixel` with this one's settings: what the other streams are made of is left at its default."""
+        plain = TrainConfig()
+        unused = ("spectrum", "fusion", "condition", "lattice_pairs", "lattice_simulated", "false_alarms")
+        changes: dict[str, Any] = {name: getattr(plain, name) for name in unused}
+        return replace(self, label="pixel", config=replace(self.config, detector="pixel", **changes))
+
     def is_of(self, stored: dict[str, Any]) -> bool:
         """Whether the record of a finished cell is of this configuration and these images."""
         try:

@@ -58,11 +58,11 @@ class LatticeFit:
         seed: of all that is drawn.
     """
 
-    pairs: int = 3000
+    pairs: int = 2000
     photographs: int = 600
     planted: PlantedLattice = field(default_factory=PlantedLattice)
     processing: str = PROCESSING
-    mosaics: float = 0.1
+    mosaics: float = 0.05
     seed: int = 0
 
 

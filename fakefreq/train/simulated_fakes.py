@@ -1,7 +1,7 @@
 """Fakes of our own making: a photo's twin that went through a simulated upsampler and then through its codec."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import cast
 
@@ -92,6 +92,25 @@ def read_families(text: str) -> tuple[tuple[SimulatedFamily, int], ...]:
             family = draw_family(random)
         pool.append((family, member))
     return tuple(pool)
+
+
+def make_fake_of(families: str) -> Callable[[NDArray[np.uint8], np.random.Generator], NDArray[np.uint8] | None]:
+    """Return what makes a simulated fake of a photograph, without any codec; none where it is too small.
+
+    Args:
+        families: as `read_families` takes them.
+    """
+    from fakefreq.zoo.simulated import simulate
+
+    pool = read_families(families)
+
+    def make(image: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.uint8] | None:
+        family, seed = pool[int(random.integers(len(pool)))]
+        if min(image.shape[:2]) < SMALLEST:
+            return None
+        return np.asarray(simulate(np.ascontiguousarray(image)[None], family, seed)[0], dtype=np.uint8)
+
+    return make
 
 
 def make_twins(rows: pd.DataFrame, probability: float, families: str, history: History | None = None) -> Twins | None:
