@@ -63,14 +63,13 @@ def is_done(folder: Path) -> bool:
     return (folder / "cell.json").exists()
 
 
-def run_cell(cell: Cell, folder: Path, say: Say = lambda line: None, any_code: bool = False) -> None:
+def run_cell(cell: Cell, folder: Path, say: Say = lambda line: None) -> None:
     """Train and score a cell; go on where an interrupted process stopped.
 
     Args:
         cell: the cell.
         folder: takes run/, scores.parquet (.csv) and, last of all, cell.json.
         say: called with lines for the user.
-        any_code: take the pixel stream of a cell of another version of the code too.
 
     Raises:
         UserError: anything that the user can mend.
@@ -90,7 +89,7 @@ def run_cell(cell: Cell, folder: Path, say: Say = lambda line: None, any_code: b
             raise UserError(f"{cell.manifest} has changed since the benchmark began; start it again")
         config = cell.config
         # A two-stream detector whose only other stream is the lattice has the pixel stream of the cell beside it.
-        beside = find_folder(cell.of_pixels(), folder.parent, any_code)
+        beside = find_folder(cell.of_pixels(), folder.parent)
         pixel_run = beside / "run" if beside != folder and is_done(beside) else None
         summary = train(cell.manifest, folder / "run", config, resume=True, say=say, pixel_run=pixel_run)
         device = choose_device(config.device)
@@ -181,7 +180,7 @@ def _attempt(cell: Cell, folder: Path, say: Say) -> str:
     """Do a cell; return why it failed, or nothing. What fails here must not take the other cells with it."""
     report = folder / "failure.json"
     try:
-        run_cell(cell, folder, say, any_code)
+        run_cell(cell, folder, say)
     except Exception as error:
         told = isinstance(error, UserError)
         text = " ".join(str(error).split())

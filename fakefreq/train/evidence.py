@@ -1,4 +1,4 @@
-"""What comes after the gradient steps: the lattice is fitted, both kinds of evidence are calibrated, a threshold is set."""
+"""What comes after the gradient steps: the lattice is fitted, the evidence calibrated, the threshold set."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -47,8 +47,8 @@ def fit_and_calibrate(
     learnt = _logits(detector, selection, root, config) if len(detector.streams) > 1 else None
     found = fit_lattice(stream, photographs, root, fit, history, fake, config.lattice_simulated)
     say(
-        f"lattice: fitted to {found['pairs']} pairs of {found['photographs']} photographs; AUC {found['held_out_auc']:.3f} "
-        f"on {found['held_out_pairs']} pairs of others"
+        f"lattice: fitted to {found['pairs']} pairs of {found['photographs']} photographs; "
+        f"AUC {found['held_out_auc']:.3f} on {found['held_out_pairs']} pairs of others"
     )
     head = detector.head
     if learnt is not None and isinstance(head, EvidenceFusion):
@@ -69,7 +69,7 @@ def _logits(
 
 
 def _platt(labels: NDArray[np.int64], logits: NDArray[np.float64]) -> tuple[float, float]:
-    """Scale and offset of the logit by logistic regression (Platt 1999); the scale stays above 0, so that order stays."""
+    """Scale and offset of the logit by logistic regression (Platt 1999); a scale above 0 keeps the order."""
     model = LogisticRegression(C=1.0).fit(logits[:, None], labels)
     scale, offset = float(model.coef_[0, 0]), float(model.intercept_[0])
     return (scale, offset) if scale > 1e-3 else (1e-3, 0.0)
