@@ -130,15 +130,14 @@ def measure_generator(
 
 def find_peaks(fakes: ImageSet, reals: ImageSet | None, count: int = 12, least_z: float = 4.0) -> list[Peak]:
     """Return the peaks of the fakes' mean power that stand at least `least_z` above their surroundings."""
-    width = 2 * (fakes.power.mean.shape[1] - 1)
+    tile = fakes.power.mean.shape[0]  # square: half of its plane alone would leave the width's last pixel open
 
     def peaks_of(images: ImageSet, number: int) -> list[tuple[float, float, float]]:
-        found = spectral_peaks(as_tensor(images.power.mean)[None, None], count=number, width=width)
+        found = spectral_peaks(as_tensor(images.power.mean)[None, None], count=number, width=tile)
         places, heights = found.frequency[0, 0].tolist(), found.z[0, 0].tolist()
         return [(v, h, z) for (v, h), z in zip(places, heights, strict=True) if np.isfinite(z)]
 
     known = peaks_of(reals, 64) if reals else []
-    rows = fakes.power.mean.shape[0]
     result = []
     for vertical, horizontal, z in peaks_of(fakes, count):
         if z < least_z:
@@ -146,9 +145,9 @@ def find_peaks(fakes: ImageSet, reals: ImageSet | None, count: int = 12, least_z
         near = [
             height
             for v, h, height in known
-            if min(abs(v - vertical), 1 - abs(v - vertical)) <= 1.5 / rows and abs(h - horizontal) <= 1.5 / width
+            if min(abs(v - vertical), 1 - abs(v - vertical)) <= 1.5 / tile and abs(h - horizontal) <= 1.5 / tile
         ]
-        place = (round(vertical * rows) % rows, round(horizontal * width))
+        place = (round(vertical * tile) % tile, round(horizontal * tile))
         difference = (
             float(fakes.log_power.mean[place] - reals.log_power.mean[place]) if reals is not None else float("nan")
         )

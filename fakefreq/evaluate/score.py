@@ -137,9 +137,10 @@ def read_scores(path: str | Path) -> pd.DataFrame:
     return scores
 
 
-def predict_files(detector: "Detector", paths: Sequence[str | Path], batch_size: int = 32) -> pd.DataFrame:
+def predict_files(detector: "Detector", paths: str | Path | Sequence[str | Path], batch_size: int = 32) -> pd.DataFrame:
     """Score image files that are in no manifest; `Detector.predict` is this function."""
-    files = [str(path) for path in paths]
+    # A text is a sequence of characters, each of which would be taken for a file.
+    files = [str(paths)] if isinstance(paths, str | Path) else [str(path) for path in paths]
     if not files:
         raise UserError("there is no image to predict; give at least one file")
     rows = pd.DataFrame({"path": [str(Path(file).absolute()) for file in files], "label": 0})

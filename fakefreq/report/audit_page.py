@@ -58,6 +58,9 @@ def _part(finding: Finding) -> str:
     facts = finding.facts
     if facts.get("auc", {}).get("features"):
         parts.append(_features(finding.part, facts["auc"]))
+    if facts.get("left_out"):
+        rows = [[image["path"], image["reason"]] for image in facts["left_out"]]
+        parts.append(table(["image", "why it cannot be decoded"], rows, "Images that were left out"))
     if finding.part == "history":
         parts.append(_history(facts))
     if finding.part == "sources" and facts.get("pairs"):

@@ -36,7 +36,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "zero_pixels": (with_size(0, 40), "its header says 0x40 pixels"),
     "bomb": (with_size(30_000, 30_000), "30000x30000 pixels are above the limit"),
     "heic": (struct.pack(">I4s4s", 24, b"ftyp", b"heic") + b"\0" * 12, "HEIC is not read here"),
-    "avif": (struct.pack(">I4s4s", 24, b"ftyp", b"avif") + b"\0" * 12, "AVIF is not read here"),
+    "avif": (struct.pack(">I4s4s", 24, b"ftyp", b"avif") + b"\0" * 12, "its header is cut or damaged"),
 }
 
 

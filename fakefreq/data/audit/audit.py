@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from fakefreq.data.audit.header_check import LIMIT, header_probe, header_reasons, sample_rows
-from fakefreq.data.audit.pixel_check import measure_images
+from fakefreq.data.audit.pixel_check import Measured, measure_images
 from fakefreq.data.audit.probe import probe
 from fakefreq.data.audit.table_checks import balance, duplicates, history
 from fakefreq.data.audit.verdict import Finding, Thresholds, Verdict, judge, worst
@@ -20,6 +20,7 @@ from fakefreq.data.manifests import manifest_digest, read_manifest
 from fakefreq.errors import UserError
 from fakefreq.files import write_json
 
+_NAMED = 3  # images that do not decode; all are in the JSON file and on the page
 _SOURCE_IMAGES = 30  # fewer of a source say nothing about it
 
 
@@ -112,14 +113,14 @@ def audit_manifest(
     add(audit_verdict(manifest, bounds, seed=seed))
     sample = sample_rows(manifest, images, seed) if images else manifest[:0]
     if images:
-        statistics, profiles, kept = measure_images(sample, Path(manifest_path).parent, _progress)
-        measured = sample.iloc[kept].reset_index(drop=True)
-        add(_pixels(measured, statistics, bounds, seed))
+        found = measure_images(sample, Path(manifest_path).parent, _progress)
+        measured = sample.iloc[found.positions].reset_index(drop=True)
+        add(_decoded(_pixels(measured, found.statistics, bounds, seed), found, len(manifest)))
     add(duplicates(manifest))
     add(balance(manifest, bounds))
     add(history(manifest, bounds))
     if images:
-        add(_sources(measured, profiles, bounds, seed))
+        add(_sources(measured, found.profiles, bounds, seed))
     result = AuditResult(worst([finding.verdict for finding in findings]), findings, facts, bounds)
     say(f"verdict: {result.verdict}")
     if out is not None:
@@ -129,6 +130,24 @@ def audit_manifest(
 
 def _progress(found: Iterator[object], total: int) -> Iterator[object]:
     return iter(tqdm(found, total=total, desc="audit", unit="image", leave=False))
+
+
+def _decoded(finding: Finding, found: Measured, images: int) -> Finding:
+    """Add how many images were decoded, and which do not decode: training would stop at them."""
+    judged, sampled = len(found.positions), len(found.positions) + len(found.skipped)
+    of_all = f", drawn from {images}" if images > sampled else ""
+    reasons = [*finding.reasons, f"{judged} of {sampled} judged{of_all}"]
+    if found.skipped:
+        named = [f"{path} ({reason})" for path, reason in found.skipped[:_NAMED]]
+        more = f" and {len(found.skipped) - _NAMED} more" if len(found.skipped) > _NAMED else ""
+        reasons[-1] += f"; {len(found.skipped)} cannot be decoded and are left out: {', '.join(named)}{more}"
+    facts = {
+        **finding.facts,
+        "judged": judged,
+        "left_out": [{"path": path, "reason": reason} for path, reason in found.skipped],
+    }
+    verdict = worst([finding.verdict, "warn"]) if found.skipped else finding.verdict
+    return Finding(finding.part, verdict, reasons, facts)
 
 
 def _pixels(rows: pd.DataFrame, statistics: pd.DataFrame, bounds: Thresholds, seed: int) -> Finding:

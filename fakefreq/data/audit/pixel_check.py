@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -90,34 +91,45 @@ def spectral_profile(image: NDArray[np.uint8]) -> NDArray[np.float64]:
     return result
 
 
+class Measured(NamedTuple):
+    """What was measured of images.
+
+    Args:
+        statistics: of each image that decodes, a row.
+        profiles: of each such image, (N, 24).
+        positions: which rows of those given they are, (N,).
+        skipped: path and reason of each image that does not decode.
+    """
+
+    statistics: pd.DataFrame
+    profiles: NDArray[np.float64]
+    positions: NDArray[np.int64]
+    skipped: list[tuple[str, str]]
+
+
 def measure_images(
     rows: pd.DataFrame, root: str | Path, progress: Callable[[Iterator[object], int], Iterator[object]] | None = None
-) -> tuple[pd.DataFrame, NDArray[np.float64], NDArray[np.int64]]:
-    """Decode images and return their statistics, spectral profiles, and which rows they are of.
-
-    Images that cannot be decoded are left out: `index` and the loader name them.
+) -> Measured:
+    """Decode images and return their statistics and spectral profiles, and the images that do not decode.
 
     Args:
         rows: of a manifest.
         root: the folder that their paths are relative to.
         progress: wraps the iteration, given the number of rows.
-
-    Shape:
-        - profiles: (N, 24)
-        - positions: (N,)
     """
 
-    def one(path: str) -> tuple[dict[str, float], NDArray[np.float64]] | None:
+    def one(path: str) -> tuple[dict[str, float], NDArray[np.float64]] | str:
         try:
             image = read_image(Path(root) / path)
-        except ImageError:
-            return None
+        except ImageError as error:
+            return error.reason
         return pixel_statistics(image), spectral_profile(image)
 
     with ThreadPoolExecutor(2) as pool:
         found: Iterator[object] = pool.map(one, rows["path"])
         measured = list(progress(found, len(rows)) if progress else found)
     kept = [(number, result) for number, result in enumerate(measured) if isinstance(result, tuple)]
+    skipped = [(path, result) for path, result in zip(rows["path"], measured, strict=True) if isinstance(result, str)]
     table = pd.DataFrame([result[0] for _, result in kept])
     profiles = np.array([result[1] for _, result in kept]).reshape(-1, BINS)
-    return table, profiles, np.array([number for number, _ in kept], dtype=np.int64)
+    return Measured(table, profiles, np.array([number for number, _ in kept], dtype=np.int64), skipped)

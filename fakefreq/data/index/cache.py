@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-# Changes with the facts that are kept: an older file is then left alone and a new one begun.
-VERSION = 2
+# Changes with the facts that are kept and with what is refused: an older file is then left alone and a new one begun.
+VERSION = 3
 # SQLite commits after this many chunks; what an interruption loses is read again.
 COMMIT_EVERY = 8
 

@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from fakefreq.data.images.decode import check_size, is_whole, read_bytes
+from fakefreq.data.images.decode import check_image, decode_image, read_bytes
 from fakefreq.data.images.headers.facts import HeaderFacts
-from fakefreq.data.images.headers.header import ImageError, probe_content, read_file_and_stamp
+from fakefreq.data.images.headers.header import ImageError, read_file_and_stamp
 from fakefreq.data.images.shards import MEMBER, split_member
 from fakefreq.data.index.cache import IndexCache, Kept
 from fakefreq.errors import UserError
@@ -172,13 +172,9 @@ def _probe(path: str, want_phash: bool) -> tuple[Stamp, tuple[str | int, ...]]:
         stamp, content = _stamp(path), read_bytes(path)
     else:
         content, stamp = read_file_and_stamp(path)
-    facts = probe_content(path, content)
-    check_size(path, facts)
-    if not is_whole(content, facts.format):
-        raise ImageError(path, f"the {facts.format.upper()} file is cut: its end is missing")
+    facts = check_image(path, content)
     phash = ""
     if want_phash:
-        from fakefreq.data.images.decode import decode_image
         from fakefreq.data.manifest.duplicates import perceptual_hash
 
         phash = perceptual_hash(decode_image(path, content))

@@ -9,6 +9,7 @@ from fakefreq.errors import UserError
 
 # HEIC and AVIF are listed, so that they are refused by name and not passed over in silence.
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".heic", ".heif", ".avif"})
+SUFFIXES |= {".jp2", ".j2k", ".pbm", ".pgm", ".ppm", ".pnm"}
 SHARD_SUFFIXES = frozenset({".tar", ".parquet"})
 
 

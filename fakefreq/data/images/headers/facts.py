@@ -26,7 +26,7 @@ class HeaderFacts(NamedTuple):
     """What a header says; every field is a column of the manifest.
 
     Args:
-        format: `jpeg`, `png`, `webp`, `bmp`, `gif` or `tiff`.
+        format: `jpeg`, `png`, `webp`, `bmp`, `gif`, `tiff`, `avif`, `jpeg2000` or `ppm` (also PBM and PGM).
         mode: channels and depth: `gray`, `rgb`, `rgba`, `gray+alpha`, `palette`, `cmyk`, with `16` where deeper
             than 8 bits; empty where the header does not say simply.
         width: pixels.

@@ -4,6 +4,7 @@ Cut or damaged ones raise ValueError, IndexError or struct.error.
 """
 
 import struct
+from collections.abc import Iterator
 
 from fakefreq.data.images.headers.facts import HeaderFacts
 from fakefreq.data.images.headers.metadata import clean_text, exif_software, icc_name
@@ -30,6 +31,20 @@ def probe_png(data: bytes) -> HeaderFacts:
     return HeaderFacts(
         "png", mode, width, height, progressive=int(interlace == 1), software=software, icc=icc, bytes=len(data)
     )
+
+
+def png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Yield the name, the start and the end of the content of every PNG chunk that is whole, up to IEND."""
+    position, size = 8, len(data)
+    while position + 12 <= size:
+        length, kind = struct.unpack_from(">I4s", data, position)
+        end = position + 8 + length
+        if end + 4 > size:
+            return
+        yield kind, position + 8, end
+        if kind == b"IEND":
+            return
+        position = end + 4
 
 
 def probe_bmp(data: bytes) -> HeaderFacts:
@@ -79,7 +94,7 @@ def probe_webp(data: bytes) -> HeaderFacts:
 
 
 def probe_tiff(data: bytes) -> HeaderFacts:
-    """Read width (256), height (257), bits (258) and the profile (34675) of the first directory."""
+    """Read size (256, 257), bits (258), kind (262, 277) and profile (34675) of the first directory."""
     order = "<" if data[:2] == b"II" else ">"
     (offset,) = struct.unpack_from(order + "I", data, 4)
     (count,) = struct.unpack_from(order + "H", data, offset)
@@ -95,5 +110,9 @@ def probe_tiff(data: bytes) -> HeaderFacts:
         values[tag] = struct.unpack_from(order + ("H" if kind == 3 else "I"), data, at)[0]
     if 256 not in values or 257 not in values:
         raise ValueError("no size")
-    mode = "16" if values.get(258) == 16 else ""
+    kind = {0: "gray", 1: "gray", 2: "rgb", 3: "palette", 5: "cmyk", 6: "rgb"}.get(values.get(262, -1), "")
+    channels = {"gray": 1, "palette": 1, "rgb": 3, "cmyk": 4}.get(kind, 0)
+    has_alpha = channels and values.get(277, 1) > channels
+    mode = {"gray": "gray+alpha", "rgb": "rgba"}.get(kind, kind) if has_alpha else kind
+    mode += "16" if values.get(258) == 16 else ""
     return HeaderFacts("tiff", mode, values[256], values[257], software=exif_software(data), icc=icc, bytes=len(data))

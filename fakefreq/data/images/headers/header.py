@@ -8,6 +8,7 @@ from pathlib import Path
 from fakefreq.data.images.headers.facts import HeaderFacts, ImageError
 from fakefreq.data.images.headers.formats import probe_bmp, probe_gif, probe_png, probe_tiff, probe_webp
 from fakefreq.data.images.headers.jpeg import estimate_jpeg_quality, probe_jpeg
+from fakefreq.data.images.headers.pillow import probe_by_pillow
 
 __all__ = [
     "HeaderFacts",
@@ -27,13 +28,16 @@ _PROBES: tuple[tuple[bytes, Callable[[bytes], HeaderFacts]], ...] = (
     (b"II*\0", probe_tiff),
     (b"MM\0*", probe_tiff),
     (b"RIFF", probe_webp),
+    (b"\0\0\0\x0cjP  \r\n\x87\n", probe_by_pillow),
+    (b"\xff\x4f\xff\x51", probe_by_pillow),  # JPEG 2000 without a container
+    *((b"P%c%c" % (kind, space), probe_by_pillow) for kind in b"123456" for space in b" \t\r\n#"),
 )
 # Brands of ISO base media files that hold pictures.
 _UNREAD = {
     **dict.fromkeys((b"heic", b"heix", b"hevc"), "HEIC"),
     **dict.fromkeys((b"mif1", b"msf1"), "HEIF"),
-    **dict.fromkeys((b"avif", b"avis"), "AVIF"),
 }
+KNOWN = "JPEG, PNG, WebP, BMP, GIF, TIFF, AVIF, JPEG 2000, PBM, PGM, PPM"
 
 
 def read_file(path: str | Path) -> bytes:
@@ -83,16 +87,18 @@ def probe_content(path: str | Path, content: bytes) -> HeaderFacts:
     """Read the header at the start of an image's bytes; as `probe_header`."""
     if not content:
         raise ImageError(path, "the file is empty")
-    for magic, probe in _PROBES:
-        if content.startswith(magic):
-            try:
-                facts = probe(content)
-            except (struct.error, IndexError, ValueError) as error:
-                raise ImageError(path, "its header is cut or damaged") from error
-            if facts.width < 1 or facts.height < 1:
-                raise ImageError(path, f"its header says {facts.width}x{facts.height} pixels")
-            return facts
+    probe = next((probe for magic, probe in _PROBES if content.startswith(magic)), None)
+    if content[4:8] == b"ftyp" and content[8:12] in (b"avif", b"avis"):
+        probe = probe_by_pillow
+    if probe is not None:
+        try:
+            facts = probe(content)
+        except (struct.error, IndexError, ValueError) as error:
+            raise ImageError(path, "its header is cut or damaged") from error
+        if facts.width < 1 or facts.height < 1:
+            raise ImageError(path, f"its header says {facts.width}x{facts.height} pixels")
+        return facts
     unread = _UNREAD.get(content[8:12]) if content[4:8] == b"ftyp" else None
     if unread:
         raise ImageError(path, f"{unread} is not read here, whatever its name says; convert it to PNG or JPEG")
-    raise ImageError(path, "not an image that is known here (JPEG, PNG, WebP, BMP, GIF, TIFF), whatever its name says")
+    raise ImageError(path, f"not an image that is known here ({KNOWN}), whatever its name says")

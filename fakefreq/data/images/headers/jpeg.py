@@ -2,6 +2,7 @@
 
 import functools
 import struct
+from typing import NamedTuple
 
 import numpy as np
 
@@ -40,29 +41,58 @@ def _quality_of(raw: bytes) -> int:
     return estimate_jpeg_quality(np.frombuffer(raw, ">u2" if len(raw) == 128 else "u1").astype(np.int64))
 
 
+class JpegHead(NamedTuple):
+    """What stands before a JPEG's first scan.
+
+    Args:
+        facts: what the manifest keeps.
+        scan: where the first scan's data begin.
+        is_sequential: whether that scan holds the whole picture, Huffman coded.
+        restarts: restart markers that the scan must hold.
+        components: planes of the picture.
+        in_first: planes in the first scan.
+    """
+
+    facts: HeaderFacts
+    scan: int
+    is_sequential: bool
+    restarts: int
+    components: int
+    in_first: int
+
+
 def probe_jpeg(data: bytes) -> HeaderFacts:
     """Return what the marker segments up to the first scan say.
 
     Raises:
         ValueError, IndexError, struct.error: cut or damaged.
     """
+    return HeaderFacts(*read_jpeg_head(data).facts[:-1], len(data))
+
+
+def read_jpeg_head(data: bytes) -> JpegHead:
+    """Return what stands before the first scan, without the number of bytes; errors as `probe_jpeg`."""
     # One program writes the same header for every image of one size and quality: it is walked once, then looked up.
     # What looks like the start of the scan may lie in a thumbnail; then the head alone is cut, and all is walked.
-    facts = _of_head(data[: data.find(b"\xff\xda") + 2])
-    facts = facts or _walk_segments(data)
-    return HeaderFacts(*facts[:-1], len(data))
+    start = data.find(b"\xff\xda")
+    if start >= 0:
+        length = int.from_bytes(data[start + 2 : start + 4])
+        head = _of_head(data[: start + 2 + length])
+        if head:
+            return head
+    return _walk_segments(data)
 
 
 @functools.lru_cache(maxsize=4096)
-def _of_head(head: bytes) -> HeaderFacts | None:
+def _of_head(head: bytes) -> JpegHead | None:
     try:
         return _walk_segments(head)
     except (ValueError, IndexError, struct.error):
         return None
 
 
-def _walk_segments(data: bytes) -> HeaderFacts:
-    position, luma, frame, progressive, software, icc = 2, b"", b"", 0, "", ""
+def _walk_segments(data: bytes) -> JpegHead:
+    position, luma, frame, coding, interval, software, icc = 2, b"", b"", 0, 0, "", ""
     while True:
         if data[position] != 0xFF:
             raise ValueError("no marker where one is due")
@@ -70,23 +100,26 @@ def _walk_segments(data: bytes) -> HeaderFacts:
         if marker == 0xFF:  # a fill byte
             position += 1
             continue
-        if marker in (0xDA, 0xD9):
-            break
+        if marker == 0xD9:
+            raise ValueError("no scan")
         start = position + 4
         length = data[position + 2] << 8 | data[position + 3]
         end = position + 2 + length
         if length < 2 or end > len(data):
             raise ValueError("segment beyond the end")
+        position = end
+        if marker == 0xDA:
+            break
         if marker == 0xDB:
             luma = luma or _luma_table(data[start:end])
+        elif marker == 0xDD:
+            interval = int.from_bytes(data[start : start + 2])
         elif marker == 0xE1 and not software and data[start : start + 6] == b"Exif\0\0":
             software = exif_software(data[start + 6 : end])
         elif marker == 0xE2 and not icc and data[start : start + 12] == b"ICC_PROFILE\0":
             icc = icc_name(data[start + 14 : end])
         elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            frame = data[start:end]
-            progressive = int(marker in (0xC2, 0xC6, 0xCA, 0xCE))
-        position = end
+            frame, coding = data[start:end], marker
     if not frame:
         raise ValueError("no frame header")
     _, height, width, components = struct.unpack_from(">BHHB", frame)
@@ -97,7 +130,18 @@ def _walk_segments(data: bytes) -> HeaderFacts:
         subsampling = _SUBSAMPLINGS.get((horizontal, vertical), f"{horizontal}x{vertical}")
     mode = {1: "gray", 3: "rgb", 4: "cmyk"}.get(components, "")
     quality = _quality_of(luma) if luma else 0
-    return HeaderFacts("jpeg", mode, width, height, quality, subsampling, progressive, software, icc)
+    progressive = int(coding in (0xC2, 0xC6, 0xCA, 0xCE))
+    facts = HeaderFacts("jpeg", mode, width, height, quality, subsampling, progressive, software, icc)
+    is_sequential = coding in (0xC0, 0xC1) and data[start] == components
+    restarts = (_units(width, height, frame) - 1) // interval if interval and is_sequential else 0
+    return JpegHead(facts, position, is_sequential, restarts, components, data[start])
+
+
+def _units(width: int, height: int, frame: bytes) -> int:
+    """Return the number of units that a scan of all components is made of (MCUs; of one component: its blocks)."""
+    factors = [(factor >> 4, factor & 15) for factor in frame[7::3]]
+    across, down = (max(1, *(factor[axis] for factor in factors)) if len(factors) > 1 else 1 for axis in (0, 1))
+    return -(-width // (8 * across)) * -(-height // (8 * down))
 
 
 def _luma_table(segment: bytes) -> bytes:
