@@ -116,7 +116,12 @@ class Detector(nn.Module):
     @property
     def device(self) -> torch.device:
         """The device of the weights."""
-        return next(itertools.chain(self.parameters(), self.buffers())).device
+        return self._any_tensor.device
+
+    @property
+    def _any_tensor(self) -> Tensor:
+        # The lattice has no parameters.
+        return next(itertools.chain(self.parameters(), self.buffers()))
 
     def predict(self, paths: str | Path | Sequence[str | Path], batch_size: int = 32) -> "pd.DataFrame":
         """Score image files.
@@ -142,7 +147,7 @@ class Detector(nn.Module):
         self._check(images)
         pixels = to_float(images)
         # float64 images are welcome to float32 weights, which lose nothing of 8 bits.
-        return pixels.double() if next(self.parameters()).dtype == torch.float64 else pixels.float()
+        return pixels.double() if self._any_tensor.dtype == torch.float64 else pixels.float()
 
     def _check(self, images: Tensor) -> None:
         if images.ndim != 4 or images.shape[1] != 3:

@@ -140,5 +140,10 @@ def _frequency_streams(config: DetectorConfig) -> dict[str, nn.Module]:
     others = "+".join(name for name in names if name != LATTICE)
     if names.count(LATTICE) > 1:
         raise UserError(f"the spectrum {config.spectrum!r} names one twice; --spectrum takes each at most once")
+    if not others and config.condition != "none":
+        raise UserError(
+            f"--condition {config.condition} modulates learnt spectra, and --spectrum {config.spectrum} has none: the "
+            "lattice is evidence by itself. Leave --condition none, or add a spectrum, such as block_dct+lattice"
+        )
     learnt = {"frequency": FrequencyStream(others, config.condition)} if others else {}
     return {**learnt, LATTICE: LatticeStream()}
