@@ -19,11 +19,11 @@ import tyro
 from face_folder import FaceFolder
 
 from fakefreq.ablation import ablate
-from fakefreq.data.manifest import read_manifest
+from fakefreq.config.run import TrainConfig
+from fakefreq.data.manifests import read_manifest
 from fakefreq.errors import UserError
 from fakefreq.experiments import EXPERIMENTS
 from fakefreq.files import atomic_path
-from fakefreq.train.experiment import TrainConfig
 
 # Needs weights that only timm's hub has.
 NEEDS_NETWORK = ("backbone",)

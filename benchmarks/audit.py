@@ -14,11 +14,11 @@ from pathlib import Path
 import pandas as pd
 import tyro
 
-from fakefreq.data.align import align_manifest
-from fakefreq.data.audit import AuditResult, audit_manifest
-from fakefreq.data.audit_verdict import Thresholds
-from fakefreq.data.history import parse_history
-from fakefreq.data.manifest import index_folder
+from fakefreq.data.audit.audit import AuditResult, audit_manifest
+from fakefreq.data.audit.verdict import Thresholds
+from fakefreq.data.degrade.history import parse_history
+from fakefreq.data.manifest.align import align_manifest
+from fakefreq.data.manifests import index_folder
 from fakefreq.files import atomic_path
 
 # No folder's photographs can be shown; their names say where they are from.

@@ -13,12 +13,12 @@ from pathlib import Path
 import tyro
 
 from fakefreq.compare import compare
-from fakefreq.data.manifest import index_folder, read_manifest, write_manifest
-from fakefreq.data.splits import split_manifest
+from fakefreq.config.run import TrainConfig
+from fakefreq.data.manifest.splits import split_manifest
+from fakefreq.data.manifests import index_folder, read_manifest, write_manifest
 from fakefreq.errors import UserError
 from fakefreq.evaluate.comparison import format_table
 from fakefreq.files import atomic_path
-from fakefreq.train.experiment import TrainConfig
 
 
 @dataclass

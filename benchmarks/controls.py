@@ -16,7 +16,7 @@ from pathlib import Path
 import pandas as pd
 import tyro
 
-from fakefreq.data.manifest import read_manifest
+from fakefreq.data.manifests import read_manifest
 from fakefreq.errors import UserError
 from fakefreq.evaluate.score import score_rows
 from fakefreq.evaluate.statistics import wilson_interval

@@ -11,11 +11,11 @@ from typing import Annotated
 import tyro
 from face_folder import FaceFolder
 
-from fakefreq.data.history import parse_history
+from fakefreq.config.run import TrainConfig
+from fakefreq.data.degrade.history import parse_history
 from fakefreq.errors import UserError
 from fakefreq.files import atomic_path
 from fakefreq.protocols.benchmark import benchmark, make_plan
-from fakefreq.train.experiment import TrainConfig
 
 
 @dataclass
@@ -56,7 +56,7 @@ def main(config: Config) -> None:
     manifest = config.faces.index(config.work / "manifest.csv")
     aligned = None
     if config.aligned:
-        from fakefreq.data.align import align_manifest
+        from fakefreq.data.manifest.align import align_manifest
 
         aligned = config.work / "aligned" / "manifest.csv"
         align_manifest(manifest, aligned.parent, parse_history(config.aligned), too_small="skip", say=print)

@@ -98,7 +98,7 @@ def bare_seconds(folder: Path, jobs: int) -> float:
 def index_seconds(folder: Path, out: Path, jobs: int, fresh: bool) -> tuple[float, float]:
     """Seconds and peak MiB of a whole `index`, from listing the folder to the written manifest, in its own process."""
     code = (
-        "import sys, time, resource; from fakefreq.data.manifest import index_folder; start = time.perf_counter();"
+        "import sys, time, resource; from fakefreq.data.manifests import index_folder; start = time.perf_counter();"
         f"index_folder(sys.argv[1], sys.argv[2], jobs={jobs}, fresh={fresh}, group_by='file');"
         "print(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
     )
@@ -138,7 +138,7 @@ def measure_index(config: Config) -> Iterator[dict[str, object]]:
 
 def made_manifest(count: int, seed: int) -> pd.DataFrame:
     """A manifest of `count` images that do not exist, with all columns filled as real ones are."""
-    from fakefreq.data.manifest import COLUMNS
+    from fakefreq.data.manifests import COLUMNS
 
     rng = np.random.default_rng(seed)
     label = np.arange(count) % 2
@@ -175,7 +175,7 @@ def peak_of(step: str, path: Path) -> tuple[float, float]:
         "read, split by group, write": "rewrite_split(path, path.with_name('split' + path.suffix), (.7, .1, .2), 0)",
     }
     code = (
-        "import sys, time, resource; from pathlib import Path; from fakefreq.data.manifest import *;"
+        "import sys, time, resource; from pathlib import Path; from fakefreq.data.manifests import *;"
         f"path = Path(sys.argv[1]); start = time.perf_counter(); {steps[step]};"
         "print(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
     )
@@ -186,7 +186,7 @@ def peak_of(step: str, path: Path) -> tuple[float, float]:
 
 def measure_memory(config: Config) -> Iterator[dict[str, object]]:
     """Peak memory of a process that works on a manifest of a million rows."""
-    from fakefreq.data.manifest import write_manifest
+    from fakefreq.data.manifests import write_manifest
 
     with tempfile.TemporaryDirectory(prefix="fakefreq-scale-") as folder:
         for suffix in ("csv", "parquet"):
@@ -216,7 +216,7 @@ def measure_memory(config: Config) -> Iterator[dict[str, object]]:
 
 def measure_duplicates(config: Config) -> Iterator[dict[str, object]]:
     """Time of the search, and the planted pairs that it finds: each 100th hash has a copy with 10 bits changed."""
-    from fakefreq.data.duplicates import NEAR_BITS, SEARCH_RADIUS, count_bits, find_pairs
+    from fakefreq.data.manifest.duplicates import NEAR_BITS, SEARCH_RADIUS, count_bits, find_pairs
 
     for count in config.sizes:
         rng = np.random.default_rng(config.seed)

@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from fakefreq.data.manifest import index_folder, rewrite_split
+from fakefreq.data.manifests import index_folder, rewrite_split
 from fakefreq.errors import UserError
 
 # Training, validation and test.

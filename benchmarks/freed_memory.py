@@ -21,7 +21,7 @@ import torch
 import tyro
 from tqdm import tqdm
 
-from fakefreq.detector_config import DEFAULT_BACKBONE
+from fakefreq.config.detector import DEFAULT_BACKBONE
 from fakefreq.files import atomic_path
 from fakefreq.models import create_detector
 from fakefreq.train.environment import keep_freed_memory

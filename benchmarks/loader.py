@@ -18,11 +18,11 @@ import numpy as np
 import pandas as pd
 import tyro
 
-from fakefreq.data.images import read_image
-from fakefreq.data.loader import make_batches
-from fakefreq.data.manifest import index_folder
-from fakefreq.data.samples import Augment, Request, Samples
-from fakefreq.data.slots import SharedSlots
+from fakefreq.data.images.decode import read_image
+from fakefreq.data.loading.loader import make_batches
+from fakefreq.data.loading.samples import Augment, Request, Samples
+from fakefreq.data.loading.shared_batches import SharedSlots
+from fakefreq.data.manifests import index_folder
 from fakefreq.files import atomic_path
 
 

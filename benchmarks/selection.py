@@ -23,16 +23,16 @@ import pandas as pd
 import tyro
 from face_folder import FaceFolder
 
-from fakefreq.data.degrade import parse_degradation
-from fakefreq.data.manifest import read_manifest, write_manifest
+from fakefreq.config.run import TrainConfig
+from fakefreq.data.degrade.language import parse_degradation
+from fakefreq.data.manifests import read_manifest, write_manifest
 from fakefreq.errors import UserError
 from fakefreq.evaluate.metrics import Array, auc
 from fakefreq.evaluate.robustness import score_degraded
 from fakefreq.files import atomic_path
 from fakefreq.models import load_detector
 from fakefreq.protocols.cells import parse_detectors
-from fakefreq.train.experiment import TrainConfig
-from fakefreq.train.loop import train
+from fakefreq.train.train import train
 
 # What both classes go through before they are scored.
 HISTORIES = {

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy import stats
 from tqdm import tqdm
 
-from fakefreq.data.history import bring_to_size, parse_history
+from fakefreq.data.degrade.history import bring_to_size, parse_history
 from fakefreq.files import atomic_path
 from fakefreq.zoo.families import UPSAMPLERS, parse_family
 from fakefreq.zoo.reals import read_reals

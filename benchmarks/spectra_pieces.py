@@ -22,7 +22,8 @@ import tyro
 from torch import Tensor
 
 from fakefreq.files import atomic_path
-from fakefreq.spectra import PowerSpectrum, dct2, idct2, pieces
+from fakefreq.spectra import PowerSpectrum, dct2, idct2
+from fakefreq.spectra import _chunks as pieces
 
 TRANSFORMS: dict[str, Callable[[Tensor], Tensor]] = {
     "dct2": dct2,

@@ -22,7 +22,7 @@ import tyro
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
-from fakefreq.detector_config import DEFAULT_BACKBONE
+from fakefreq.config.detector import DEFAULT_BACKBONE
 from fakefreq.files import atomic_path
 from fakefreq.models import Detector, create_detector, list_detectors
 from fakefreq.models.peers.classical import FittedDetector

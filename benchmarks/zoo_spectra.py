@@ -19,11 +19,11 @@ import tyro
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from fakefreq.data.audit_header import FILE_SIZE, header_table
-from fakefreq.data.audit_probe import probe
-from fakefreq.data.history import parse_history
-from fakefreq.data.loader import make_batches
-from fakefreq.data.manifest import fill_headers, read_manifest
+from fakefreq.data.audit.header_check import FILE_SIZE, header_table
+from fakefreq.data.audit.probe import probe
+from fakefreq.data.degrade.history import parse_history
+from fakefreq.data.loading.loader import make_batches
+from fakefreq.data.manifests import fill_headers, read_manifest
 from fakefreq.evaluate.mean_spectrum import mean_log_spectrum
 from fakefreq.files import atomic_path
 from fakefreq.report.figures import STYLE

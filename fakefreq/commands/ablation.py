@@ -7,7 +7,7 @@ from typing import Annotated
 import tyro
 
 from fakefreq.commands.base import Flat, say
-from fakefreq.train.experiment import TrainConfig
+from fakefreq.config.run import TrainConfig
 
 
 @dataclass

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import tyro
 
 from fakefreq.commands.base import Flat, say
-from fakefreq.data.audit_verdict import EXIT_CODES, Thresholds
+from fakefreq.data.audit.verdict import EXIT_CODES, Thresholds
 from fakefreq.errors import UserError
 
 
@@ -36,7 +36,7 @@ class Audit:
     thresholds: Annotated[Thresholds, Flat] = field(default_factory=Thresholds)
 
     def run(self) -> None:
-        from fakefreq.data.audit import audit_manifest
+        from fakefreq.data.audit.audit import audit_manifest
         from fakefreq.report.audit_page import write_audit_page
 
         out = self.out or self.manifest.parent / "audit"
@@ -89,8 +89,8 @@ class Align:
     """threads; -1: one a core"""
 
     def run(self) -> None:
-        from fakefreq.data.align import align_manifest
-        from fakefreq.data.history import parse_history
+        from fakefreq.data.degrade.history import parse_history
+        from fakefreq.data.manifest.align import align_manifest
 
         given = [self.history] if self.history else []
         if self.history.strip() == "raw" and any((self.size, self.kernel, self.crop, self.codec, self.subsampling)):

@@ -7,8 +7,8 @@ from typing import Annotated
 import tyro
 
 from fakefreq.commands.base import Flat, say
+from fakefreq.config.run import TrainConfig
 from fakefreq.errors import UserError
-from fakefreq.train.experiment import TrainConfig
 
 
 @dataclass

@@ -7,7 +7,7 @@ from typing import Annotated
 import tyro
 
 from fakefreq.commands.base import Flat, say
-from fakefreq.train.experiment import TrainConfig
+from fakefreq.config.run import TrainConfig
 
 
 @dataclass
@@ -64,7 +64,7 @@ class CompareScores:
     """of the bootstrap"""
 
     def run(self) -> None:
-        from fakefreq.data.manifest import read_manifest
+        from fakefreq.data.manifests import read_manifest
         from fakefreq.errors import UserError
         from fakefreq.evaluate.comparison import compare_scores, format_table
         from fakefreq.evaluate.outside import common_images, read_outside_scores, select_rows, thresholds_of

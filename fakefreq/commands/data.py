@@ -76,9 +76,9 @@ class Index:
     """processes; -1: one a core"""
 
     def run(self) -> None:
-        from fakefreq.data.layout_values import Columns
-        from fakefreq.data.layouts import Hints
-        from fakefreq.data.manifest import index_folder
+        from fakefreq.data.index.folders import Hints
+        from fakefreq.data.index.values import Columns
+        from fakefreq.data.manifests import index_folder
 
         sources = {}
         for entry in self.source:
@@ -140,7 +140,7 @@ class Split:
     """the official val is the test part, as in GenImage"""
 
     def run(self) -> None:
-        from fakefreq.data.manifest import rewrite_split
+        from fakefreq.data.manifests import rewrite_split
 
         rewrite_split(
             self.manifest,
@@ -168,7 +168,7 @@ class Merge:
     """the manifest to write"""
 
     def run(self) -> None:
-        from fakefreq.data.manifest_work import merge_manifests
+        from fakefreq.data.manifest.edit import merge_manifests
 
         if len(self.manifests) < 2:
             raise UserError("`fakefreq manifest merge` takes two or more manifests")
@@ -191,8 +191,8 @@ class Filter:
     """the manifest to write"""
 
     def run(self) -> None:
-        from fakefreq.data.manifest import move_paths, read_manifest, write_manifest
-        from fakefreq.data.manifest_work import filter_rows
+        from fakefreq.data.manifest.edit import filter_rows
+        from fakefreq.data.manifests import move_paths, read_manifest, write_manifest
 
         manifest = read_manifest(self.manifest)
         kept = filter_rows(manifest, self.where)
@@ -217,8 +217,8 @@ class Sample:
     """of the draw"""
 
     def run(self) -> None:
-        from fakefreq.data.manifest import move_paths, read_manifest, write_manifest
-        from fakefreq.data.manifest_work import sample_rows
+        from fakefreq.data.manifest.edit import sample_rows
+        from fakefreq.data.manifests import move_paths, read_manifest, write_manifest
 
         manifest = read_manifest(self.manifest)
         kept = sample_rows(manifest, self.count, self.seed)
@@ -239,7 +239,7 @@ class Check:
     """also hash every image, and compare"""
 
     def run(self) -> None:
-        from fakefreq.data.manifest_work import check_manifest
+        from fakefreq.data.manifest.edit import check_manifest
 
         check_manifest(self.manifest, self.files, say)
 
@@ -255,9 +255,9 @@ class Seal:
     """the manifest"""
 
     def run(self) -> None:
-        from fakefreq.data.manifest import manifest_digest, read_manifest, write_manifest
-        from fakefreq.data.manifest_work import check_labels
-        from fakefreq.data.splits import check_splits
+        from fakefreq.data.manifest.edit import check_labels
+        from fakefreq.data.manifest.splits import check_splits
+        from fakefreq.data.manifests import manifest_digest, read_manifest, write_manifest
 
         manifest = read_manifest(self.manifest, sealed=False)
         check_labels(manifest)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import tyro
 
 from fakefreq.commands.base import Flat, say
-from fakefreq.train.experiment import TrainConfig
+from fakefreq.config.run import TrainConfig
 
 
 @dataclass
@@ -28,7 +28,7 @@ class Train:
     """train although the audit of the images' header facts fails"""
 
     def run(self) -> None:
-        from fakefreq.train.loop import train
+        from fakefreq.train.train import train
 
         summary = train(
             self.manifest,
@@ -74,10 +74,10 @@ class Score:
     0: the detector's own number, with which its threshold was validated"""
 
     def run(self) -> None:
-        from fakefreq.data.align import refuse_second_history
-        from fakefreq.data.history import parse_history
-        from fakefreq.data.manifest import manifest_digest, read_manifest, write_skipped
-        from fakefreq.data.splits import check_splits
+        from fakefreq.data.degrade.history import parse_history
+        from fakefreq.data.manifest.align import refuse_second_history
+        from fakefreq.data.manifest.splits import check_splits
+        from fakefreq.data.manifests import manifest_digest, read_manifest, write_skipped
         from fakefreq.evaluate.score import score_rows, write_scores
         from fakefreq.models import load_detector
         from fakefreq.train.environment import choose_device, keep_freed_memory

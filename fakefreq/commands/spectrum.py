@@ -39,10 +39,10 @@ class Spectrum:
     """of the shuffles behind the z-map"""
 
     def run(self) -> None:
-        from fakefreq.atlas.atlas import measure_manifest, write_tables
         from fakefreq.atlas.inputs import read_inputs
-        from fakefreq.data.history import parse_history
-        from fakefreq.data.manifest import manifest_digest
+        from fakefreq.atlas.measure import measure_manifest, write_tables
+        from fakefreq.data.degrade.history import parse_history
+        from fakefreq.data.manifests import manifest_digest
         from fakefreq.report.atlas_page import write_atlas
         from fakefreq.train.environment import describe_environment
 

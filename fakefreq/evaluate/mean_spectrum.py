@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from fakefreq.data.history import History
-from fakefreq.data.loader import make_batches
+from fakefreq.data.degrade.history import History
+from fakefreq.data.loading.loader import make_batches
 from fakefreq.spectra import power_spectrum, rgb_to_gray, to_float
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fakefreq.data.manifest_table import check_same_manifest
+from fakefreq.data.manifest.table import check_same_manifest
 from fakefreq.errors import UserError
 from fakefreq.evaluate.metrics import best_threshold
 

@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fakefreq.data.crops import crop_views
-from fakefreq.data.degrade import Degradation, image_rng, parse_degradation
-from fakefreq.data.header import ImageError
-from fakefreq.data.history import parse_history
-from fakefreq.data.images import read_image
-from fakefreq.data.resample import KERNELS
-from fakefreq.data.samples import bring
+from fakefreq.data.degrade.history import parse_history
+from fakefreq.data.degrade.language import Degradation, image_rng, parse_degradation
+from fakefreq.data.images.crops import crop_views
+from fakefreq.data.images.decode import read_image
+from fakefreq.data.images.headers.header import ImageError
+from fakefreq.data.images.resample import KERNELS
+from fakefreq.data.loading.samples import bring
 from fakefreq.errors import UserError
 from fakefreq.evaluate.metrics import Array
 

@@ -9,12 +9,15 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from fakefreq.data.history import parse_history
-from fakefreq.data.loader import make_batches
+from fakefreq.data.degrade.history import parse_history
+from fakefreq.data.loading.loader import make_batches
 from fakefreq.errors import UserError
 from fakefreq.files import atomic_path, sha256_file
+from fakefreq.models.streams.lattice import read_lattice_of_image
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from fakefreq.models import Detector
 
 KEY_COLUMNS = ["path", "sha256", "label", "generator", "source", "subset", "group", "split", "manifest"]
@@ -62,7 +65,10 @@ def score_rows(
         on_error=on_error,
         history=parse_history(detector.history) if detector.history else None,
         views=detector.views,
+        whole=None if detector.lattice is None else read_lattice_of_image,
     )
+    stream = detector.lattice
+    pvalues = np.full(len(rows), np.nan)
     # Sums over the views of an image; of a single one it is the logit itself, to the bit.
     sums, seen = np.zeros(len(rows), dtype=np.float64), np.zeros(len(rows), dtype=np.int64)
     was_training = detector.training
@@ -71,7 +77,11 @@ def score_rows(
         with torch.inference_mode(), tqdm(total=len(rows), desc=progress, unit="image", leave=False) as bar:
             for batch in batches:
                 images = batch.images.to(detector.device, non_blocking=True)
-                values = torch.cat([detector(part) for part in torch.split(images, batch_size)]).float().cpu().numpy()
+                whole = None if batch.whole is None else batch.whole.to(detector.device)
+                values = _logits(detector, images, whole, batch_size)
+                if stream is not None and whole is not None:
+                    found = stream.pvalue(stream.judge(whole).squeeze(1))
+                    pvalues[batch.index.numpy()] = found.cpu().numpy()
                 if not np.isfinite(values).all():
                     first = rows["path"].iloc[int(batch.index[int(np.argmin(np.isfinite(values)))])]
                     raise UserError(f"the detector's logit for {first} is not finite; its weights are damaged")
@@ -84,8 +94,22 @@ def score_rows(
     skipped = list(batches.skipped)
     scored = rows[[name for name in KEY_COLUMNS if name in rows]].copy()
     scored["logit"] = logits
+    if stream is not None:
+        scored["lattice_pvalue"] = pvalues
     scored["probability"] = 1.0 / (1.0 + np.exp(-np.clip(logits, -500, 500)))
     return scored[~np.isnan(logits)].reset_index(drop=True), skipped
+
+
+def _logits(
+    detector: "Detector", images: torch.Tensor, whole: torch.Tensor | None, batch_size: int
+) -> "NDArray[np.float32]":
+    """Logits of images, a few at a time; `whole` is what was read in the images that they are crops of."""
+    parts = torch.split(images, batch_size)
+    if whole is None:
+        found = [detector(part) for part in parts]
+    else:
+        found = [detector(*pair) for pair in zip(parts, torch.split(whole, batch_size), strict=True)]
+    return torch.cat(found).float().cpu().numpy()
 
 
 def write_scores(scores: pd.DataFrame, path: str | Path) -> None:
@@ -113,9 +137,10 @@ def read_scores(path: str | Path) -> pd.DataFrame:
     return scores
 
 
-def predict_files(detector: "Detector", paths: Sequence[str | Path], batch_size: int = 32) -> pd.DataFrame:
+def predict_files(detector: "Detector", paths: str | Path | Sequence[str | Path], batch_size: int = 32) -> pd.DataFrame:
     """Score image files that are in no manifest; `Detector.predict` is this function."""
-    files = [str(path) for path in paths]
+    # A text is a sequence of characters, each of which would be taken for a file.
+    files = [str(paths)] if isinstance(paths, str | Path) else [str(path) for path in paths]
     if not files:
         raise UserError("there is no image to predict; give at least one file")
     rows = pd.DataFrame({"path": [str(Path(file).absolute()) for file in files], "label": 0})
@@ -123,5 +148,6 @@ def predict_files(detector: "Detector", paths: Sequence[str | Path], batch_size:
         # What the history draws is drawn by the bytes. A file that is missing is told of where it is read.
         rows["sha256"] = [sha256_file(path) if Path(path).is_file() else "missing" for path in rows["path"]]
     scores, _ = score_rows(detector, rows, Path("/"), batch_size=batch_size, workers=0, progress="predict")
-    table = scores[["path", "logit", "probability"]].assign(path=files)
+    kept = [name for name in ("path", "logit", "probability", "lattice_pvalue") if name in scores]
+    table = scores[kept].assign(path=files)
     return table.assign(label=(table["logit"] > detector.threshold).astype(int))

@@ -1,6 +1,6 @@
 """Detectors: the pixel stream, the frequency stream and their fusion."""
 
-from fakefreq.detector_config import DetectorConfig
+from fakefreq.config.detector import DetectorConfig
 from fakefreq.models.detector import Detector
 from fakefreq.models.peers import PEER_TRAINING, PEERS, register_peers
 from fakefreq.models.pixel import PixelStream

@@ -1,25 +1,34 @@
 """The contract of every detector: RGB pixels in, one logit an image out."""
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import torch
 from torch import Tensor, nn
 
-from fakefreq.detector_config import DetectorConfig
+from fakefreq.config.detector import DetectorConfig
 from fakefreq.errors import UserError
 from fakefreq.models.fusion import make_fusion
+from fakefreq.models.streams.lattice import LatticeStream
 from fakefreq.spectra import to_float
 
 if TYPE_CHECKING:
     import pandas as pd
 
+_DTYPES = (torch.uint8, torch.float16, torch.bfloat16, torch.float32, torch.float64)
+# What rounding may add to [0, 1].
+_ROUNDING = 1e-3
+
 
 class Detector(nn.Module):
     """Base of all detectors; a subclass gives `streams`, `head` and `minimum_size`.
 
-    Normalisation and spectra happen inside, so whoever calls it needs nothing but pixels.
+    Normalisation and spectra happen inside, so whoever calls it needs nothing but pixels. Their shape and type are
+    checked at every call. The range of floats is checked on a CPU at every call too; on another device, where looking
+    at values waits for all work that is under way, at the first call after `train()` or `eval()`; and not at all in
+    compiled and exported code. uint8, which the loaders give, needs no such check.
 
     Args:
         config: what the detector is made of; it is stored beside the weights.
@@ -30,11 +39,14 @@ class Detector(nn.Module):
         - input: (B, 3, H, W), RGB, uint8 or float in [0, 1], H and W at least `minimum_size`
         - output: (B,) logits that grow towards fake
 
+    Raises:
+        UserError: images of another shape, type or range.
+
     Attributes:
         threshold: the logit above which an image is called fake; 0 until a training run has validated one.
         crop: the side in pixels of the centre crop that the detector was validated on.
         views: how many crops of an image are scored and their logits averaged, 1 to 10; see
-            `fakefreq.data.crops.crop_views`.
+            `fakefreq.data.images.crops.crop_views`.
         history: what every image went through before that crop, in the words of `align`, and what scoring therefore
             does to every image too; empty: nothing.
     """
@@ -50,16 +62,38 @@ class Detector(nn.Module):
         self.crop = 224
         self.history = ""
         self.views = 1
+        self._has_seen_floats = False
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Return one logit an image, (B,)."""
-        return self.head(self.features(images))  # type: ignore[no-any-return]
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode, as of any module; the next floats' range is then checked on every device."""
+        self._has_seen_floats = False
+        return super().train(mode)
 
-    def features(self, images: Tensor) -> dict[str, Tensor]:
+    def forward(self, images: Tensor, lattice: Tensor | None = None) -> Tensor:
+        """Return one logit an image, (B,).
+
+        Args:
+            images: RGB.
+            lattice: what `fakefreq.models.streams.lattice.read_lattice` found in the whole images that `images` are
+                crops of, (B, 99); None reads it in `images`.
+        """
+        return self.head(self.features(images, lattice))  # type: ignore[no-any-return]
+
+    def features(self, images: Tensor, lattice: Tensor | None = None) -> dict[str, Tensor]:
         """Return what each stream sees in the images: stream name -> (B, width)."""
-        pixels = to_float(self._checked(images))
+        pixels = self._pixels(images)
         # Spectra need contiguous rows; a channels_last backbone converts its own copy.
-        return {name: stream(pixels) for name, stream in self.streams.items()}
+        return {
+            name: stream.judge(lattice) if isinstance(stream, LatticeStream) and lattice is not None else stream(pixels)
+            for name, stream in self.streams.items()
+            # In training the lattice stream is silent: it is fitted afterwards.
+            if not (self.training and isinstance(stream, LatticeStream) and len(self.streams) > 1)
+        }
+
+    @property
+    def lattice(self) -> LatticeStream | None:
+        """The stream that reads the lattice of whole images, where the detector has one."""
+        return next((stream for stream in self.streams.values() if isinstance(stream, LatticeStream)), None)
 
     def training_outputs(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Return what training learns from: the logits, and by name those of parts that have a loss of their own.
@@ -82,14 +116,14 @@ class Detector(nn.Module):
     @property
     def device(self) -> torch.device:
         """The device of the weights."""
-        return next(self.parameters()).device
+        return next(itertools.chain(self.parameters(), self.buffers())).device
 
-    def predict(self, paths: Sequence[str | Path], batch_size: int = 32) -> "pd.DataFrame":
+    def predict(self, paths: str | Path | Sequence[str | Path], batch_size: int = 32) -> "pd.DataFrame":
         """Score image files.
 
         Args:
-            paths: image files; each is decoded, brought through `self.history` and centre-cropped to `self.crop` as in
-                validation.
+            paths: one image file or several; each is decoded, brought through `self.history` and centre-cropped to
+                `self.crop` as in validation.
             batch_size: images a step.
 
         Returns:
@@ -103,11 +137,23 @@ class Detector(nn.Module):
 
         return predict_files(self, paths, batch_size=batch_size)
 
-    def _checked(self, images: Tensor) -> Tensor:
+    def _pixels(self, images: Tensor) -> Tensor:
+        """Return images, once they were checked, as floats in the weights' precision."""
+        self._check(images)
+        pixels = to_float(images)
+        # float64 images are welcome to float32 weights, which lose nothing of 8 bits.
+        return pixels.double() if next(self.parameters()).dtype == torch.float64 else pixels.float()
+
+    def _check(self, images: Tensor) -> None:
         if images.ndim != 4 or images.shape[1] != 3:
             raise UserError(
                 f"a detector takes RGB batches of shape (B, 3, H, W); got {tuple(images.shape)}: "
                 "repeat a grey channel three times, add the batch dimension, or permute to channels first"
+            )
+        if images.dtype not in _DTYPES:
+            raise UserError(
+                f"a detector takes uint8 in 0 to 255 or floats in [0, 1]; got {images.dtype}: "
+                "bring pixels of 0 to 255 to uint8 by .to(torch.uint8)"
             )
         height, width = images.shape[-2:]
         if height < self.minimum_size or width < self.minimum_size:
@@ -115,4 +161,27 @@ class Detector(nn.Module):
                 f"images of {height}x{width} are below this detector's minimum of {self.minimum_size} pixels a side: "
                 f"pad them by reflection, or train with --crop {self.minimum_size} or more"
             )
-        return images
+        if images.dtype != torch.uint8 and not _has_no_values() and images.numel():
+            if images.device.type == "cpu" or not self._has_seen_floats:
+                _check_range(images)
+            self._has_seen_floats = True
+
+
+def _has_no_values() -> bool:
+    """Whether code is compiled, exported or traced: what depends on values cannot be."""
+    return torch.compiler.is_compiling() or bool(torch.jit.is_tracing())  # type: ignore[attr-defined, no-untyped-call]
+
+
+def _check_range(images: Tensor) -> None:
+    low, high = (float(value) for value in images.detach().aminmax())
+    if low >= -_ROUNDING and high <= 1 + _ROUNDING:
+        return
+    if low >= 0 and high > 2:
+        advice = "divide 0 to 255 by 255, or give uint8"
+    elif low < 0:
+        advice = (
+            "give pixels as they are: a detector normalises them itself; after a resize that overshoots, clamp(0, 1)"
+        )
+    else:
+        advice = "clamp(0, 1) what a resize has overshot, and give no image with NaN"
+    raise UserError(f"a detector takes floats in [0, 1]; got {low:.4g} to {high:.4g}: {advice}")

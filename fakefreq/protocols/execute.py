@@ -74,12 +74,12 @@ def run_cell(cell: Cell, folder: Path, say: Say = lambda line: None) -> None:
     Raises:
         UserError: anything that the user can mend.
     """
-    from fakefreq.data.manifest import manifest_digest, read_manifest
+    from fakefreq.data.manifests import manifest_digest, read_manifest
     from fakefreq.evaluate.score import read_scores, score_rows
     from fakefreq.models import load_detector
     from fakefreq.train.environment import choose_device, describe_environment
-    from fakefreq.train.loop import train
     from fakefreq.train.selection import select_evaluation
+    from fakefreq.train.train import train
 
     with _owned(folder):
         if is_done(folder):
@@ -88,7 +88,10 @@ def run_cell(cell: Cell, folder: Path, say: Say = lambda line: None) -> None:
         if manifest_digest(manifest) != cell.data:
             raise UserError(f"{cell.manifest} has changed since the benchmark began; start it again")
         config = cell.config
-        summary = train(cell.manifest, folder / "run", config, resume=True, say=say)
+        # A two-stream detector whose only other stream is the lattice has the pixel stream of the cell beside it.
+        beside = find_folder(cell.of_pixels(), folder.parent)
+        pixel_run = beside / "run" if beside != folder and is_done(beside) else None
+        summary = train(cell.manifest, folder / "run", config, resume=True, say=say, pixel_run=pixel_run)
         device = choose_device(config.device)
         detector = load_detector(folder / "run").to(device)
         rows = select_evaluation(manifest, config.train_on)

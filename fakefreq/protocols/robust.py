@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from fakefreq.data.degrade import Degradation, parse_degradation
-from fakefreq.data.manifest import read_manifest
+from fakefreq.config.run import TrainConfig
+from fakefreq.data.degrade.language import Degradation, parse_degradation
+from fakefreq.data.manifests import read_manifest
 from fakefreq.errors import UserError
 from fakefreq.evaluate.metrics import Array
 from fakefreq.evaluate.robustness import family_and_level, score_degraded
@@ -25,7 +26,6 @@ from fakefreq.protocols.measure import Draws, Measured, describe, measure
 from fakefreq.protocols.protocol import find_protocol
 from fakefreq.protocols.tables import add_means, tidy, write_csv
 from fakefreq.protocols.unit import Key, Unit, group_names, make_unit
-from fakefreq.train.experiment import TrainConfig
 
 if TYPE_CHECKING:
     from fakefreq.protocols.benchmark import Job, Plan

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from fakefreq.atlas.accumulate import Array
-from fakefreq.atlas.atlas import Fingerprint
+from fakefreq.atlas.measure import Fingerprint
 from fakefreq.report.blocks import Section, facts_table, figure, panels, paragraph, table, write_page
 from fakefreq.report.embed import png_element, svg_element
 from fakefreq.report.figures import COLOURS, STYLE, WIDTH

@@ -6,8 +6,8 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from fakefreq.data.audit import AuditResult
-from fakefreq.data.audit_verdict import Finding
+from fakefreq.data.audit.audit import AuditResult
+from fakefreq.data.audit.verdict import Finding
 from fakefreq.report.blocks import Section, bullets, facts_table, figure, paragraph, table, write_page
 from fakefreq.report.embed import svg_element
 
@@ -32,7 +32,7 @@ def write_audit_page(path: str | Path, audit: AuditResult) -> None:
 
     Args:
         path: the .html file.
-        audit: what `fakefreq.data.audit.audit_manifest` returned.
+        audit: what `fakefreq.data.audit.audit.audit_manifest` returned.
     """
     facts = audit.manifest
     worst = [TITLES[finding.part].lower() for finding in audit.findings if finding.verdict == audit.verdict]
@@ -58,6 +58,9 @@ def _part(finding: Finding) -> str:
     facts = finding.facts
     if facts.get("auc", {}).get("features"):
         parts.append(_features(finding.part, facts["auc"]))
+    if facts.get("left_out"):
+        rows = [[image["path"], image["reason"]] for image in facts["left_out"]]
+        parts.append(table(["image", "why it cannot be decoded"], rows, "Images that were left out"))
     if finding.part == "history":
         parts.append(_history(facts))
     if finding.part == "sources" and facts.get("pairs"):

@@ -6,7 +6,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from fakefreq.data.images import read_image
+from fakefreq.data.images.decode import read_image
 from fakefreq.errors import UserError
 from fakefreq.report.benchmark_tables import Benchmark
 from fakefreq.report.blocks import figure, panels, paragraph

@@ -8,6 +8,16 @@ from fakefreq.spectra.cross import Autocorrelation, CrossSpectrum, Phase, autoco
 from fakefreq.spectra.dct import DCT2, IDCT2, dct2, dct_basis, idct2
 from fakefreq.spectra.fft import PowerSpectrum, full_plane, power_spectrum
 from fakefreq.spectra.jpeg import QuantisationLikelihood, jpeg_quality, luma_steps, quantisation_table
+from fakefreq.spectra.lattice import (
+    LatticePValue,
+    LatticeScores,
+    LatticeTile,
+    lattice_frequencies,
+    lattice_pvalue,
+    lattice_residual,
+    lattice_scores,
+    lattice_tile,
+)
 from fakefreq.spectra.peaks import Peaks, PeakScores, SpectralPeaks, peak_scores, spectral_peaks
 from fakefreq.spectra.profiles import (
     AngularProfile,
@@ -46,6 +56,9 @@ __all__ = [
     "CrossSpectrum",
     "Gray",
     "HighpassResidual",
+    "LatticePValue",
+    "LatticeScores",
+    "LatticeTile",
     "MedianResidual",
     "NPRResidual",
     "PeakScores",
@@ -73,6 +86,11 @@ __all__ = [
     "highpass_residual",
     "idct2",
     "jpeg_quality",
+    "lattice_frequencies",
+    "lattice_pvalue",
+    "lattice_residual",
+    "lattice_scores",
+    "lattice_tile",
     "luma_steps",
     "median_residual",
     "npr_residual",

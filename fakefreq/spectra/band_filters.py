@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from fakefreq.errors import UserError, choose
+from fakefreq.spectra._tensor import check_images, no_autocast
 from fakefreq.spectra.color import to_float
-from fakefreq.spectra.constants import check_images, no_autocast
 from fakefreq.spectra.dct import dct2, idct2
 
 Geometry = Literal["radial", "diagonal"]

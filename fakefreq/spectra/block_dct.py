@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from fakefreq.errors import UserError
+from fakefreq.spectra._tensor import Constant, check_images, no_autocast
 from fakefreq.spectra.color import to_float
-from fakefreq.spectra.constants import Constant, check_images, no_autocast
 from fakefreq.spectra.dct import dct_basis
 
 

@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from fakefreq.spectra.constants import check_images, no_autocast
+from fakefreq.errors import UserError
+from fakefreq.spectra._tensor import check_images, no_autocast
 
 # JFIF 1.02 (ITU-R BT.601 luma), full range: rows Y, Cb, Cr.
 _YCBCR = (
@@ -22,11 +23,18 @@ def to_float(images: Tensor) -> Tensor:
     Shape:
         - any; the output's is the input's
 
+    Raises:
+        UserError: other integers, whose range nobody knows, or complex numbers.
+
     >>> to_float(torch.tensor([0, 51, 255], dtype=torch.uint8)).tolist()
     [0.0, 0.20000000298023224, 1.0]
     """
     if images.dtype == torch.uint8:
         return images.to(torch.float32) / 255.0
+    if not images.dtype.is_floating_point:
+        raise UserError(
+            f"expected uint8 in 0 to 255 or floats, got {images.dtype}; pixels become uint8 by .to(torch.uint8)"
+        )
     return images if images.dtype == torch.float64 else images.to(torch.float32)
 
 

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from fakefreq.errors import UserError
+from fakefreq.spectra._tensor import Constant, check_images, no_autocast
 from fakefreq.spectra.block_dct import BlockDCT
 from fakefreq.spectra.color import rgb_to_gray, to_float
-from fakefreq.spectra.constants import Constant, check_images, no_autocast
 from fakefreq.spectra.jpeg import _LEAST, _NOISE, _OUTLIERS, luma_steps
 
 QUALITIES = (30, 40, 50, 60, 70, 75, 80, 85, 90, 95, 100)

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from fakefreq.errors import UserError
+from fakefreq.spectra._tensor import check_images, no_autocast
 from fakefreq.spectra.color import to_float
-from fakefreq.spectra.constants import check_images, no_autocast
 from fakefreq.spectra.fft import Detrend, check_frames, fourier, tiles_of
 from fakefreq.spectra.windows import KAISER_BETA, Window
 

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from fakefreq.errors import UserError
+from fakefreq.spectra._chunks import by_pieces
+from fakefreq.spectra._tensor import no_autocast
 from fakefreq.spectra.color import to_float
-from fakefreq.spectra.constants import no_autocast
-from fakefreq.spectra.pieces import by_pieces
 
 Kind = Literal[2, 3]
 # Pixels from which the FFT form takes less time than two matrix products; benchmarks/spectra.py times both.

@@ -2,13 +2,14 @@
 
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from fakefreq.errors import UserError, choose
+from fakefreq.spectra._chunks import by_pieces
+from fakefreq.spectra._tensor import check_images, no_autocast
 from fakefreq.spectra.color import to_float
-from fakefreq.spectra.constants import check_images, no_autocast
-from fakefreq.spectra.pieces import by_pieces
 from fakefreq.spectra.windows import KAISER_BETA, WINDOWS, Window, taper_2d, window_1d
 
 Scale = Literal["log1p", "linear", "db"]
@@ -97,6 +98,42 @@ def check_frames(
         raise UserError(f"overlap is {overlap}; it takes 0 or more and less than 1")
     if beta < 0:
         raise UserError(f"beta is {beta}; it takes 0 or more")
+
+
+# What says which plane a spectrum shows: the width of its image, or that it is a full plane.
+Width = int | Literal["full"]
+
+
+def check_width(width: object) -> Width:
+    """Return `width` if it says which plane a spectrum shows; a half and a full plane cannot be told apart by shape.
+
+    Raises:
+        UserError: it is missing, or neither a number of pixels nor "full".
+    """
+    if width == "full":
+        return "full"
+    if isinstance(width, int | np.integer) and not isinstance(width, bool) and width >= 1:
+        return int(width)
+    raise UserError(
+        f"width is {width!r}; it takes the width of the image in pixels, whose spectrum may be a half plane (as "
+        'power_spectrum makes by default) or a full one, or "full" for a full plane of any width'
+    )
+
+
+def plane_of(columns: int, width: Width) -> tuple[int, bool]:
+    """Return the image's width, and whether a spectrum of so many columns is the half plane of such an image.
+
+    Raises:
+        UserError: the columns are neither those of the full nor those of the half plane.
+    """
+    if width == "full" or width == columns:
+        return columns, False
+    if columns != width // 2 + 1:
+        raise UserError(
+            f"the spectrum has {columns} columns and width is {width}; width is that of the image: "
+            f"a full plane then has {width} columns, a half plane {width // 2 + 1}"
+        )
+    return width, True
 
 
 def full_plane(half: Tensor, width: int) -> Tensor:

@@ -10,9 +10,9 @@ import math
 import torch
 from torch import Tensor, nn
 
+from fakefreq.spectra._tensor import Constant, check_images, no_autocast
 from fakefreq.spectra.block_dct import BlockDCT
 from fakefreq.spectra.color import rgb_to_gray, to_float
-from fakefreq.spectra.constants import Constant, check_images, no_autocast
 
 # ITU-T T.81, table K.1: the luma steps from which libjpeg derives those of each quality.
 LUMA_TABLE = (

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from fakefreq.errors import UserError
+from fakefreq.spectra._tensor import check_images, no_autocast
 from fakefreq.spectra.color import to_float
-from fakefreq.spectra.constants import check_images, no_autocast
-from fakefreq.spectra.fft import full_plane
+from fakefreq.spectra.fft import Width, check_width, full_plane, plane_of
 
 # Median absolute deviation of a normal distribution of unit variance.
 _MAD = 0.6744897501960817
@@ -39,7 +39,8 @@ class PeakScores(nn.Module):
 
     Args:
         neighbourhood: side of the square in frequencies, odd, 3 or more; at most the spectrum's shorter side is used.
-        width: of the image, for a half plane; None says that spectra are full planes.
+        width: of the image, whose half or full plane the spectra are; "full" says that they are full planes. It must be
+            given: shapes alone do not tell.
 
     Shape:
         - input: (B, C, H, W) or (B, C, H, W // 2 + 1): linear power, frequency 0 at [..., 0, 0]
@@ -49,11 +50,11 @@ class PeakScores(nn.Module):
         UserError: an even or too small neighbourhood.
     """
 
-    def __init__(self, neighbourhood: int = 11, width: int | None = None) -> None:
+    def __init__(self, neighbourhood: int = 11, width: Width | None = None) -> None:
         super().__init__()
         if neighbourhood < 3 or neighbourhood % 2 == 0:
             raise UserError(f"neighbourhood is {neighbourhood}; it takes 3, 5, 7, ...")
-        self.neighbourhood, self.width = neighbourhood, width
+        self.neighbourhood, self.width = neighbourhood, check_width(width)
 
     def forward(self, power: Tensor) -> Tensor:
         """Return z-scores."""
@@ -64,7 +65,8 @@ class PeakScores(nn.Module):
         check_images(power)
         with no_autocast(power):
             values = to_float(power)
-            plane = values if self.width is None or values.shape[-1] == self.width else full_plane(values, self.width)
+            width, is_half = plane_of(values.shape[-1], self.width)
+            plane = full_plane(values, width) if is_half else values
             # Bounded relative to the spectrum's own mean: an empty frequency is low, not minus infinity.
             floor = 1e-10 * plane.mean(dim=(-2, -1), keepdim=True) + torch.finfo(plane.dtype).tiny
             log_power = torch.log(plane + floor)
@@ -99,7 +101,8 @@ class SpectralPeaks(nn.Module):
         neighbourhood: see `PeakScores`.
         low: frequencies below this many cycles/pixel are left out: there a photo's power falls too steeply for its
             surroundings to be a background.
-        width: of the image, for a half plane; None says that spectra are full planes.
+        width: of the image, whose half or full plane the spectra are; "full" says that they are full planes. It must be
+            given: shapes alone do not tell.
 
     Shape:
         - input: (B, C, H, W) or (B, C, H, W // 2 + 1): linear power, best averaged over many images or tiles
@@ -109,7 +112,7 @@ class SpectralPeaks(nn.Module):
         UserError: an argument out of range.
     """
 
-    def __init__(self, count: int = 8, neighbourhood: int = 11, low: float = 0.08, width: int | None = None) -> None:
+    def __init__(self, count: int = 8, neighbourhood: int = 11, low: float = 0.08, width: Width | None = None) -> None:
         super().__init__()
         if count < 1 or not 0 <= low < 0.5:
             raise UserError(f"count is {count} and low {low}; count takes 1 or more, low [0, 0.5) cycles/pixel")
@@ -144,22 +147,22 @@ class SpectralPeaks(nn.Module):
 
 
 def spectral_peaks(
-    power: Tensor, count: int = 8, neighbourhood: int = 11, low: float = 0.08, width: int | None = None
+    power: Tensor, count: int = 8, neighbourhood: int = 11, low: float = 0.08, width: Width | None = None
 ) -> Peaks:
     """Return the frequencies that stand highest above their surroundings; see `SpectralPeaks`.
 
     >>> power = torch.ones(1, 1, 32, 32)
     >>> power[0, 0, 8, 16] = 100.0
-    >>> spectral_peaks(power, count=1).frequency.tolist()   # vertical, horizontal: cycles/pixel
+    >>> spectral_peaks(power, count=1, width=32).frequency.tolist()   # vertical, horizontal: cycles/pixel
     [[[[0.25, 0.5]]]]
     """
     return SpectralPeaks(count, neighbourhood, low, width)(power)  # type: ignore[no-any-return]
 
 
-def peak_scores(power: Tensor, neighbourhood: int = 11, width: int | None = None) -> Tensor:
+def peak_scores(power: Tensor, neighbourhood: int = 11, width: Width | None = None) -> Tensor:
     """Return each frequency's z-score against its surroundings; see `PeakScores`.
 
-    >>> peak_scores(torch.ones(1, 1, 16, 16)).abs().max().item()
+    >>> peak_scores(torch.ones(1, 1, 16, 16), width=16).abs().max().item()
     0.0
     """
     return PeakScores(neighbourhood, width)(power)  # type: ignore[no-any-return]

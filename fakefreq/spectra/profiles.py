@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from fakefreq.errors import UserError
+from fakefreq.spectra._tensor import check_images, no_autocast
 from fakefreq.spectra.color import to_float
-from fakefreq.spectra.constants import check_images, no_autocast
+from fakefreq.spectra.fft import Width, check_width, plane_of
 
 
 class Bins(NamedTuple):
@@ -126,40 +127,28 @@ def _mean_over(power: Tensor, bins: Bins) -> Tensor:
     return (total / bins.counts.clamp_min(1)).to(power.dtype)
 
 
-def _full_width(power: Tensor, width: int | None) -> tuple[int, bool]:
-    """Return the image's width, and whether `power` is the half plane of such an image."""
-    columns = power.shape[-1]
-    if width is None:
-        return columns, False
-    if columns not in (width, width // 2 + 1):
-        raise UserError(
-            f"the spectrum has {columns} columns and width is {width}; width is that of the image: "
-            f"a full plane then has {width} columns, a half plane {width // 2 + 1}"
-        )
-    return width, columns != width
-
-
 class RadialProfile(nn.Module):
     """Mean of a spectrum over rings of equal frequency; see `radial_bins`.
 
     Args:
-        width: of the image, for a half plane; None says that spectra are full planes.
+        width: of the image, whose half or full plane the spectra are; "full" says that they are full planes. It must be
+            given: shapes alone do not tell.
 
     Shape:
         - input: (B, C, H, W) or (B, C, H, W // 2 + 1): power, or its logarithm; frequency 0 at [..., 0, 0]
         - output: (B, C, min(H, W) // 2 + 1): ring k at k / min(H, W) cycles/pixel
     """
 
-    def __init__(self, width: int | None = None) -> None:
+    def __init__(self, width: Width | None = None) -> None:
         super().__init__()
-        self.width = width
+        self.width = check_width(width)
 
     def forward(self, power: Tensor) -> Tensor:
         """Return the profile."""
         check_images(power)
         with no_autocast(power):
             values = to_float(power)
-            width, half = _full_width(values, self.width)
+            width, half = plane_of(values.shape[-1], self.width)
             return _mean_over(values, radial_bins(values.shape[-2], width, half, values.device))
 
 
@@ -170,23 +159,24 @@ class AngularProfile(nn.Module):
         bins: sectors on the half circle.
         low: frequencies of at most this many cycles/pixel are left out.
         high: so are those above this one.
-        width: of the image, for a half plane; None says that spectra are full planes.
+        width: of the image, whose half or full plane the spectra are; "full" says that they are full planes. It must be
+            given: shapes alone do not tell.
 
     Shape:
         - input: (B, C, H, W) or (B, C, H, W // 2 + 1): power, or its logarithm; frequency 0 at [..., 0, 0]
         - output: (B, C, bins): sector k at k * 180 / bins degrees; 0 where a sector holds no frequency
     """
 
-    def __init__(self, bins: int = 16, low: float = 0.0, high: float = 0.5, width: int | None = None) -> None:
+    def __init__(self, bins: int = 16, low: float = 0.0, high: float = 0.5, width: Width | None = None) -> None:
         super().__init__()
-        self.bins, self.low, self.high, self.width = bins, low, high, width
+        self.bins, self.low, self.high, self.width = bins, low, high, check_width(width)
 
     def forward(self, power: Tensor) -> Tensor:
         """Return the profile."""
         check_images(power)
         with no_autocast(power):
             values = to_float(power)
-            width, half = _full_width(values, self.width)
+            width, half = plane_of(values.shape[-1], self.width)
             bins = angular_bins(values.shape[-2], width, self.bins, self.low, self.high, half, values.device)
             return _mean_over(values, bins)
 
@@ -200,7 +190,8 @@ class SpectralSlope(nn.Module):
     Args:
         low: the lowest frequency of the fit in cycles/pixel; None leaves out rings 0 to 2, which a Hann window blurs.
         high: the highest.
-        width: of the image, for a half plane; None says that spectra are full planes.
+        width: of the image, whose half or full plane the spectra are; "full" says that they are full planes. It must be
+            given: shapes alone do not tell.
 
     Shape:
         - input: (B, C, H, W) or (B, C, H, W // 2 + 1): linear power; frequency 0 at [..., 0, 0]
@@ -210,14 +201,14 @@ class SpectralSlope(nn.Module):
         UserError: fewer than 2 rings between low and high.
     """
 
-    def __init__(self, low: float | None = None, high: float = 0.5, width: int | None = None) -> None:
+    def __init__(self, low: float | None = None, high: float = 0.5, width: Width | None = None) -> None:
         super().__init__()
-        self.low, self.high, self.width = low, high, width
+        self.low, self.high, self.width = low, high, check_width(width)
 
     def forward(self, power: Tensor) -> Tensor:
         """Return the exponent of frequency."""
         profile = radial_profile(power, self.width)
-        width, _ = _full_width(power, self.width)
+        width, _ = plane_of(power.shape[-1], self.width)
         side = min(power.shape[-2], width)
         first = 3 if self.low is None else max(1, math.ceil(self.low * side - 1e-9))
         last = min(side // 2, math.floor(self.high * side + 1e-9))
@@ -235,30 +226,30 @@ class SpectralSlope(nn.Module):
             return ((log_power * centred).sum(-1) / centred.square().sum()).to(profile.dtype)
 
 
-def radial_profile(power: Tensor, width: int | None = None) -> Tensor:
+def radial_profile(power: Tensor, width: Width | None = None) -> Tensor:
     """Return the mean of a spectrum over rings of equal frequency; see `RadialProfile`.
 
-    >>> radial_profile(torch.ones(1, 1, 6, 9)).tolist()
+    >>> radial_profile(torch.ones(1, 1, 6, 9), width=9).tolist()
     [[[1.0, 1.0, 1.0, 1.0]]]
     """
     return RadialProfile(width)(power)  # type: ignore[no-any-return]
 
 
 def angular_profile(
-    power: Tensor, bins: int = 16, low: float = 0.0, high: float = 0.5, width: int | None = None
+    power: Tensor, bins: int = 16, low: float = 0.0, high: float = 0.5, width: Width | None = None
 ) -> Tensor:
     """Return the mean of a spectrum over sectors of equal direction; see `AngularProfile`.
 
-    >>> angular_profile(torch.ones(1, 1, 8, 8), bins=4).tolist()
+    >>> angular_profile(torch.ones(1, 1, 8, 8), bins=4, width=8).tolist()
     [[[1.0, 1.0, 1.0, 1.0]]]
     """
     return AngularProfile(bins, low, high, width)(power)  # type: ignore[no-any-return]
 
 
-def spectral_slope(power: Tensor, low: float | None = None, high: float = 0.5, width: int | None = None) -> Tensor:
+def spectral_slope(power: Tensor, low: float | None = None, high: float = 0.5, width: Width | None = None) -> Tensor:
     """Return the exponent of the power law that a spectrum follows; see `SpectralSlope`.
 
-    >>> spectral_slope(torch.ones(1, 1, 32, 32)).tolist()   # white
+    >>> spectral_slope(torch.ones(1, 1, 32, 32), width=32).tolist()   # white
     [[0.0]]
     """
     return SpectralSlope(low, high, width)(power)  # type: ignore[no-any-return]

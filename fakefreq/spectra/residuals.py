@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from fakefreq.errors import UserError, choose
+from fakefreq.spectra._chunks import by_pieces
+from fakefreq.spectra._tensor import check_images, no_autocast
 from fakefreq.spectra.color import to_float
-from fakefreq.spectra.constants import check_images, no_autocast
-from fakefreq.spectra.pieces import by_pieces
 
 Border = Literal["mirror", "periodic"]
 

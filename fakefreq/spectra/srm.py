@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from fakefreq.spectra._tensor import Constant, check_images, no_autocast
 from fakefreq.spectra.color import to_float
-from fakefreq.spectra.constants import Constant, check_images, no_autocast
 
 # Offsets (row, column) of the eight neighbours, clockwise from above.
 _COMPASS = ((-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1))

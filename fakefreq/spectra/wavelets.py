@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from fakefreq.errors import UserError, choose
+from fakefreq.spectra._tensor import check_images, no_autocast
 from fakefreq.spectra.color import to_float
-from fakefreq.spectra.constants import check_images, no_autocast
 
 _HALF = math.sqrt(0.5)
 # Decomposition filters, low then high. db4: Daubechies 1988, Orthonormal bases of compactly supported wavelets;

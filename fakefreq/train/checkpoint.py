@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch.optim.lr_scheduler import LRScheduler
 
+from fakefreq.config.run import TrainConfig
 from fakefreq.errors import UserError
 from fakefreq.files import atomic_path, read_json, write_json
 from fakefreq.models import Detector
 from fakefreq.train.averaging import AveragedDetector
-from fakefreq.train.board import Board
-from fakefreq.train.experiment import TrainConfig
+from fakefreq.train.tensorboard import Board
 
 LOG_COLUMNS = ["epoch", "step", "phase", "loss", "accuracy", "auc", "learning_rate", "seconds"]
 

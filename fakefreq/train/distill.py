@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from fakefreq.config.run import TrainConfig
 from fakefreq.errors import UserError
 from fakefreq.files import sha256_file
 from fakefreq.models import Detector, load_detector
 from fakefreq.models.weights import weights_path
-from fakefreq.train.experiment import TrainConfig
 
 
 def logit_distance(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:

@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from fakefreq.data.history import parse_history
-from fakefreq.data.loader import make_batches
-from fakefreq.data.samples import Augment
+from fakefreq.data.degrade.history import parse_history
+from fakefreq.data.loading.loader import make_batches
+from fakefreq.data.loading.samples import Augment
 from fakefreq.errors import UserError
 from fakefreq.evaluate.metrics import auc
 from fakefreq.files import cache_folder

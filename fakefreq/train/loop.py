@@ -1,108 +1,205 @@
-"""A training from manifest to run folder: test images are out of its reach."""
+"""The training loop: epochs of steps, each followed by a validation that chooses the epoch and the threshold."""
 
+import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
+import pandas as pd
 import torch
+from torch import nn
+from tqdm import tqdm
 
-from fakefreq.data.align import refuse_second_history
-from fakefreq.data.history import parse_history
-from fakefreq.data.manifest import manifest_digest, read_manifest
-from fakefreq.data.splits import check_splits
-from fakefreq.evaluate.score import score_rows, write_scores
-from fakefreq.files import read_json, write_json
-from fakefreq.models import load_detector
-from fakefreq.models.registry import build_detector
-from fakefreq.train.bias import Audit, check_bias
-from fakefreq.train.breakdown import clear_errors
-from fakefreq.train.checkpoint import RunFolder
-from fakefreq.train.distill import teacher_digest
-from fakefreq.train.environment import choose_device, describe_environment, keep_freed_memory
-from fakefreq.train.experiment import TrainConfig
-from fakefreq.train.run import Run
-from fakefreq.train.selection import select_training, take_share
+from fakefreq.config.run import TrainConfig
+from fakefreq.data.degrade.history import parse_history
+from fakefreq.data.loading.loader import Batch, make_batches
+from fakefreq.data.loading.samples import Augment
+from fakefreq.data.loading.sampling import class_weights, effective_counts, sampling_lines
+from fakefreq.errors import UserError
+from fakefreq.evaluate.metrics import auc, best_threshold
+from fakefreq.evaluate.score import score_rows
+from fakefreq.models import Detector, save_detector
+from fakefreq.models.peers.classical import FittedDetector
+from fakefreq.train.averaging import AveragedDetector
+from fakefreq.train.checkpoint import Progress, RunFolder, State
+from fakefreq.train.distill import make_distillation
+from fakefreq.train.optim import make_optimizer, make_schedule
+from fakefreq.train.selection import Selection
+from fakefreq.train.simulated_fakes import make_twins
+from fakefreq.train.stages import frozen_parameters, hold_still
+from fakefreq.train.step import Stepper
+from fakefreq.train.tensorboard import Board
 
 
-def train(
-    manifest_path: str | Path,
-    out: str | Path,
-    config: TrainConfig,
-    resume: bool = False,
-    say: Callable[[str], None] = lambda line: None,
-    audit: Audit = "skip",
-) -> dict[str, Any]:
-    """Train one detector and leave a run folder.
+class Run:
+    """One training in progress.
 
     Args:
-        manifest_path: a manifest whose `split` column is filled.
-        out: the run folder: config.json, environment.json, log.csv, best.safetensors, last.pt,
-            val_scores.csv and summary.json.
         config: what to train.
-        resume: go on where an interrupted run stopped; on CPU it ends in the same weights to the bit.
-        say: called with lines for the user.
-        audit: whether header facts of the training images are audited first: `skip`, `tell` the verdict, or `refuse`
-            to train where it is `fail`.
-
-    Returns:
-        The content of summary.json. A run that has ended is not repeated.
-
-    Raises:
-        UserError: anything that the user can mend.
+        selection: training and validation rows.
+        root: the folder that their paths are relative to.
+        folder: where the run is kept.
+        detector: what learns, on its device.
     """
-    config.check()
-    manifest_path, folder = Path(manifest_path), RunFolder(Path(out))
-    manifest = read_manifest(manifest_path)
-    check_splits(manifest)
-    if config.history:
-        refuse_second_history(manifest_path, config.history, "leave --history empty")
-    selection = select_training(manifest, config.train_on)
-    selection = replace(selection, train=take_share(selection.train, config.train_share))
-    device = choose_device(config.device)
-    folder.check(config, manifest_digest(manifest), resume)
-    if folder.is_finished():
-        say(f"{folder.path} is finished already; nothing to train")
-        return dict(read_json(folder.path / "summary.json", "the run's summary"))
-    if device.type == "cpu":
-        keep_freed_memory()
-    torch.manual_seed(config.seed)
-    detector = build_detector(config.network, config.pretrained).to(device)
-    detector.crop, detector.views = config.crop, config.views
-    if config.history:
-        detector.history = str(parse_history(config.history))
-        say(f"every image, real or fake, goes through {detector.history} on its way in, in scoring too")
-    verdict = check_bias(selection.train, audit, say)
-    environment = {**describe_environment(device), "audit": verdict}
-    if config.teacher:
-        environment["teacher_sha256"] = teacher_digest(config)
-    if "pixel" in detector.streams:
-        environment["pretrained_weights_from"] = detector.streams["pixel"].weights_from
-    folder.claim(config, manifest_digest(manifest), environment)
-    say(
-        f"{config.detector}: {sum(p.numel() for p in detector.parameters()) / 1e6:.2f} M parameters, "
-        f"{len(selection.train)} training and {len(selection.val)} validation images, on {device}"
-    )
-    run = Run(config, selection, manifest_path.parent, folder, detector)
-    with clear_errors(config):
-        progress = run.fit(say)
-    if folder.board is not None:
-        folder.board.close()
-    best = load_detector(folder.path).to(device)
-    val = selection.val.assign(manifest=manifest_digest(manifest))
-    scores, _ = score_rows(best, val, manifest_path.parent, workers=config.workers, progress="validate")
-    write_scores(scores, folder.path / "val_scores.csv")
-    summary = {
-        "detector": config.detector,
-        "epochs": progress.epoch,
-        "best_epoch": progress.best_epoch,
-        "val_auc": progress.best_auc,
-        "threshold": best.threshold,
-        "manifest_digest": manifest_digest(manifest),
-        "audit": verdict,
-        "n_train": len(selection.train),
-        "n_val": len(selection.val),
-        "seconds": round(progress.seconds, 1),
-    }
-    write_json(folder.path / "summary.json", summary)
-    return summary
+
+    def __init__(
+        self, config: TrainConfig, selection: Selection, root: Path, folder: RunFolder, detector: Detector
+    ) -> None:
+        self.config, self.selection, self.root, self.folder = config, selection, root, folder
+        history = parse_history(config.history) if config.history else None
+        self.batches = make_batches(
+            selection.train,
+            root,
+            crop=config.crop,
+            batch_size=config.batch_size,
+            train=True,
+            seed=config.seed,
+            sampling="none" if config.balance == "weights" else config.balance,
+            balance_by=config.balance_by,
+            augment=Augment(flip=config.flip, rotate=config.rotate, degrade=config.degrade),
+            twins=make_twins(selection.train, config.simulate, config.simulate_families, history),
+            workers=config.workers,
+            history=history,
+            cache=config.cache,
+        )
+        self.steps = min(len(self.batches), config.max_steps or len(self.batches))
+        self.frozen = frozen_parameters(detector, config.freeze)
+        average = AveragedDetector(detector, config.ema) if config.ema > 0 else None
+        optimizer = make_optimizer(detector, config)
+        schedule = make_schedule(optimizer, config, steps=config.epochs * self.steps)
+        self.state = State(detector, optimizer, schedule, average)
+        weights = torch.ones(2)
+        if config.balance == "weights":
+            weights = torch.as_tensor(class_weights(selection.train["label"].to_numpy()), dtype=torch.float32)
+        distillation = make_distillation(config, detector)
+        self.stepper = Stepper(detector, config, optimizer, weights, average, distillation)
+
+    @property
+    def judged(self) -> Detector:
+        """The detector that validation judges and that is kept: the averaged one, where there is one."""
+        return self.state.average.detector if self.state.average else self.state.detector
+
+    def fit(self, say: Callable[[str], None]) -> Progress:
+        """Run all that is left; return how it ended."""
+        if self.folder.load_state(self.state):
+            progress = self.state.progress
+            say(f"resuming after epoch {progress.epoch}" + (f", step {progress.step}" if progress.step else ""))
+        progress, config = self.state.progress, self.config
+        if config.tensorboard:
+            self.folder.board = Board(self.folder.path / "tensorboard", progress.total + 1)
+        if config.balance != "none" and config.balance != "weights":
+            for line in sampling_lines(effective_counts(self.selection.train, config.balance, config.balance_by)):
+                say(line)
+        while progress.epoch < config.epochs:
+            if config.patience and progress.epoch - progress.best_epoch >= config.patience:
+                say(f"early stop: no better validation AUC for {config.patience} epochs")
+                break
+            self._train_epoch(progress.epoch + 1)
+            started = time.perf_counter()
+            scores, _ = score_rows(
+                self.judged, self.selection.val, self.root, config.batch_size, config.workers, progress="validate"
+            )
+            progress.epoch += 1
+            progress.step, progress.seen, progress.right, progress.loss_sum = 0, 0, 0, 0.0
+            progress.seconds += time.perf_counter() - started
+            self._record(progress, scores, say)
+            self.folder.save_state(self.state)
+        return progress
+
+    def _train_epoch(self, epoch: int) -> None:
+        config, state, progress = self.config, self.state, self.state.progress
+        state.detector.train()
+        whole = epoch <= config.freeze_epochs
+        hold_still(state.detector, state.detector.pretrained_parameters() if whole else self.frozen)
+        if progress.step == self.steps:  # stopped between the last step and the end of its validation
+            return
+        if isinstance(self.judged, FittedDetector):
+            self._fit_head(self.judged, epoch)
+            return
+        self.batches.set_epoch(epoch, first=progress.step)
+        started = saved = time.perf_counter()
+        seconds_before = progress.seconds
+        with tqdm(
+            total=self.steps, initial=progress.step, desc=f"epoch {epoch}/{config.epochs}", unit="batch", leave=False
+        ) as bar:
+            for batch in self.batches:
+                self._take_step(batch, epoch)
+                now = time.perf_counter()
+                progress.seconds = seconds_before + now - started
+                loss, accuracy = progress.loss_sum / progress.seen, progress.right / progress.seen
+                bar.set_postfix(loss=f"{loss:.3f}", accuracy=f"{accuracy:.3f}")
+                bar.update()
+                is_last = progress.step == self.steps
+                if progress.step % config.log_every == 0 or is_last:
+                    self.folder.log(
+                        epoch=epoch,
+                        step=progress.total,
+                        phase="train",
+                        loss=loss,
+                        accuracy=accuracy,
+                        learning_rate=state.schedule.get_last_lr()[0],
+                        seconds=progress.seconds,
+                    )
+                if is_last:
+                    return
+                by_step = config.checkpoint_steps and progress.step % config.checkpoint_steps == 0
+                if by_step or 0 < config.checkpoint_seconds <= now - saved:
+                    self.folder.save_state(state)
+                    saved = time.perf_counter()
+
+    def _fit_head(self, detector: FittedDetector, epoch: int) -> None:
+        """Fit a detector that has no gradient steps to the images of one epoch."""
+        started = time.perf_counter()
+        self.batches.set_epoch(epoch)
+        detector.eval()
+        detector.fit((batch.images, batch.labels) for batch in self.batches)
+        self.state.progress.total += self.steps
+        self.state.progress.seconds += time.perf_counter() - started
+
+    def _take_step(self, batch: Batch, epoch: int) -> None:
+        state, progress = self.state, self.state.progress
+        loss, logits = self.stepper.loss(batch, epoch, progress.step + 1)
+        value = loss.item()
+        if not torch.isfinite(loss):
+            files = self.selection.train["path"].iloc[batch.index.tolist()].tolist()
+            self.folder.save_state(state, "failed.pt")
+            raise UserError(
+                f"the loss is {value} at epoch {epoch}, step {progress.step + 1}; lower --learning-rate and "
+                f"--head-learning-rate, or set --clip-gradient 1. The state is in {self.folder.path / 'failed.pt'}. "
+                f"The batch: {', '.join(files)}"
+            )
+        self.stepper.update(loss)
+        state.schedule.step()
+        progress.step += 1
+        progress.total += 1
+        progress.seen += len(logits)
+        progress.right += int(((logits.cpu() > 0) == (batch.labels > 0.5)).sum())
+        progress.loss_sum += value * len(logits)
+
+    def _record(self, progress: Progress, scores: pd.DataFrame, say: Callable[[str], None]) -> None:
+        """Log the epoch's validation; keep the weights where its AUC is the highest so far."""
+        labels, logits = scores["label"].to_numpy(), scores["logit"].to_numpy()
+        val_auc = auc(labels, logits)
+        threshold = best_threshold(labels, logits)
+        val_loss = nn.functional.binary_cross_entropy_with_logits(
+            torch.tensor(logits), torch.tensor(labels, dtype=torch.float64)
+        )
+        accuracy = float(((logits > threshold) == (labels == 1)).mean())
+        self.folder.log(
+            epoch=progress.epoch,
+            step=progress.total,
+            phase="val",
+            loss=float(val_loss),
+            accuracy=accuracy,
+            auc=val_auc,
+            seconds=progress.seconds,
+        )
+        is_best = val_auc > progress.best_auc
+        say(
+            f"epoch {progress.epoch}/{self.config.epochs}: validation AUC {val_auc:.4f}, accuracy {accuracy:.3f}, "
+            f"{progress.seconds:.0f} s{' (best so far)' if is_best else ''}"
+        )
+        if is_best:
+            progress.best_auc, progress.best_epoch = val_auc, progress.epoch
+            self.judged.threshold = threshold
+            facts = {"epoch": progress.epoch, "val_auc": val_auc, "train_on": list(self.config.train_on)}
+            save_detector(self.judged, self.folder.path / "best.safetensors", facts)

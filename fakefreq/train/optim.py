@@ -3,8 +3,8 @@
 import torch
 from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, LinearLR, LRScheduler, OneCycleLR, SequentialLR
 
+from fakefreq.config.run import TrainConfig
 from fakefreq.models import Detector
-from fakefreq.train.experiment import TrainConfig
 from fakefreq.train.stages import layer_rates
 
 

@@ -48,12 +48,13 @@ def rows_of_generators(manifest: "pd.DataFrame", generators: tuple[str, ...]) ->
     return manifest[fakes | reals]
 
 
-def select_training(manifest: "pd.DataFrame", generators: tuple[str, ...]) -> Selection:
+def select_training(manifest: "pd.DataFrame", generators: tuple[str, ...], needs_fakes: bool = True) -> Selection:
     """Return the training and validation rows of an experiment; test rows never leave this function.
 
     Args:
         manifest: with its `split` column filled by `fakefreq split`.
         generators: whose fakes to train on; empty means all.
+        needs_fakes: whether both parts must hold fakes; photographs they must hold always.
 
     Raises:
         UserError: no split, or a part that lacks a class.
@@ -63,7 +64,7 @@ def select_training(manifest: "pd.DataFrame", generators: tuple[str, ...]) -> Se
     for name in ("train", "val"):
         part = rows[rows["split"] == name].reset_index(drop=True)
         counts = [int((part["label"] == label).sum()) for label in (0, 1)]
-        if min(counts) == 0:
+        if counts[0] == 0 or (needs_fakes and counts[1] == 0):
             raise UserError(
                 f"the {name} split has {counts[0]} real and {counts[1]} fake images"
                 + (f" for {', '.join(generators)}" if generators else "")

@@ -6,12 +6,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fakefreq.data.loader import Batch
+from fakefreq.config.run import TrainConfig
+from fakefreq.data.loading.loader import Batch
 from fakefreq.models import Detector
 from fakefreq.spectra import to_float
 from fakefreq.train.averaging import AveragedDetector
 from fakefreq.train.distill import Distillation
-from fakefreq.train.experiment import TrainConfig
 
 Outputs = Callable[[Tensor], tuple[Tensor, dict[str, Tensor]]]
 

@@ -10,15 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from fakefreq.data.history import History, bring_to_size, encode
+from fakefreq.data.degrade.history import History, bring_to_size, encode
 from fakefreq.errors import UserError
 from fakefreq.files import atomic_path
+from fakefreq.wheels.fetch import WHEELS, Say, fetch_wheels, missing_bytes, silent
+from fakefreq.zoo.contact_sheet import SHEETS, write_sheet
 from fakefreq.zoo.controls import CONTROLS
 from fakefreq.zoo.photos import Photo
 from fakefreq.zoo.record import Row, check_recipe, plan_row, write_tables
 from fakefreq.zoo.registry import Generator, Sampler, Translator, find_generator
-from fakefreq.zoo.sheet import SHEETS, write_sheet
-from fakefreq.zoo.wheels import WHEELS, Say, fetch_wheels, missing_bytes, silent
 
 # Paired generators halve or quarter an image inside; whole multiples keep fake and photo of one size.
 _MULTIPLE = 4
@@ -206,7 +206,7 @@ def _write_fakes(
     rows = list(_plan_fakes(subset, generator, history, seed))
     missing = [number for number, row in enumerate(rows) if not (folder / row.path).exists()]
     if missing:
-        from fakefreq.zoo.weights import one_thread  # torch: only when something is to be made
+        from fakefreq.zoo.formats.torch_weights import one_thread  # torch: only when something is to be made
 
         network = generator.load(say)
         made = (

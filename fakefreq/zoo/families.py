@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fakefreq.errors import UserError, choose
+from fakefreq.wheels.fetch import Say
 from fakefreq.zoo.registry import Generator, Origin, Translator
-from fakefreq.zoo.wheels import Say
 
 Upsampler = Literal[
     "nearest", "bilinear", "transposed2", "transposed3", "transposed4", "pixel_shuffle", "zero_insertion", "fourier"

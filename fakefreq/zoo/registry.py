@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fakefreq.errors import UserError, choose
+from fakefreq.wheels.fetch import WHEELS, Say
 from fakefreq.zoo.controls import CONTROLS
-from fakefreq.zoo.wheels import WHEELS, Say
 
 
 class Sampler(Protocol):
@@ -79,55 +79,55 @@ class Generator:
 
 
 def _load_dcgan(say: Say) -> Sampler:
-    from fakefreq.zoo.dcgan import load_dcgan
+    from fakefreq.zoo.generators.dcgan import load_dcgan
 
     return load_dcgan(say)
 
 
 def _load_cyclegan(say: Say) -> Translator:
-    from fakefreq.zoo.cyclegan import load_cyclegan
+    from fakefreq.zoo.generators.cyclegan import load_cyclegan
 
     return load_cyclegan(say)
 
 
 def _load_mobilestylegan(say: Say) -> Sampler:
-    from fakefreq.zoo.mobilestylegan import load_mobilestylegan
+    from fakefreq.zoo.generators.mobilestylegan import load_mobilestylegan
 
     return load_mobilestylegan(say)
 
 
 def _load_srgan(say: Say) -> Translator:
-    from fakefreq.zoo.srgan import load_srgan
+    from fakefreq.zoo.generators.srgan import load_srgan
 
     return load_srgan("srgan", say)
 
 
 def _load_srresnet(say: Say) -> Translator:
-    from fakefreq.zoo.srgan import load_srgan
+    from fakefreq.zoo.generators.srgan import load_srgan
 
     return load_srgan("srresnet", say)
 
 
 def _load_realesrgan(say: Say) -> Translator:
-    from fakefreq.zoo.realesrgan import load_realesrgan
+    from fakefreq.zoo.generators.realesrgan import load_realesrgan
 
     return load_realesrgan("realesrgan", say)
 
 
 def _load_realesrgan_compact(say: Say) -> Translator:
-    from fakefreq.zoo.realesrgan import load_realesrgan
+    from fakefreq.zoo.generators.realesrgan import load_realesrgan
 
     return load_realesrgan("realesrgan_compact", say)
 
 
 def _person_of(index: int) -> str:
-    from fakefreq.zoo.openpeople import person_of
+    from fakefreq.zoo.generators.openpeople import person_of
 
     return person_of(index)
 
 
 def _load_openpeople(say: Say) -> Sampler:
-    from fakefreq.zoo.openpeople import load_openpeople
+    from fakefreq.zoo.generators.openpeople import load_openpeople
 
     return load_openpeople(say)
 

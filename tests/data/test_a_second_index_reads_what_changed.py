@@ -8,10 +8,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from fakefreq.data import header, manifest_table, probe
-from fakefreq.data.manifest import index_folder
+from fakefreq.data.images.headers import header
+from fakefreq.data.index import probe
+from fakefreq.data.manifest import table as manifest_table
+from fakefreq.data.manifests import index_folder
 from fakefreq.errors import UserError
-from tests.photo_files import photo, save, small_set
+from tests.helpers.photo_files import photo, save, small_set
 
 
 def test_a_second_index_reads_only_what_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,7 +42,7 @@ def test_a_second_index_reads_only_what_changed(tmp_path: Path, monkeypatch: pyt
     fresh, _ = index_folder(root, tmp_path / "m.csv", jobs=1, fresh=True)
     pd.testing.assert_frame_equal(second, fresh)
     assert len(first) == 12
-    (tmp_path / ".m.csv.cache-v2.sqlite").write_bytes(b"rubbish" * 1000)
+    (next(tmp_path.glob(".m.csv.cache-v*.sqlite"))).write_bytes(b"rubbish" * 1000)
     pd.testing.assert_frame_equal(index_folder(root, tmp_path / "m.csv", jobs=1)[0], fresh)
 
 
@@ -72,7 +74,7 @@ def test_what_is_known_is_found_also_when_files_come_and_go_and_an_index_stops(
     assert read == []
     fresh, _ = index_folder(root, path, jobs=1, fresh=True)
     pd.testing.assert_frame_equal(again, fresh)
-    with sqlite3.connect(tmp_path / ".m.csv.cache-v2.sqlite") as database:
+    with sqlite3.connect(next(tmp_path.glob(".m.csv.cache-v*.sqlite"))) as database:
         kept = [name for (stamps,) in database.execute("SELECT stamps FROM chunks") for name in json.loads(stamps)[0]]
         assert len(kept) == len(set(kept)) == 24  # what is gone is forgotten, nothing is kept twice
         database.execute("UPDATE chunks SET columns = '{\"format\": [1]}'")

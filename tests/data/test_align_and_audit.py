@@ -10,15 +10,16 @@ import pytest
 from numpy.typing import NDArray
 
 from fakefreq.cli import main
-from fakefreq.data.align import align_manifest
-from fakefreq.data.audit import audit_manifest, audit_verdict
-from fakefreq.data.audit_probe import probe, weighted_areas
-from fakefreq.data.history import parse_history
-from fakefreq.data.loader import make_batches
-from fakefreq.data.manifest import index_folder, read_manifest, write_manifest
-from fakefreq.data.sampling import EpochOrder, effective_counts, image_weights
+from fakefreq.data.audit.audit import audit_manifest, audit_verdict
+from fakefreq.data.audit.probe import probe, weighted_areas
+from fakefreq.data.degrade.history import parse_history
+from fakefreq.data.loading.loader import make_batches
+from fakefreq.data.loading.sampling import EpochOrder, effective_counts, image_weights
+from fakefreq.data.manifest.align import align_manifest
+from fakefreq.data.manifests import index_folder, read_manifest, write_manifest
 from fakefreq.errors import UserError
 from fakefreq.files import read_json
+from fakefreq.report.audit_page import write_audit_page
 
 Draw = Callable[..., NDArray[np.uint8]]
 COUNT = 30
@@ -99,6 +100,32 @@ def test_the_command_s_exit_status_tells_the_verdict(biased: Path, tmp_path: Pat
     assert read_json(tmp_path / "audit" / "audit.json", "the audit")["verdict"] == "fail"
     page = (tmp_path / "audit" / "audit.html").read_text()
     assert "<svg" in page and "http" not in page.replace("http://www.w3.org", "")
+
+
+@pytest.mark.parametrize("damaged", [1, 5])
+def test_images_that_do_not_decode_are_counted_and_listed(biased: Path, tmp_path: Path, damaged: int) -> None:
+    rows = read_manifest(biased)
+    bad = rows["path"].iloc[:damaged].tolist()
+    (biased.parent / bad[0]).unlink()
+    for path in bad[1:]:
+        (biased.parent / path).write_bytes(b"no image")
+    said: list[str] = []
+    audit = audit_manifest(biased, tmp_path / "audit.json", say=said.append)
+    count = f"{len(rows) - damaged} of {len(rows)} judged; {damaged} cannot be decoded and are left out: {bad[0]} ("
+    assert any(count in line for line in said)
+    written = read_json(tmp_path / "audit.json", "the audit")
+    (pixels,) = [finding for finding in written["findings"] if finding["part"] == "pixels"]
+    assert pixels["verdict"] in ("warn", "fail")
+    assert [image["path"] for image in pixels["facts"]["left_out"]] == bad
+    assert all(image["reason"] for image in pixels["facts"]["left_out"])
+    write_audit_page(tmp_path / "audit.html", audit)
+    assert all(path in (tmp_path / "audit.html").read_text() for path in bad)
+
+
+def test_an_audit_of_some_images_says_of_how_many(biased: Path) -> None:
+    said: list[str] = []
+    audit_manifest(biased, images=20, say=said.append)
+    assert any(f"20 of 20 judged, drawn from {len(read_manifest(biased))}" in line for line in said)
 
 
 def test_leaks_are_failures_that_name_both_files(biased: Path) -> None:

@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fakefreq.data.header import probe_header
-from fakefreq.data.images import read_bytes, read_image
-from fakefreq.data.layouts import read_layout
-from fakefreq.data.manifest import index_folder, read_manifest
+from fakefreq.data.images.decode import read_bytes, read_image
+from fakefreq.data.images.headers.header import probe_header
+from fakefreq.data.index.folders import read_layout
+from fakefreq.data.manifests import index_folder, read_manifest
 from fakefreq.errors import UserError
 
 WHOLE = cv2.imencode(".png", np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8))[1].tobytes()
@@ -36,7 +36,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "zero_pixels": (with_size(0, 40), "its header says 0x40 pixels"),
     "bomb": (with_size(30_000, 30_000), "30000x30000 pixels are above the limit"),
     "heic": (struct.pack(">I4s4s", 24, b"ftyp", b"heic") + b"\0" * 12, "HEIC is not read here"),
-    "avif": (struct.pack(">I4s4s", 24, b"ftyp", b"avif") + b"\0" * 12, "AVIF is not read here"),
+    "avif": (struct.pack(">I4s4s", 24, b"ftyp", b"avif") + b"\0" * 12, "its header is cut or damaged"),
 }
 
 

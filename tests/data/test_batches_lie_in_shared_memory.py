@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 import torch
 
-from fakefreq.data.loader import make_batches
-from fakefreq.data.samples import Twins
-from fakefreq.data.slots import NO_SLOT, SharedSlots
-from fakefreq.data.streams import ImageStreams
+from fakefreq.data.loading.loader import make_batches
+from fakefreq.data.loading.random_streams import ImageStreams
+from fakefreq.data.loading.samples import Twins
+from fakefreq.data.loading.shared_batches import NO_SLOT, SharedSlots
 
 COUNT = 40
 

@@ -9,9 +9,9 @@ import cv2
 import pandas as pd
 import pytest
 
-from fakefreq.data.layout_values import Columns
-from fakefreq.data.layouts import Hints
-from fakefreq.data.manifest import index_folder
+from fakefreq.data.index.folders import Hints
+from fakefreq.data.index.values import Columns
+from fakefreq.data.manifests import index_folder
 from fakefreq.errors import UserError
 from tests.data.made_sets import both, make_set, picture
 

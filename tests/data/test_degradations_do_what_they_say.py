@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fakefreq.data import distortions
-from fakefreq.data.degrade import WORDS, image_rng, parse_augmentation, parse_degradation
+from fakefreq.data.degrade import distortions
+from fakefreq.data.degrade.language import WORDS, image_rng, parse_augmentation, parse_degradation
 from fakefreq.errors import UserError
 
 Draw = Callable[..., NDArray[np.uint8]]

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fakefreq.data.duplicates import count_bits, find_pairs, hash_numbers, merge_groups, perceptual_hash
-from fakefreq.data.manifest import index_folder
-from fakefreq.data.splits import check_splits, split_manifest
+from fakefreq.data.manifest.duplicates import count_bits, find_pairs, hash_numbers, merge_groups, perceptual_hash
+from fakefreq.data.manifest.splits import check_splits, split_manifest
+from fakefreq.data.manifests import index_folder
 from fakefreq.errors import UserError
-from tests.photo_files import photo, save, small_set
+from tests.helpers.photo_files import photo, save, small_set
 
 
 def distance(a: np.ndarray, b: np.ndarray) -> int:
@@ -61,7 +61,7 @@ def transitive(found: set[tuple[int, int]], wanted: set[tuple[int, int]]) -> set
 
 
 def test_the_search_does_not_compare_all_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
-    from fakefreq.data import duplicates
+    from fakefreq.data.manifest import duplicates
 
     hashes = np.random.default_rng(0).integers(0, 2**64, (20_000, 4), dtype=np.uint64)
     compared = 0

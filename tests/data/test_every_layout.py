@@ -11,12 +11,12 @@ import cv2
 import numpy as np
 import pytest
 
-from fakefreq.data.images import decode_image, read_bytes, read_image
-from fakefreq.data.layout_list import read_list
-from fakefreq.data.layout_values import Columns, Entry
-from fakefreq.data.layouts import Hints, read_layout
-from fakefreq.data.loader import make_batches
-from fakefreq.data.manifest import index_folder, read_manifest
+from fakefreq.data.images.decode import decode_image, read_bytes, read_image
+from fakefreq.data.index.folders import Hints, read_layout
+from fakefreq.data.index.lists import read_list
+from fakefreq.data.index.values import Columns, Entry
+from fakefreq.data.loading.loader import make_batches
+from fakefreq.data.manifests import index_folder, read_manifest
 from fakefreq.errors import UserError
 
 
@@ -239,7 +239,7 @@ def test_parquet_tables_with_image_bytes(tmp_path: Path, form: str) -> None:
 
 
 def test_the_readme_shows_every_layout() -> None:
-    from fakefreq.data.layouts import LAYOUTS
+    from fakefreq.data.index.folders import LAYOUTS
 
     guide = (Path(__file__).parents[2] / "data" / "README.md").read_text(encoding="utf-8")
     for name in LAYOUTS:

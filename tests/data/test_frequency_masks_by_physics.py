@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fakefreq.data.degrade import image_rng, parse_degradation
-from fakefreq.data.distortions import FREQUENCY_BANDS, _kept_frequencies, mask_frequencies
+from fakefreq.data.degrade.distortions import FREQUENCY_BANDS, _kept_frequencies, mask_frequencies
+from fakefreq.data.degrade.language import image_rng, parse_degradation
 
 Draw = Callable[..., NDArray[np.uint8]]
 

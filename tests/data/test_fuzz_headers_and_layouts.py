@@ -11,11 +11,11 @@ import cv2
 import numpy as np
 import pytest
 
-from fakefreq.data.header import ImageError, probe_header
-from fakefreq.data.header_metadata import clean_text, exif_software, icc_name
-from fakefreq.data.layout_list import read_list
-from fakefreq.data.layouts import Hints, explain_all, explain_parts, read_layout
-from fakefreq.data.manifest import index_folder, read_manifest
+from fakefreq.data.images.headers.header import ImageError, probe_header
+from fakefreq.data.images.headers.metadata import clean_text, exif_software, icc_name
+from fakefreq.data.index.folders import Hints, explain_all, explain_parts, read_layout
+from fakefreq.data.index.lists import read_list
+from fakefreq.data.manifests import index_folder, read_manifest
 from fakefreq.errors import UserError
 
 NOISE = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)

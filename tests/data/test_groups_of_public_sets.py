@@ -6,10 +6,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from fakefreq.data.layouts import Hints
-from fakefreq.data.manifest import index_folder, rewrite_split
-from fakefreq.data.manifest_work import check_manifest
-from fakefreq.data.splits import split_manifest
+from fakefreq.data.index.folders import Hints
+from fakefreq.data.manifest.edit import check_manifest
+from fakefreq.data.manifest.splits import split_manifest
+from fakefreq.data.manifests import index_folder, rewrite_split
 from fakefreq.errors import UserError
 from tests.data.made_sets import both, make_set
 
@@ -144,7 +144,7 @@ def test_photographs_of_one_source_in_two_generators_folders_are_the_same(tmp_pa
 
 
 def test_sets_of_the_same_numbers_are_merged_as_strangers(tmp_path: Path) -> None:
-    from fakefreq.data.manifest_work import merge_manifests
+    from fakefreq.data.manifest.edit import merge_manifests
 
     for name in ("one", "two"):
         index_folder(make_set(tmp_path / name, both("{k}/{i}.png")), tmp_path / f"{name}.csv", jobs=1)

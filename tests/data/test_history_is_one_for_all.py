@@ -8,8 +8,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from fakefreq.data.history import RAW, History, apply_history, bring_to_size, draw_quality, parse_history
-from fakefreq.data.resample import Kernel, resampling_matrix, resize
+from fakefreq.data.degrade.history import RAW, History, apply_history, bring_to_size, draw_quality, parse_history
+from fakefreq.data.images.resample import Kernel, resampling_matrix, resize
 from fakefreq.errors import UserError
 
 Draw = Callable[..., NDArray[np.uint8]]

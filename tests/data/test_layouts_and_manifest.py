@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fakefreq.data.layouts import read_layout
-from fakefreq.data.manifest import (
+from fakefreq.data.index.folders import read_layout
+from fakefreq.data.manifests import (
     COLUMNS,
     index_folder,
     manifest_digest,

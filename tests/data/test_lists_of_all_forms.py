@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fakefreq.data.layout_values import Columns
-from fakefreq.data.layouts import Hints, read_layout
-from fakefreq.data.manifest import index_folder, rewrite_split
+from fakefreq.data.index.folders import Hints, read_layout
+from fakefreq.data.index.values import Columns
+from fakefreq.data.manifests import index_folder, rewrite_split
 from fakefreq.errors import UserError
 from tests.data.made_sets import both, make_set
 

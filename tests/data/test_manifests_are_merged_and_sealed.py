@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 
 from fakefreq.cli import main
-from fakefreq.data.images import read_image
-from fakefreq.data.manifest import check_same_manifest, index_folder, manifest_digest, read_manifest, write_manifest
-from fakefreq.data.splits import split_manifest
+from fakefreq.data.images.decode import read_image
+from fakefreq.data.manifest.splits import split_manifest
+from fakefreq.data.manifests import check_same_manifest, index_folder, manifest_digest, read_manifest, write_manifest
 from fakefreq.errors import UserError
-from tests.photo_files import photo, save, small_set
+from tests.helpers.photo_files import photo, save, small_set
 
 
 def test_csv_and_parquet_hold_the_same_and_both_are_sealed(tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ def test_merge_filter_and_sample(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 
 def test_merging_manifests_that_contradict_each_other_names_the_image(tmp_path: Path) -> None:
-    from fakefreq.data.manifest_work import merge_manifests
+    from fakefreq.data.manifest.edit import merge_manifests
 
     manifest, _ = index_folder(small_set(tmp_path / "set"), tmp_path / "a.csv")
     write_manifest(manifest.assign(label=1 - manifest["label"]), tmp_path / "b.csv")

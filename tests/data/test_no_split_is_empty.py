@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from fakefreq.data.splits import split_manifest
+from fakefreq.data.manifest.splits import split_manifest
 from fakefreq.errors import UserError
 
 

@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 import torch
 
-from fakefreq.data.crops import crop_image
-from fakefreq.data.images import read_image
-from fakefreq.data.loader import Batches, make_batches
-from fakefreq.data.samples import Augment
-from fakefreq.data.splits import check_splits, split_manifest
+from fakefreq.data.images.crops import crop_image
+from fakefreq.data.images.decode import read_image
+from fakefreq.data.loading.loader import Batches, make_batches
+from fakefreq.data.loading.samples import Augment
+from fakefreq.data.manifest.splits import check_splits, split_manifest
 from fakefreq.errors import UserError
 
 

@@ -14,7 +14,7 @@ from fakefreq.evaluate.metrics import auc, best_threshold, false_positive_rate
 from fakefreq.evaluate.statistics import delong_interval
 from fakefreq.evaluate.store import append_tables, has_parquet, read_table, table_path, write_table
 from fakefreq.evaluate.summarise import cells_of, summarise_scores
-from tests.drawn_scores import draw_benchmark, draw_cell
+from tests.helpers.drawn_scores import draw_benchmark, draw_cell
 
 SUFFIXES = [".csv", pytest.param(".parquet", marks=pytest.mark.skipif(not has_parquet(), reason="no pyarrow"))]
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from fakefreq.cli import main
-from fakefreq.data.manifest import index_folder, manifest_digest, rewrite_split
+from fakefreq.data.manifests import index_folder, manifest_digest, rewrite_split
 from fakefreq.errors import UserError
 from fakefreq.evaluate.metrics import auc
 from fakefreq.evaluate.outside import read_outside_scores

@@ -9,17 +9,17 @@ import pytest
 import torch
 
 from fakefreq.cli import main
-from fakefreq.data.crops import MOST_VIEWS, crop_image, crop_views
-from fakefreq.data.degrade import parse_degradation
-from fakefreq.data.images import read_image
-from fakefreq.data.loader import make_batches
-from fakefreq.data.manifest import index_folder, rewrite_split
+from fakefreq.config.run import TrainConfig
+from fakefreq.data.degrade.language import parse_degradation
+from fakefreq.data.images.crops import MOST_VIEWS, crop_image, crop_views
+from fakefreq.data.images.decode import read_image
+from fakefreq.data.loading.loader import make_batches
+from fakefreq.data.manifests import index_folder, rewrite_split
 from fakefreq.errors import UserError
 from fakefreq.evaluate.robustness import score_degraded
 from fakefreq.evaluate.score import read_scores, score_rows
 from fakefreq.models import Detector, create_detector, load_detector, save_detector
-from fakefreq.train.experiment import TrainConfig
-from fakefreq.train.loop import train
+from fakefreq.train.train import train
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def manifest(tiny_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def rows(manifest: Path) -> pd.DataFrame:
-    from fakefreq.data.manifest import read_manifest
+    from fakefreq.data.manifests import read_manifest
 
     return read_manifest(manifest).iloc[:9].reset_index(drop=True)
 

@@ -192,7 +192,7 @@ def test_a_batch_of_the_wrong_shape_is_refused(shape: tuple[int, ...]) -> None:
         ({"spectrum": "fft:welch"}, "unknown option of fft 'welch'.*hann"),
         ({"spectrum": "npr:rgb"}, "npr has no options.*block_dct:ycbcr"),
         ({"spectrum": "fft:none+fft:none"}, "names one twice"),
-        ({"condition": "size"}, "unknown condition 'size'.*quality"),
+        ({"condition": "size", "spectrum": "fft"}, "unknown condition 'size'.*quality"),
         ({"spectrum": "fft+fft"}, "at most once"),
         ({"pretrained": "imagenet"}, "unknown source of weights"),
         ({"dropout": 1.0}, "--dropout"),

@@ -12,7 +12,8 @@ from sklearn.svm import SVC
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from fakefreq.data.degrade import parse_augmentation
+from fakefreq.config.run import TrainConfig
+from fakefreq.data.degrade.language import parse_augmentation
 from fakefreq.errors import UserError
 from fakefreq.models import PEER_TRAINING, PEERS, create_detector
 from fakefreq.models.peers.base import layers_in_order, widen_stem
@@ -21,7 +22,6 @@ from fakefreq.models.peers.f3net import LocalFrequencyStatistics, MixBlock
 from fakefreq.models.peers.ferretnet import neighbour_median_residual
 from fakefreq.models.peers.freqnet import high_pass
 from fakefreq.models.peers.spsl import phase_image
-from fakefreq.train.experiment import TrainConfig
 from tests.conftest import KERNELS, draw_fake, draw_photo
 
 

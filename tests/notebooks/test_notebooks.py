@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fakefreq.files import write_json
-from tests.drawn_scores import draw_benchmark, draw_cell
+from tests.helpers.drawn_scores import draw_benchmark, draw_cell
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
 SCRIPTS = sorted(FOLDER.glob("[0-9]*.py"))

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from fakefreq.data.manifest import index_folder, read_manifest, write_manifest
-from fakefreq.data.splits import split_manifest
+from fakefreq.config.run import TrainConfig
+from fakefreq.data.manifest.splits import split_manifest
+from fakefreq.data.manifests import index_folder, read_manifest, write_manifest
 from fakefreq.protocols.benchmark import Plan, make_plan
-from fakefreq.train.experiment import TrainConfig
 from tests.conftest import draw_set
 
 TINY = TrainConfig(backbone="test_resnet", pretrained="none", crop=32, epochs=1, batch_size=16, workers=0)

@@ -7,11 +7,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from fakefreq.data.manifest import read_manifest, write_manifest
+from fakefreq.data.manifests import read_manifest, write_manifest
 from fakefreq.errors import UserError
 from fakefreq.protocols.benchmark import benchmark
+from tests.helpers.scripts import BENCHMARKS, script
 from tests.protocols.conftest import tiny_plan
-from tests.scripts import BENCHMARKS, script
 
 Controls, judge = script("controls").Controls, script("selection").judge
 

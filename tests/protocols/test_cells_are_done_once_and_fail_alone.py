@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from fakefreq.data.manifest import read_manifest, write_manifest
-from fakefreq.detector_config import DetectorConfig, Pretrained
+from fakefreq.config.detector import DetectorConfig, Pretrained
+from fakefreq.data.manifests import read_manifest, write_manifest
 from fakefreq.errors import UserError
 from fakefreq.models import registry
 from fakefreq.models.detector import Detector

@@ -9,7 +9,7 @@ from fakefreq.errors import UserError
 from fakefreq.evaluate.metrics import auc
 from fakefreq.files import write_json
 from fakefreq.protocols.opened import COLUMNS, measured_units, open_scores, validation_rows
-from tests.drawn_scores import draw_benchmark, draw_cell
+from tests.helpers.drawn_scores import draw_benchmark, draw_cell
 
 
 def write_run(folder: Path, detector: str, seed: int = 0) -> Path:

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fakefreq.data.degrade import parse_degradation
-from fakefreq.data.manifest import read_manifest
+from fakefreq.data.degrade.language import parse_degradation
+from fakefreq.data.manifests import read_manifest
 from fakefreq.errors import UserError
 from fakefreq.evaluate.metrics import auc, false_positive_rate, true_positive_rate
 from fakefreq.evaluate.robustness import SWEEP, family_and_level, read_sweep, score_degraded
@@ -18,10 +18,10 @@ from fakefreq.files import read_json
 from fakefreq.models import load_detector
 from fakefreq.protocols import robust
 from fakefreq.protocols.robust import ROBUSTNESS_COLUMNS, sweep_runs, take
-from fakefreq.train.loop import train
-from tests.drawn_scores import draw_benchmark
+from fakefreq.train.train import train
+from tests.helpers.drawn_scores import draw_benchmark
+from tests.helpers.scripts import script
 from tests.protocols.conftest import TINY
-from tests.scripts import script
 
 WORDS = ("jpeg:20", "jpeg:60", "noise:12")
 

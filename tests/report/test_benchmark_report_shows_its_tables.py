@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from fakefreq.cli import main
-from fakefreq.data.manifest import index_folder, rewrite_split
+from fakefreq.data.manifests import index_folder, rewrite_split
 
 
 @pytest.fixture(scope="module")

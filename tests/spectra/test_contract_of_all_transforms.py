@@ -36,15 +36,19 @@ TRANSFORMS: dict[str, Callable[[], nn.Module]] = {
     "bayar": spectra.BayarConv2d,
     "band_filters": spectra.BandFilters,
     "band_filters_learnable": lambda: spectra.BandFilters(geometry="diagonal", learnable=True, grid=8),
-    "radial_profile": spectra.RadialProfile,
-    "angular_profile": spectra.AngularProfile,
-    "spectral_slope": spectra.SpectralSlope,
-    "peak_scores": spectra.PeakScores,
+    "radial_profile": lambda: spectra.RadialProfile(width="full"),
+    "angular_profile": lambda: spectra.AngularProfile(width="full"),
+    "spectral_slope": lambda: spectra.SpectralSlope(width="full"),
+    "lattice_tile": spectra.LatticeTile,
+    "lattice_scores": spectra.LatticeScores,
+    "lattice_scores_6": lambda: spectra.LatticeScores(6),
+    "lattice_pvalue": lambda: spectra.LatticePValue(4),
+    "peak_scores": lambda: spectra.PeakScores(width="full"),
     "gray": spectra.Gray,
     "ycbcr": spectra.YCbCr,
     "hsv": spectra.HSV,
 }
-MIXES_CHANNELS = {"cross_spectrum", "coherency", "bayar", "gray", "ycbcr", "hsv"}
+MIXES_CHANNELS = {"lattice_pvalue", "cross_spectrum", "coherency", "bayar", "gray", "ycbcr", "hsv"}
 
 
 def make(name: str) -> nn.Module:

@@ -1,5 +1,7 @@
 """Profiles, slope, peaks, phase, cross spectrum and autocorrelation: what a tone, noise and an upsampler must show."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import scipy.fft
@@ -67,7 +69,7 @@ def test_ring_0_is_frequency_0_alone_and_rings_hold_all_frequencies_up_to_a_half
     radius = np.hypot(np.fft.fftfreq(size[0])[:, None], np.fft.fftfreq(size[1])[None, :]) * min(size)
     assert int(bins.counts.sum()) == int((radius < min(size) // 2 + 0.5 - 1e-9).sum())
     flat = power_spectrum(torch.full((1, 1, *size), 0.5), window="none", scale="linear", half=False, detrend="none")
-    profile = radial_profile(flat)[0, 0]
+    profile = radial_profile(flat, "full")[0, 0]
     assert float(profile[0]) == pytest.approx(0.25 * size[0] * size[1])
     assert float(profile[1:].abs().sum()) < 1e-9
 
@@ -78,28 +80,30 @@ def test_a_half_plane_gives_the_profiles_of_the_full_one(size: tuple[int, int]) 
     half = power_spectrum(images, scale="linear", half=True)
     whole = power_spectrum(images, scale="linear", half=False)
     torch.testing.assert_close(full_plane(half, size[1]), whole)
-    torch.testing.assert_close(radial_profile(half, width=size[1]), radial_profile(whole))
-    torch.testing.assert_close(angular_profile(half, width=size[1]), angular_profile(whole))
+    torch.testing.assert_close(radial_profile(half, width=size[1]), radial_profile(whole, "full"))
+    torch.testing.assert_close(angular_profile(half, width=size[1]), angular_profile(whole, width="full"))
     for half_plane in (True, False):
         assert torch.equal(radial_bins(*size, half=half_plane).counts, radial_bins(*size).counts)
 
 
 def test_white_noise_has_flat_profiles_and_slope_0() -> None:
     power = power_spectrum(noise(200, 1, 64, 64), scale="linear", half=False).mean(dim=0, keepdim=True)
-    assert float((radial_profile(power)[0, 0, 3:] - 1).abs().max()) < 0.05
-    assert float((angular_profile(power)[0, 0] - 1).abs().max()) < 0.05
-    assert abs(float(spectral_slope(power))) < 0.03
+    assert float((radial_profile(power, 64)[0, 0, 3:] - 1).abs().max()) < 0.05
+    assert float((angular_profile(power, width=64)[0, 0] - 1).abs().max()) < 0.05
+    assert abs(float(spectral_slope(power, width=64))) < 0.03
 
 
 @pytest.mark.parametrize("exponent", [0.5, 1.0, 1.5])
 def test_the_slope_of_a_power_law_is_recovered(exponent: float) -> None:
     power = power_spectrum(pink(60, 96, exponent), scale="linear", half=False).mean(dim=0, keepdim=True)
     # Power is amplitude squared.
-    assert float(spectral_slope(power)) == pytest.approx(-2 * exponent, abs=0.1)
+    assert float(spectral_slope(power, width="full")) == pytest.approx(-2 * exponent, abs=0.1)
 
 
 def frequencies_of(images: Tensor, count: int, least: float = 6.0) -> set[tuple[float, float]]:
-    peaks = spectral_peaks(power_spectrum(images, scale="linear", half=False).mean(dim=0, keepdim=True), count)
+    peaks = spectral_peaks(
+        power_spectrum(images, scale="linear", half=False).mean(dim=0, keepdim=True), count, width="full"
+    )
     return {
         (abs(round(float(fy), 6)), round(float(fx), 6))
         for (fy, fx), z in zip(peaks.frequency[0, 0].tolist(), peaks.z[0, 0].tolist(), strict=True)
@@ -140,20 +144,21 @@ def test_two_upsamplings_leave_peaks_at_a_quarter_as_well() -> None:
 def test_nearest_upsampling_leaves_notches_at_the_nyquist_lines() -> None:
     """Its kernel (1, 1) has gain cos(pi f): 0 at 1/2 cycles/pixel, so the copies' centres are cancelled, not peaks."""
     images = pink(40, 64).repeat_interleave(2, -1).repeat_interleave(2, -2)
-    scores = peak_scores(power_spectrum(images, window="none", scale="linear", half=False).mean(dim=0, keepdim=True))
+    power = power_spectrum(images, window="none", scale="linear").mean(dim=0, keepdim=True)
+    scores = peak_scores(power, width=128)
     assert float(scores[0, 0, 64, :].max()) < -5
     assert float(scores[0, 0, :, 64].max()) < -5
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 2), (3, 5), (8, 8)])
 def test_peaks_exist_for_tiny_spectra(size: tuple[int, int]) -> None:
-    peaks = spectral_peaks(power_spectrum(noise(2, 3, *size), scale="linear", half=False), count=4)
+    peaks = spectral_peaks(power_spectrum(noise(2, 3, *size), scale="linear", half=False), count=4, width="full")
     assert not bool(peaks.z.isnan().any())
     assert peaks.frequency.shape[:2] == (2, 3)
 
 
 def test_a_flat_image_has_no_peaks() -> None:
-    assert float(peak_scores(torch.zeros(1, 1, 16, 16)).abs().max()) == 0
+    assert float(peak_scores(torch.zeros(1, 1, 16, 16), width=16).abs().max()) == 0
 
 
 def test_phase_is_the_angle_of_the_tone() -> None:
@@ -201,14 +206,60 @@ def test_autocorrelation_is_scipy_s() -> None:
         assert np.abs(autocorrelation(image, 6)[0, 0].numpy() - expected).max() < 1e-12
 
 
+PROFILES: dict[str, Callable[..., object]] = {
+    "radial_profile": radial_profile,
+    "angular_profile": angular_profile,
+    "spectral_slope": spectral_slope,
+    "peak_scores": peak_scores,
+    "spectral_peaks": spectral_peaks,
+}
+
+
+@pytest.mark.parametrize("width", [None, 0, -64, True, 64.0, "half", "64"])
+@pytest.mark.parametrize("half", [True, False])
+@pytest.mark.parametrize("name", PROFILES)
+def test_a_spectrum_whose_plane_is_not_said_is_refused(name: str, half: bool, width: object) -> None:
+    """A half plane of 64 columns may be that of an image 126 or 127 wide, or a full one of 64."""
+    power = power_spectrum(noise(1, 1, 64, 126), scale="linear", half=half)
+    given = {} if width is None else {"width": width}
+    with pytest.raises(UserError, match=r"width is .*half plane .*full"):
+        PROFILES[name](power, **given)
+
+
+@pytest.mark.parametrize("width", [63, 65, 33, 34, 125, 128])
+@pytest.mark.parametrize("name", PROFILES)
+def test_a_spectrum_of_another_width_than_said_is_refused(name: str, width: int) -> None:
+    power = power_spectrum(noise(1, 1, 64, 126), scale="linear")
+    with pytest.raises(UserError, match=rf"64 columns and width is {width}"):
+        PROFILES[name](power, width=width)
+
+
+@pytest.mark.parametrize("size", [(64, 64), (64, 126), (64, 127), (31, 61), (16, 2), (16, 3)])
+@pytest.mark.parametrize("name", PROFILES)
+def test_half_and_full_plane_give_the_same_whatever_says_which_it_is(name: str, size: tuple[int, int]) -> None:
+    images = noise(2, 1, *size)
+    half, full = (power_spectrum(images, scale="linear", half=which) for which in (True, False))
+    if name == "spectral_slope" and min(size) < 10:
+        pytest.skip("too small for a slope")
+    expected = PROFILES[name](full, width="full")
+    for power, width in ((half, size[1]), (full, size[1]), (full, np.int64(size[1]))):
+        torch.testing.assert_close(PROFILES[name](power, width=width), expected)
+
+
+def test_the_default_plane_of_a_cosine_is_read_right() -> None:
+    power = power_spectrum(tone(64, 64, 0, 16), scale="linear", window="none")
+    profile = radial_profile(power, width=64)[0, 0]
+    assert int(profile.argmax()) / 64 == 0.25
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
         (lambda: radial_profile(noise(1, 1, 8, 8), width=20), "half plane 11"),
-        (lambda: angular_profile(noise(1, 1, 8, 8), bins=0), "bins is 0"),
-        (lambda: spectral_slope(noise(1, 1, 4, 4)), "rings between"),
-        (lambda: spectral_peaks(noise(1, 1, 4, 4), count=0), "count is 0"),
-        (lambda: peak_scores(noise(1, 1, 4, 4), neighbourhood=4), "neighbourhood is 4"),
+        (lambda: angular_profile(noise(1, 1, 8, 8), bins=0, width=8), "bins is 0"),
+        (lambda: spectral_slope(noise(1, 1, 4, 4), width=4), "rings between"),
+        (lambda: spectral_peaks(noise(1, 1, 4, 4), count=0, width=4), "count is 0"),
+        (lambda: peak_scores(noise(1, 1, 4, 4), neighbourhood=4, width=4), "neighbourhood is 4"),
         (lambda: cross_spectrum(noise(1, 1, 4, 4)), "2 channels or more"),
         (lambda: autocorrelation(noise(1, 1, 4, 9), max_lag=4), "4x9 image takes 3 at most"),
         (lambda: full_plane(noise(1, 1, 4, 4), width=9), "has 5 columns"),

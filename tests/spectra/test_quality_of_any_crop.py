@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fakefreq.data import distortions
+from fakefreq.data.degrade import distortions
 from fakefreq.errors import UserError
 from fakefreq.models.streams.condition import QualityCondition
 from fakefreq.spectra.color import rgb_to_gray, to_float

@@ -9,6 +9,7 @@ import scipy.fft
 import torch
 from torch import Tensor
 
+from fakefreq.spectra import _chunks as pieces
 from fakefreq.spectra import (
     block_dct,
     block_idct,
@@ -19,7 +20,6 @@ from fakefreq.spectra import (
     jpeg_quality,
     luma_steps,
     median_residual,
-    pieces,
     power_spectrum,
     quantisation_table,
     rgb_to_gray,

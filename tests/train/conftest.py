@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from fakefreq.data.manifest import index_folder, write_manifest
-from fakefreq.data.splits import split_manifest
-from fakefreq.train.loop import train
-from tests import surviving_runs
-from tests.small_runs import CONFIG
-from tests.surviving_runs import Processes
+from fakefreq.data.manifest.splits import split_manifest
+from fakefreq.data.manifests import index_folder, write_manifest
+from fakefreq.train.train import train
+from tests.helpers import surviving_runs
+from tests.helpers.small_runs import CONFIG
+from tests.helpers.surviving_runs import Processes
 
 
 @pytest.fixture(scope="module")

@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from fakefreq.data.loader import Batch
+from fakefreq.config.run import TrainConfig
+from fakefreq.data.loading.loader import Batch
 from fakefreq.errors import UserError
 from fakefreq.models import Detector, create_detector, save_detector
 from fakefreq.train.distill import Distillation, logit_distance, make_distillation, similarity_distance
-from fakefreq.train.experiment import TrainConfig
 from fakefreq.train.optim import make_optimizer
 from fakefreq.train.step import Stepper
 

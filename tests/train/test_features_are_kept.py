@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 import torch
 
-from fakefreq.data.crops import crop_image
-from fakefreq.data.images import read_image
-from fakefreq.data.manifest import index_folder
+from fakefreq.data.images.crops import crop_image
+from fakefreq.data.images.decode import read_image
+from fakefreq.data.manifests import index_folder
 from fakefreq.errors import UserError
 from fakefreq.models import Detector, create_detector
 from fakefreq.train import features as module

@@ -11,23 +11,23 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 
 from fakefreq.cli import main
-from fakefreq.data.align import align_manifest
-from fakefreq.data.degrade import parse_degradation
-from fakefreq.data.distortions import jpeg
-from fakefreq.data.history import draw_quality, parse_history
-from fakefreq.data.images import read_image
-from fakefreq.data.loader import make_batches
-from fakefreq.data.manifest import index_folder, read_manifest, write_manifest
-from fakefreq.data.samples import Augment
-from fakefreq.data.splits import split_manifest
+from fakefreq.config.run import TrainConfig
+from fakefreq.data.degrade.distortions import jpeg
+from fakefreq.data.degrade.history import draw_quality, parse_history
+from fakefreq.data.degrade.language import parse_degradation
+from fakefreq.data.images.decode import read_image
+from fakefreq.data.loading.loader import make_batches
+from fakefreq.data.loading.samples import Augment
+from fakefreq.data.manifest.align import align_manifest
+from fakefreq.data.manifest.splits import split_manifest
+from fakefreq.data.manifests import index_folder, read_manifest, write_manifest
 from fakefreq.errors import UserError
 from fakefreq.evaluate.robustness import score_degraded
 from fakefreq.evaluate.score import read_scores, score_rows
 from fakefreq.models import create_detector, load_detector, save_detector
-from fakefreq.train.experiment import TrainConfig
 from fakefreq.train.features import frozen_features
-from fakefreq.train.loop import train
-from fakefreq.train.twins import make_twins
+from fakefreq.train.simulated_fakes import make_twins
+from fakefreq.train.train import train
 
 HISTORY = "size=48,kernel=any,codec=jpeg:60-90"
 CONFIG = TrainConfig(

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fakefreq.data.loader import Batch
+from fakefreq.config.run import TrainConfig
+from fakefreq.data.loading.loader import Batch
 from fakefreq.errors import UserError
 from fakefreq.models import Detector, create_detector
 from fakefreq.train.averaging import AveragedDetector
-from fakefreq.train.experiment import TrainConfig
 from fakefreq.train.optim import make_optimizer
 from fakefreq.train.stages import frozen_parameters, hold_still, stages_of
 from fakefreq.train.step import Stepper, mix

@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from fakefreq.data.manifest import index_folder, read_manifest, write_manifest
-from fakefreq.data.splits import split_manifest
+from fakefreq.config.run import TrainConfig
+from fakefreq.data.manifest.splits import split_manifest
+from fakefreq.data.manifests import index_folder, read_manifest, write_manifest
 from fakefreq.evaluate.metrics import auc
 from fakefreq.evaluate.score import score_rows
 from fakefreq.models import PEER_TRAINING, load_detector
-from fakefreq.train.experiment import TrainConfig
-from fakefreq.train.loop import train
+from fakefreq.train.train import train
 
 
 @pytest.fixture(scope="module")

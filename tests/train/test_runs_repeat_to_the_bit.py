@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from fakefreq.errors import UserError
-from fakefreq.train.loop import train
-from fakefreq.train.run import Run
-from tests.small_runs import CONFIG, assert_same, last, weights
+from fakefreq.train.loop import Run
+from fakefreq.train.train import train
+from tests.helpers.small_runs import CONFIG, assert_same, last, weights
 
 
 def test_the_same_seed_gives_the_same_weights_with_any_number_of_workers(

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from fakefreq.train.loop import train
-from tests.surviving_runs import CONFIG, STEPS, Processes, assert_same_end, lines
+from fakefreq.train.train import train
+from tests.helpers.surviving_runs import CONFIG, STEPS, Processes, assert_same_end, lines
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -43,8 +43,8 @@ def test_killed_while_a_worker_decodes_a_run_ends_in_the_same_bits(
     out = tmp_path / "run"
     # A plain process: in a forkserver's child the loader would start workers in another way than users' runs do.
     code = (
-        "import sys; from pathlib import Path; from fakefreq.train.experiment import TrainConfig as C; "
-        "from fakefreq.train.loop import train; "
+        "import sys; from pathlib import Path; from fakefreq.config.run import TrainConfig as C; "
+        "from fakefreq.train.train import train; "
         f"train(Path(sys.argv[1]), Path(sys.argv[2]), C.from_dict({replace(CONFIG, workers=1).to_dict()!r}))"
     )
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}

@@ -18,9 +18,9 @@ import torch
 
 from fakefreq.errors import UserError
 from fakefreq.train.checkpoint import RunFolder
-from fakefreq.train.loop import train
-from fakefreq.train.run import Run
-from tests.surviving_runs import CONFIG, STEPS, Processes, assert_same_end
+from fakefreq.train.loop import Run
+from fakefreq.train.train import train
+from tests.helpers.surviving_runs import CONFIG, STEPS, Processes, assert_same_end
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -78,9 +78,9 @@ KILL_WORKERS = """
 import json, multiprocessing, sys
 from pathlib import Path
 from fakefreq.errors import UserError
-from fakefreq.train.experiment import TrainConfig
-from fakefreq.train.loop import train
-from fakefreq.train.run import Run
+from fakefreq.config.run import TrainConfig
+from fakefreq.train.train import train
+from fakefreq.train.loop import Run
 
 step = Run._take_step
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from fakefreq.data.manifest import manifest_digest, read_manifest, write_manifest
+from fakefreq.config.run import TrainConfig
+from fakefreq.data.manifests import manifest_digest, read_manifest, write_manifest
 from fakefreq.errors import UserError
 from fakefreq.files import read_json
-from fakefreq.train.experiment import TrainConfig
-from fakefreq.train.loop import train
-from tests.small_runs import CONFIG
+from fakefreq.train.train import train
+from tests.helpers.small_runs import CONFIG
 
 
 @pytest.mark.parametrize(

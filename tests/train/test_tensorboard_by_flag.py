@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from fakefreq.errors import UserError
-from fakefreq.train.loop import train
-from tests.small_runs import CONFIG
+from fakefreq.train.train import train
+from tests.helpers.small_runs import CONFIG
 
 
 def test_tensorboard_gets_the_lines_of_the_log(manifest_path: Path, tmp_path: Path) -> None:

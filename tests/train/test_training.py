@@ -7,15 +7,15 @@ import pandas as pd
 import pytest
 import torch
 
-from fakefreq.data.manifest import read_manifest, write_manifest
+from fakefreq.data.manifests import read_manifest, write_manifest
 from fakefreq.errors import UserError
 from fakefreq.files import read_json
 from fakefreq.models import create_detector
-from fakefreq.train import run as run_module
+from fakefreq.train import loop as run_module
 from fakefreq.train import step as step_module
-from fakefreq.train.loop import train
 from fakefreq.train.optim import make_optimizer, make_schedule
-from tests.small_runs import CONFIG, assert_same, last, weights
+from fakefreq.train.train import train
+from tests.helpers.small_runs import CONFIG, assert_same, last, weights
 
 
 def test_a_run_leaves_the_files_it_promises(finished: Path) -> None:

@@ -8,12 +8,12 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from fakefreq.data.images import read_image
-from fakefreq.data.loader import Batch, make_batches
-from fakefreq.data.manifest import index_folder
-from fakefreq.data.samples import Augment, Twins
+from fakefreq.data.images.decode import read_image
+from fakefreq.data.loading.loader import Batch, make_batches
+from fakefreq.data.loading.samples import Augment, Twins
+from fakefreq.data.manifests import index_folder
 from fakefreq.errors import UserError
-from fakefreq.train.twins import UpsampledTwin, make_twins, read_families
+from fakefreq.train.simulated_fakes import UpsampledTwin, make_twins, read_families
 
 
 def invert(image: NDArray[np.uint8], row: int, random: np.random.Generator) -> NDArray[np.uint8]:
@@ -97,7 +97,7 @@ def test_a_simulated_twin_looks_like_its_parent_and_ends_in_its_codec(rows: pd.D
 
 
 def recoding_error(image: NDArray[np.uint8], quality: int) -> float:
-    from fakefreq.data.distortions import jpeg
+    from fakefreq.data.degrade.distortions import jpeg
 
     return float(np.abs(jpeg(image, quality).astype(int) - image.astype(int)).mean())
 

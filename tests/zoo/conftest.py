@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 
 from fakefreq.errors import UserError
+from fakefreq.wheels.fetch import WHEELS, Say, fetch_wheel
 from fakefreq.zoo import registry
 from fakefreq.zoo.photos import Photo
-from fakefreq.zoo.wheels import WHEELS, Say, fetch_wheel
 from tests.conftest import draw_pixels
 
 

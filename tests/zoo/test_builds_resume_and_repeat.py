@@ -10,7 +10,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from fakefreq.data.history import RAW, History
+from fakefreq.data.degrade.history import RAW, History
 from fakefreq.errors import UserError
 from fakefreq.zoo import registry
 from fakefreq.zoo.build import Subset, build_subsets

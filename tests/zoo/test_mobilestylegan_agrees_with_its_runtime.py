@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 
 from fakefreq.errors import UserError
-from fakefreq.zoo.dcgan import draw_latent
-from fakefreq.zoo.mobilestylegan import LATENT, load_mobilestylegan
-from fakefreq.zoo.openvino_ir import read_graph
-from fakefreq.zoo.openvino_torch import GraphModule
+from fakefreq.zoo.formats.openvino_ir import read_graph
+from fakefreq.zoo.formats.openvino_torch import GraphModule
+from fakefreq.zoo.generators.dcgan import draw_latent
+from fakefreq.zoo.generators.mobilestylegan import LATENT, load_mobilestylegan
 
 Fetch = Callable[[str], Path]
 

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from fakefreq.errors import UserError
-from fakefreq.zoo.openpeople import COUNT, SIZE, OpenPeople, load_openpeople, person_of
+from fakefreq.zoo.generators.openpeople import COUNT, SIZE, OpenPeople, load_openpeople, person_of
 from fakefreq.zoo.registry import find_generator
 
 Fetch = Callable[[str], Path]

@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 
 from fakefreq.errors import UserError
-from fakefreq.zoo.cyclegan import CycleGAN, load_cyclegan
-from fakefreq.zoo.dcgan import draw_latent, load_dcgan
-from fakefreq.zoo.weights import load_strictly
+from fakefreq.zoo.formats.torch_weights import load_strictly
+from fakefreq.zoo.generators.cyclegan import CycleGAN, load_cyclegan
+from fakefreq.zoo.generators.dcgan import draw_latent, load_dcgan
 
 Fetch = Callable[[str], Path]
 Draw = Callable[..., NDArray[np.uint8]]

@@ -16,20 +16,20 @@ import pandas as pd
 import pytest
 
 from fakefreq.cli import main
-from fakefreq.data.history import parse_history
-from fakefreq.data.images import read_image
-from fakefreq.data.layouts import read_layout
-from fakefreq.data.manifest import COLUMNS, read_manifest, write_manifest
+from fakefreq.data.degrade.history import parse_history
+from fakefreq.data.images.decode import read_image
+from fakefreq.data.index.folders import read_layout
+from fakefreq.data.manifests import COLUMNS, read_manifest, write_manifest
 from fakefreq.errors import UserError
 from fakefreq.files import sha256_file
+from fakefreq.wheels.fetch import WHEELS
 from fakefreq.zoo.build import Subset, build_subsets
 from fakefreq.zoo.catalogue import capped_count
 from fakefreq.zoo.controls import CONTROLS
+from fakefreq.zoo.pairing import draw_subsets
 from fakefreq.zoo.photos import Photo
 from fakefreq.zoo.reals import read_folder, read_reals
 from fakefreq.zoo.registry import GENERATORS
-from fakefreq.zoo.selection import draw_subsets
-from fakefreq.zoo.wheels import WHEELS
 from tests.conftest import draw_pixels
 
 Fetch = Callable[[str], Path]

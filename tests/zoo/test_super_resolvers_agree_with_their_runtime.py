@@ -11,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fakefreq.data.resample import resize
+from fakefreq.data.images.resample import resize
 from fakefreq.errors import UserError
-from fakefreq.zoo.ncnn import read_layers
-from fakefreq.zoo.realesrgan import CompactNet, load_realesrgan, name_arrays
-from fakefreq.zoo.srgan import SRResNet, load_srgan, read_keras_layers, to_srresnet
+from fakefreq.zoo.formats.ncnn import read_layers
+from fakefreq.zoo.generators.realesrgan import CompactNet, load_realesrgan, name_arrays
+from fakefreq.zoo.generators.srgan import SRResNet, load_srgan, read_keras_layers, to_srresnet
 
 Fetch = Callable[[str], Path]
 Draw = Callable[..., NDArray[np.uint8]]

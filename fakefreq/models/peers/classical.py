@@ -124,12 +124,10 @@ class FittedDetector(PeerDetector):
         Raises:
             UserError: not both classes are there.
         """
-        from fakefreq.spectra import to_float
-
         stream: Any = self.streams["peer"]
         parts, answers = [], []
         for images, labels in batches:
-            parts.append(stream.raw(to_float(self._checked(images.to(self.device)))).cpu())
+            parts.append(stream.raw(self._pixels(images.to(self.device))).cpu())
             answers.append(labels.cpu())
         features, label = torch.cat(parts), torch.cat(answers).numpy() > 0.5
         if label.all() or not label.any():

@@ -5,7 +5,7 @@ or logistic regression."""
 import torch
 from torch import Tensor, nn
 
-from fakefreq.detector_config import DetectorConfig, Pretrained
+from fakefreq.config.detector import DetectorConfig, Pretrained
 from fakefreq.models.detector import Detector
 from fakefreq.models.peers.classical import FittedDetector, KernelMachine, Standardise
 from fakefreq.spectra import power_spectrum, radial_profile, rgb_to_gray
@@ -37,7 +37,7 @@ class ProfileStream(nn.Module):
         """Return the profile before it is standardised, (B, 64)."""
         # No window, as in the paper; in 8-bit steps, so that log1p is a logarithm wherever there is any signal.
         spectrum = power_spectrum(rgb_to_gray(pixels) * 255.0, window="none", half=False)
-        profile = radial_profile(spectrum)[:, :, 1:]  # the mean was taken away: ring 0 is empty
+        profile = radial_profile(spectrum, "full")[:, :, 1:]  # the mean was taken away: ring 0 is empty
         # The paper resizes spectra, never images.
         resized = nn.functional.interpolate(profile, POINTS, mode="linear", align_corners=True)[:, 0]
         return resized - resized[:, :1]

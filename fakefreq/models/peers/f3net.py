@@ -8,7 +8,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from fakefreq.detector_config import DetectorConfig, Pretrained
+from fakefreq.config.detector import DetectorConfig, Pretrained
 from fakefreq.models.detector import Detector
 from fakefreq.models.peers.base import PeerDetector, layers_in_order, load_backbone, widen_stem
 from fakefreq.spectra import BandFilters, BlockDCT, rgb_to_gray

@@ -5,7 +5,7 @@ import torch
 from timm.data import OPENAI_CLIP_STD
 from torch import Tensor, nn
 
-from fakefreq.detector_config import DetectorConfig, Pretrained
+from fakefreq.config.detector import DetectorConfig, Pretrained
 from fakefreq.models.detector import Detector
 from fakefreq.models.peers.base import PeerDetector
 

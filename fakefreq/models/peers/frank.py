@@ -4,7 +4,7 @@ image's DCT, each coefficient standardised by itself, read by ridge regression o
 import torch
 from torch import Tensor, nn
 
-from fakefreq.detector_config import DetectorConfig, Pretrained
+from fakefreq.config.detector import DetectorConfig, Pretrained
 from fakefreq.models.detector import Detector
 from fakefreq.models.peers.base import PeerDetector
 from fakefreq.models.peers.classical import FittedDetector, Standardise

@@ -4,7 +4,7 @@ domain learning", AAAI): high-pass filters and convolutions in the Fourier domai
 import torch
 from torch import Tensor, nn
 
-from fakefreq.detector_config import DetectorConfig, Pretrained
+from fakefreq.config.detector import DetectorConfig, Pretrained
 from fakefreq.models.detector import Detector
 from fakefreq.models.peers.base import PeerDetector, first_stages
 

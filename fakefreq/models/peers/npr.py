@@ -5,7 +5,7 @@ import torch
 from timm.data import IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 
-from fakefreq.detector_config import DetectorConfig, Pretrained
+from fakefreq.config.detector import DetectorConfig, Pretrained
 from fakefreq.models.detector import Detector
 from fakefreq.models.peers.base import PeerDetector, TruncatedResNet50
 from fakefreq.spectra import npr_residual

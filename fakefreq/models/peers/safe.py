@@ -3,7 +3,7 @@ perspective", KDD): NPR's network on a wavelet's highest band; crops, colour, ro
 
 from torch import Tensor, nn
 
-from fakefreq.detector_config import DetectorConfig, Pretrained
+from fakefreq.config.detector import DetectorConfig, Pretrained
 from fakefreq.models.detector import Detector
 from fakefreq.models.peers.base import PeerDetector, TruncatedResNet50
 from fakefreq.spectra import WaveletBands

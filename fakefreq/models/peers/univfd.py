@@ -7,7 +7,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from fakefreq.detector_config import DetectorConfig, Pretrained
+from fakefreq.config.detector import DetectorConfig, Pretrained
 from fakefreq.errors import UserError, choose
 from fakefreq.models.detector import Detector
 from fakefreq.models.peers.base import PeerDetector, load_backbone

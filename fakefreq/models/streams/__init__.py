@@ -11,6 +11,7 @@ from fakefreq.models.streams.block_dct import BlockDCTStream
 from fakefreq.models.streams.condition import CONDITIONS, QualityCondition
 from fakefreq.models.streams.dct import DCTStream
 from fakefreq.models.streams.fft import FFTStream, ProfileStream, ResidualFFTStream
+from fakefreq.models.streams.lattice import LatticeFeatures
 from fakefreq.models.streams.residual import (
     bayar_stream,
     fad_stream,
@@ -27,6 +28,7 @@ SPECTRA: dict[str, Callable[[], nn.Module]] = {
     "fad": fad_stream,
     "fft": FFTStream,
     "fft_residual": ResidualFFTStream,
+    "lattice": LatticeFeatures,
     "median": median_stream,
     "npr": npr_stream,
     "profiles": ProfileStream,

@@ -1,0 +1,35 @@
+"""What a detector is made of, as plain data: readable without importing torch."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Pretrained = Literal["auto", "hub", "wheel", "none"]
+
+DEFAULT_BACKBONE = "tf_efficientnet_lite0"
+DEFAULT_SPECTRUM = "lattice"
+DEFAULT_FUSION = "evidence"
+
+
+@dataclass(frozen=True)
+class DetectorConfig:
+    """Everything that `create_detector` needs to build the same network again.
+
+    Args:
+        name: a name of `fakefreq.list_detectors()`.
+        backbone: a timm model that has pooled features; the pixel stream.
+        spectrum: the frequency stream: one or several of `fakefreq.models.streams.SPECTRA`, joined by `+`,
+            with an option after a colon where it has such: `block_dct:rgb`, `fft:none` (no window).
+        dropout: probability of dropping a feature before the last layer, in [0, 1).
+        fusion: how the streams become one logit: `evidence`, `concat`, `logit_sum`, `gated`, `film` or `attention`.
+        stream_dropout: probability in training of silencing one whole stream of an image, in [0, 1).
+        condition: what modulates the frequency stream's features: `none`, or `quality`, the last JPEG's as estimated
+            from the pixels.
+    """
+
+    name: str = "two_stream"
+    backbone: str = DEFAULT_BACKBONE
+    spectrum: str = DEFAULT_SPECTRUM
+    dropout: float = 0.2
+    fusion: str = DEFAULT_FUSION
+    stream_dropout: float = 0.0
+    condition: str = "none"

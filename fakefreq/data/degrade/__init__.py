@@ -1,0 +1,1 @@
+"""Processing history: distortions, the common history, and the language that names them."""

@@ -1,0 +1,1 @@
+"""One image: its header, its pixels, its place inside a shard."""

@@ -1,0 +1,1 @@
+"""What image headers tell, read without decoding."""

@@ -1,0 +1,1 @@
+"""From folders, shards and lists to a manifest."""

@@ -1,0 +1,232 @@
+"""From a folder, shards or a list to a manifest."""
+
+import contextlib
+import gc
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Literal, cast
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from fakefreq.data.images.decode import read_bytes
+from fakefreq.data.images.headers.header import ImageError, probe_content
+from fakefreq.data.index.cache import IndexCache
+from fakefreq.data.index.folders import LAYOUTS, Hints, Listing, read_layout
+from fakefreq.data.index.probe import FACTS
+from fakefreq.data.index.table import GroupBy, Meaning, read_table
+from fakefreq.data.manifest.duplicates import NEAR_BITS, merge_groups, near_duplicates
+from fakefreq.data.manifest.table import COLUMNS, PARQUET_ABOVE, write_manifest, write_skipped
+from fakefreq.errors import UserError
+
+
+def index_folder(
+    folder: str | Path,
+    manifest_path: str | Path,
+    group_by: GroupBy = "auto",
+    sources: Mapping[str, str] | None = None,
+    on_error: Literal["stop", "skip"] = "stop",
+    allow_one_class: bool = False,
+    jobs: int = -1,
+    say: Callable[[str], None] = lambda line: None,
+    hints: Hints | None = None,
+    listed: str | Path | None = None,
+    phash: bool = False,
+    near_bits: int = NEAR_BITS,
+    fresh: bool = False,
+) -> tuple[pd.DataFrame, list[tuple[str, str]]]:
+    """Make the manifest of a folder and write it.
+
+    Args:
+        folder: real and fake images in a layout of `fakefreq.data.index.folders`, or one shard.
+        manifest_path: the CSV or Parquet file to write; the paths in it are relative to its folder. Without an ending
+            it is CSV up to `PARQUET_ABOVE` images and Parquet above.
+        group_by: what is never parted by a split: what the layout knows of identity, person, video or parent photo,
+            else a photograph and its fake of the same file stem in one generator's folder (`auto`); the same `stem`
+            anywhere; the same `folder`; only the same bytes (`file`). The same bytes are one group always.
+        sources: subset -> where its reals come from.
+        on_error: `stop` at an image that cannot be used, or `skip` it and list it in skipped.csv beside the manifest.
+        allow_one_class: accept reals only or fakes only.
+        jobs: processes; -1 is one a core.
+        say: called with lines for the user.
+        hints: what folders do not say.
+        listed: a list (CSV, TSV, text or JSON) of the images, with paths relative to `folder`.
+        phash: decode the images for their perceptual hash, and join near-duplicates into one group.
+        near_bits: bits of 256 by which the hashes of near-duplicates may differ.
+        fresh: read all files, also those that did not change since they were indexed last.
+
+    Returns:
+        The manifest, sorted by path, and the skipped images as (path, reason).
+
+    Raises:
+        UserError: anything that the user can mend; nothing is written then.
+    """
+    with _collector_paused():
+        listing = _listing(folder, hints, listed)
+    say(_described(listing))
+    for note in listing.notes:
+        say(f"  {note}")
+    if near_bits != NEAR_BITS and not phash:
+        raise UserError("--near-bits is about the hashes of --phash; add that, or leave it")
+    manifest_path = Path(manifest_path)
+    if not manifest_path.suffix:
+        manifest_path = manifest_path.with_suffix(".parquet" if len(listing.entries) > PARQUET_ABOVE else ".csv")
+    skipped = _Skipped(on_error)
+    for problem in listing.problems:
+        skipped.add(problem.path, problem.reason)
+    if sources and (unknown := sorted(set(sources) - {entry.subset for entry in listing.entries})):
+        raise UserError(f"--source names the subsets {', '.join(unknown)}, which {folder} does not have")
+    base = os.path.abspath(manifest_path.parent)  # noqa: PTH100 (resolve() would follow links)
+    meaning = Meaning(base, group_by, sources or {}, (hints or Hints()).source)
+    cache = None if fresh else IndexCache(manifest_path)
+    with _collector_paused():
+        manifest = read_table(listing.entries, meaning, skipped.add, jobs, phash, cache)
+    del listing
+    manifest = _without_contradictions(manifest, skipped)
+    pairs = near_duplicates(manifest, near_bits) if phash else None
+    if pairs is not None and len(pairs):
+        manifest, pairs = _without_lookalikes(manifest, pairs, skipped, near_bits)
+        say(f"{len(pairs)} pairs of near-duplicates; their groups are joined")
+    manifest["group"] = merge_groups(manifest["group"], manifest["sha256"], pairs)
+    _check_classes(manifest, folder, allow_one_class)
+    for key, count in manifest.groupby(["subset", "label"]).size().items():
+        subset, label = cast("tuple[str, int]", key)
+        say(f"  {subset or 'all'}: {count} {'fake' if label else 'real'}")
+    write_manifest(manifest, manifest_path)
+    for line in described_groups(manifest):
+        say(f"  {line}")
+    say(f"manifest: {manifest_path} ({len(manifest)} images, {manifest['group'].nunique()} groups)")
+    if skipped.rows:
+        path = manifest_path.with_name("skipped.csv")
+        write_skipped(skipped.rows, path)
+        say(f"{len(skipped.rows)} images skipped; listed with reasons in {path}")
+    return manifest, skipped.rows
+
+
+def described_groups(manifest: pd.DataFrame) -> list[str]:
+    """Return lines that show which images a split will keep together, with the largest group as an example."""
+    sizes = manifest["group"].value_counts(sort=True)
+    joined = sizes[sizes > 1]
+    if joined.empty:
+        return [f"groups: each of the {len(manifest)} images is its own"]
+    example = manifest["path"][manifest["group"] == joined.index[0]]
+    shown = ", ".join(example.iloc[[0, 1] if len(example) < 3 else [0, 1, -1]])
+    alone = int((sizes == 1).sum())
+    return [
+        f"groups, which a split never parts: {len(joined)} of 2 to {joined.iloc[0]} images, {alone} images alone; the "
+        f"largest, {joined.index[0]}: {shown}; --group-by makes others"
+    ]
+
+
+class _Skipped:
+    """Images that cannot be used: the first one stops, or all are listed."""
+
+    def __init__(self, on_error: Literal["stop", "skip"]) -> None:
+        self.on_error, self.rows = on_error, list[tuple[str, str]]()
+
+    def add(self, path: str, reason: str) -> None:
+        if self.on_error == "stop":
+            raise UserError(f"{path}: {reason}; mend or remove it, or pass it over with --on-error skip")
+        self.rows.append((path, reason))
+
+
+@contextlib.contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Millions of tuples, none of them in a cycle: the collector would go through them again and again in vain."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def _listing(folder: str | Path, hints: Hints | None, listed: str | Path | None) -> Listing:
+    if listed is None:
+        return read_layout(folder, hints)
+    from fakefreq.data.index.lists import read_list
+
+    return read_list(folder, listed, hints)
+
+
+def _described(listing: Listing) -> str:
+    text = f"layout: {LAYOUTS[listing.layout]}: {len(listing.entries)} images"
+    return text + (f", {listing.others} other files ignored" if listing.others else "")
+
+
+def _without_contradictions(manifest: pd.DataFrame, skipped: _Skipped) -> pd.DataFrame:
+    """Take out (or stop at) files whose bytes are there with both labels: one of them must be wrong."""
+    first = manifest.drop_duplicates("sha256").set_index("sha256")
+    contradicted = manifest["label"].to_numpy() != first["label"].reindex(manifest["sha256"]).to_numpy()
+    if not contradicted.any():
+        return manifest
+    bad = manifest["sha256"].isin(set(manifest["sha256"][contradicted]))
+    for sha256, rows in manifest[bad].groupby("sha256", sort=False):
+        real, fake = (rows["path"][rows["label"] == label].iloc[0] for label in (0, 1))
+        for path, label in zip(rows["path"], rows["label"], strict=True):
+            there = real if label else fake
+            skipped.add(
+                path, f"is labelled {'fake' if label else 'real'}, the same bytes in {there} the contrary ({sha256})"
+            )
+    return manifest[~bad].reset_index(drop=True)
+
+
+def _without_lookalikes(
+    manifest: pd.DataFrame, pairs: NDArray[np.int64], skipped: _Skipped, near_bits: int
+) -> tuple[pd.DataFrame, NDArray[np.int64]]:
+    """Take out (or stop at) near-duplicates with both labels, unless one group says that they belong together."""
+    label, group, path = (manifest[name].to_numpy() for name in ("label", "group", "path"))
+    left, right = pairs.T
+    across = (label[left] != label[right]) & (group[left] != group[right])
+    bad: dict[int, int] = {}
+    for a, b in pairs[across]:
+        bad.setdefault(int(a), int(b))
+        bad.setdefault(int(b), int(a))
+    for row, other in sorted(bad.items()):
+        words = "fake" if label[row] else "real"
+        skipped.add(
+            str(path[row]),
+            f"is labelled {words}, but {path[other]} looks the same (within {near_bits} of 256 bits) and is not; "
+            "a photograph and its fake belong into one group",
+        )
+    if not bad:
+        return manifest, pairs
+    kept = manifest.drop(index=list(bad)).reset_index(drop=True)
+    return kept, near_duplicates(kept, near_bits)
+
+
+def _check_classes(manifest: pd.DataFrame, folder: str | Path, allow_one_class: bool) -> None:
+    classes = manifest["label"].nunique()
+    if not classes:
+        raise UserError(f"{folder} holds no readable image; --on-error stop shows the first reason")
+    if classes < 2 and not allow_one_class:
+        raise UserError(
+            f"{folder} holds only {'fake' if manifest['label'].iloc[0] else 'real'} images; both classes are needed to "
+            "train or test (--allow-one-class accepts it, `fakefreq manifest merge` adds the other)"
+        )
+
+
+def fill_headers(manifest: pd.DataFrame, root: str | Path) -> pd.DataFrame:
+    """Return a manifest whose header facts and hashes are read anew from its images.
+
+    Args:
+        manifest: a table of images that another program made, with path, label, generator, subset and group.
+        root: the folder that its paths are relative to.
+
+    Raises:
+        UserError: an image that is missing or unreadable.
+    """
+    facts = []
+    for path in tqdm(manifest["path"], desc="headers", unit="image", leave=False):
+        try:
+            content = read_bytes(Path(root) / path)
+        except ImageError as error:
+            raise ImageError(path, error.reason) from error
+        facts.append((*probe_content(path, content), hashlib.sha256(content).hexdigest()))
+    read = pd.DataFrame(facts, index=manifest.index, columns=[name for name in FACTS if name != "phash"])
+    return manifest.assign(**read.to_dict("series"))[COLUMNS]  # type: ignore[arg-type]

@@ -1,0 +1,1 @@
+"""The table of images: its file, edits, splits, duplicates and alignment."""

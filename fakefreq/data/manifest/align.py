@@ -1,0 +1,204 @@
+"""One history for both classes: every image of a manifest cropped, resized and encoded by one law."""
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+from tqdm import tqdm
+
+from fakefreq.data.degrade.history import History, apply_history
+from fakefreq.data.images.decode import read_image
+from fakefreq.data.images.headers.header import ImageError
+from fakefreq.data.manifests import fill_headers, read_manifest, write_manifest, write_skipped
+from fakefreq.errors import UserError
+from fakefreq.files import atomic_path, read_json, write_json
+
+RECIPE = "align.json"
+MANIFEST = "manifest.csv"
+SKIPPED = "skipped.csv"
+
+
+def refuse_second_history(manifest_path: str | Path, history: str, instead: str) -> None:
+    """Refuse to bring images through a history on the way in where their files are what `align` made of others.
+
+    Args:
+        manifest_path: of the images.
+        history: that they would go through.
+        instead: what the user can do, such as `leave --history empty`.
+
+    Raises:
+        UserError: the manifest lies beside the recipe of `align`.
+    """
+    recipe = Path(manifest_path).parent / RECIPE
+    if recipe.exists():
+        done = read_json(recipe, "the recipe of an alignment")["history"]
+        raise UserError(
+            f"the images of {manifest_path} have gone through {done} already ({recipe}), and would now go through "
+            f"{history} too; {instead}, or give the manifest of the originals"
+        )
+
+
+def align_manifest(
+    manifest_path: str | Path,
+    out: str | Path,
+    history: History,
+    seed: int = 0,
+    too_small: Literal["stop", "skip"] = "stop",
+    on_error: Literal["stop", "skip"] = "stop",
+    jobs: int = -1,
+    say: Callable[[str], None] = lambda line: None,
+) -> pd.DataFrame:
+    """Bring every image of a manifest through one history and write files, manifest and recipe; resumable.
+
+    Quality and kernel, where the history leaves them open, are drawn by seed and the original's sha256: one law for
+    both classes, and the same bytes whenever it is done again. Groups, splits, generators and sources are kept.
+
+    Args:
+        manifest_path: of the originals.
+        out: folder to write; files of an interrupted run with the same recipe are kept.
+        history: one for all.
+        seed: of the draws.
+        too_small: images smaller than the history's size: `stop`, or `skip` and list them in skipped.csv. They are
+            never enlarged: that leaves traces that would tell the classes apart.
+        on_error: the same for images that cannot be read.
+        jobs: threads; -1 is one a core.
+        say: called with lines for the user.
+
+    Returns:
+        The manifest of the new files, as written.
+
+    Raises:
+        UserError: another recipe in the folder, an image too small or unreadable, nothing left of a class.
+    """
+    manifest_path, out = Path(manifest_path), Path(out)
+    manifest = read_manifest(manifest_path)
+    if (manifest["sha256"] == "").any():
+        raise UserError(f"{manifest_path} lacks sha256 sums, by which qualities are drawn; index the folder anew")
+    small = manifest[_side(manifest) < (history.size or 0)]
+    if len(small) and too_small == "stop":
+        raise UserError(_too_small(small, len(manifest), history))
+    _check_recipe(out, history, seed)
+    rows = manifest.drop(index=small.index).reset_index(drop=True)
+    named = zip(rows["path"], rows["label"], rows["subset"], rows["sha256"], strict=True)
+    names = [_name(path, label, subset, sha256, history.suffix) for path, label, subset, sha256 in named]
+    root = manifest_path.parent
+    sources = [root / path for path in rows["path"]]
+    write_json(out / RECIPE, {"history": str(history), "seed": seed})
+
+    def one(task: tuple[Path, str, str]) -> ImageError | None:
+        source, sha256, name = task
+        return _write(source, sha256, out / name, history, seed)
+
+    skipped = [
+        (path, f"{width}x{height} is smaller than {history.size}")
+        for path, width, height in zip(small["path"], small["width"], small["height"], strict=True)
+    ]
+    kept = []
+    with ThreadPoolExecutor((os.cpu_count() or 1) if jobs < 1 else jobs) as pool:
+        tasks = zip(sources, rows["sha256"], names, strict=True)
+        for number, error in enumerate(
+            tqdm(pool.map(one, tasks), total=len(rows), desc="align", unit="image", leave=False)
+        ):
+            if error is None:
+                kept.append(number)
+            elif on_error == "stop" and not isinstance(error, _TooSmall):
+                pool.shutdown(cancel_futures=True)
+                raise UserError(f"{error}; mend or remove it, or pass it over with --on-error skip")
+            elif isinstance(error, _TooSmall) and too_small == "stop":
+                pool.shutdown(cancel_futures=True)
+                raise UserError(f"{error}; leave it out with --too-small skip, or lower --size")
+            else:
+                skipped.append((str(rows["path"].iloc[number]), error.reason))
+    if rows["label"].iloc[kept].nunique() < manifest["label"].nunique():
+        raise UserError(
+            f"nothing is left of one class: all its images are smaller than size {history.size} or unreadable; "
+            "lower --size"
+        )
+    table = rows.iloc[kept].assign(path=[names[number] for number in kept])
+    table = fill_headers(table, out).sort_values("path", ignore_index=True)
+    write_manifest(table, out / MANIFEST)
+    say(f"history: {history}, seed {seed}")
+    say(f"manifest: {out / MANIFEST} ({len(table)} of {len(manifest)} images)")
+    if skipped:
+        write_skipped(skipped, out / SKIPPED)
+        say(f"{len(skipped)} images left out; listed with reasons in {out / SKIPPED}")
+        for line in _left_out(manifest, {path for path, _ in skipped}):
+            say(line)
+    elif (out / SKIPPED).exists():
+        (out / SKIPPED).unlink()
+    return table
+
+
+class _TooSmall(ImageError):
+    """Found out only when decoding: the manifest's size was another."""
+
+
+def _side(manifest: pd.DataFrame) -> pd.Series:
+    return manifest[["width", "height"]].min(axis=1)
+
+
+def _too_small(small: pd.DataFrame, total: int, history: History) -> str:
+    counts = Counter(
+        (subset or "all", side) for subset, side in zip(small["subset"], _side(small).tolist(), strict=True)
+    )
+    listed = ", ".join(f"{count} of {subset} ({side} pixels)" for (subset, side), count in counts.most_common(4))
+    return (
+        f"{len(small)} of {total} images are smaller than size {history.size}: {listed}; enlarging would leave traces. "
+        f"Lower --size to {int(_side(small).min())}, or leave them out with --too-small skip"
+    )
+
+
+def _left_out(manifest: pd.DataFrame, paths: set[str]) -> list[str]:
+    """Of which subsets and classes images were left out: a class that loses more than the other is a bias."""
+    lost = manifest["path"].isin(paths)
+    lines = []
+    for (subset, label), part in lost.groupby([manifest["subset"], manifest["label"]]):
+        if part.any():
+            lines.append(
+                f"  {subset or 'all'} {'fake' if label else 'real'}: {int(part.sum())} of {len(part)} left out"
+            )
+    return lines
+
+
+def _check_recipe(out: Path, history: History, seed: int) -> None:
+    path = out / RECIPE
+    if path.exists():
+        recipe = {"history": str(history), "seed": seed}
+        found = read_json(path, "the recipe of the alignment")
+        if found != recipe:
+            raise UserError(f"{out} holds images of another history or seed, {found}; choose another --out")
+    elif out.exists() and any(out.iterdir()):
+        raise UserError(f"{out} is not empty and holds no alignment; choose another --out")
+
+
+def _name(path: str, label: int, subset: str, sha256: str, suffix: str) -> str:
+    """A path without anything of the original's name that could hold the class but the folder of its label."""
+    key = hashlib.sha256(path.encode()).hexdigest()[:8]
+    parts = (_plain(subset), "1_fake" if label else "0_real", f"{sha256[:16]}-{key}{suffix}")
+    return "/".join(part for part in parts if part)
+
+
+def _plain(text: str) -> str:
+    """A subset's name as a folder's: `.` and separators would lead out of the folder."""
+    return "".join(letter if letter.isalnum() or letter in "-_ " else "_" for letter in text).strip()
+
+
+def _write(source: Path, sha256: str, target: Path, history: History, seed: int) -> ImageError | None:
+    # A file of the final name is whole: it was renamed into place.
+    if target.exists():
+        return None
+    try:
+        image = read_image(source)
+    except ImageError as error:
+        return error
+    if history.size is not None and min(image.shape[:2]) < history.size:
+        return _TooSmall(source, f"{image.shape[1]}x{image.shape[0]} is smaller than {history.size}")
+    payload = apply_history(image, history, sha256, seed)
+    with atomic_path(target) as temporary:
+        temporary.write_bytes(payload)
+    return None

