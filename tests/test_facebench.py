@@ -14,7 +14,8 @@ from fakefreq.data.manifests import index_folder, read_manifest, write_manifest
 @pytest.fixture(scope="module")
 def manifest_path(facebench: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("facebench") / "manifest.csv"
-    manifest, skipped = index_folder(facebench, path)
+    sources = {"stylegan": "ffhq", "mobilestylegan_native": "ffhq"}
+    manifest, skipped = index_folder(facebench, path, sources=sources)
     assert skipped == []
     write_manifest(split_manifest(manifest), path)
     return path
@@ -37,7 +38,8 @@ def test_the_same_person_in_two_folders_is_one_group(manifest_path: Path) -> Non
     assert (shared.groupby("group")["split"].nunique() == 1).all()
     stylegan = manifest[manifest["subset"] == "stylegan"]
     counts = stylegan.groupby("label")["split"].value_counts().unstack()[["train", "val", "test"]]
-    assert counts.to_numpy().tolist() == [[700, 100, 200]] * 2
+    # Groups of two images, one in each folder, may miss the counts of one folder by one.
+    assert abs(counts.to_numpy() - [700, 100, 200]).max() <= 1
 
 
 def test_a_small_comparison_runs_on_real_faces(manifest_path: Path, tmp_path: Path) -> None:

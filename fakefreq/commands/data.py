@@ -15,7 +15,8 @@ class Index:
     """Make a manifest, the table of images, out of a folder of real and fake images, of shards or of a list.
 
     Recognises GENERATOR/{0_real,1_fake}, GenImage, {real,fake}, real/ with fake/GENERATOR/, CelebA, LFW, FFHQ,
-    WebDataset tar shards, Parquet tables with image bytes, and train|val|test levels. Reads headers and hashes, whole
+    videos as folders of frames, WebDataset tar shards, Parquet tables, ArtiFact's metadata.csv, and train|val|test
+    levels. What contradicts itself about a label stops. Reads headers and hashes, whole
     pictures only with --phash. The same command again reads only files that changed.
 
     Example: fakefreq index faces/ --out faces/manifest.csv
@@ -33,8 +34,10 @@ class Index:
     """what made the fakes, where no folder says"""
     real_classes: tuple[str, ...] = ()
     """folders of photographs; each is a source, and every other folder a generator"""
+    overrule: tuple[Literal["folders", "columns"], ...] = ()
+    """what may contradict the labels without stopping: the names of folders, other columns of a table"""
     list: Path | None = None
-    """a CSV or JSON list of the images, paths relative to the folder"""
+    """a list of the images (.csv, .tsv, .txt, .json, .jsonl), paths relative to the folder"""
     path_column: str = "path"
     """of the list"""
     label_column: str = "label"
@@ -48,14 +51,15 @@ class Index:
     split_column: str = "split"
     """likewise"""
     real_values: tuple[str, ...] = ()
-    """values of the label column, beside 0 and real, that mean real"""
+    """values of the label column, beside 0 and real, that mean real; with 1, 0 means fake; *: all others"""
     fake_values: tuple[str, ...] = ()
-    """values of the label column, beside 1 and fake, that mean fake"""
+    """values of the label column, beside 1 and fake, that mean fake; likewise"""
     group_by: Literal["auto", "stem", "file", "folder"] = "auto"
-    """images never to be parted by a split: what the layout knows (identity, person), else the same file name
-    without ending; the same name; the same bytes only; the same folder"""
+    """images never to be parted by a split: what the layout knows (identity, person, video), else a photograph and its
+    fake of one name in one generator's folder; the same name anywhere; the same bytes only; the same folder"""
     source: tuple[str, ...] = ()
-    """where reals come from, as SUBSET=NAME: --source stylegan=ffhq dcgan=celeba"""
+    """where reals come from, as SUBSET=NAME: --source stylegan=ffhq dcgan=celeba; the same file name of one
+    source is the same photograph"""
     real_source: str = ""
     """where all reals come from, where nothing else says"""
     phash: bool = False
@@ -101,7 +105,9 @@ class Index:
             allow_one_class=self.allow_one_class,
             jobs=self.jobs,
             say=say,
-            hints=Hints(self.layout, self.label, self.generator, self.real_source, self.real_classes, columns),
+            hints=Hints(
+                self.layout, self.label, self.generator, self.real_source, self.real_classes, columns, self.overrule
+            ),
             listed=self.list,
             phash=self.phash,
             near_bits=self.near_bits,
@@ -128,6 +134,10 @@ class Split:
     """split rows again that have a split already"""
     hold_out: tuple[str, ...] = ()
     """generator=NAME or source=NAME: all of it, with its groups, goes to test"""
+    val_from_train: float = 0.0
+    """where an official split has no val: the share of train's groups that becomes val, such as 0.1"""
+    val_is_test: bool = False
+    """the official val is the test part, as in GenImage"""
 
     def run(self) -> None:
         from fakefreq.data.manifests import rewrite_split
@@ -140,6 +150,8 @@ class Split:
             keep=not self.overwrite,
             say=say,
             hold_out=self.hold_out,
+            val_from_train=self.val_from_train,
+            val_is_test=self.val_is_test,
         )
 
 

@@ -39,7 +39,7 @@ def make(root: Path, *names: str) -> Path:
 def meaning(root: Path, hints: Hints | None = None) -> tuple[str, dict[str, Entry]]:
     listing = read_layout(root, hints)
     assert not listing.problems
-    return listing.layout, {e.path.removeprefix(f"{root}/"): e._replace(path="") for e in listing.entries}
+    return listing.layout, {e.path.removeprefix(f"{root}/"): e._replace(path="", pair="") for e in listing.entries}
 
 
 def real(**more: str) -> Entry:
@@ -160,7 +160,7 @@ def test_a_list_with_columns_named_by_the_user(tmp_path: Path, kind: str) -> Non
     path = tmp_path / f"list.{kind}"
     path.write_text(text.getvalue())
     entries = read_list(tmp_path, path, Hints(columns=COLUMNS)).entries
-    assert [entry._replace(path="") for entry in entries] == [
+    assert [entry._replace(path="", pair="") for entry in entries] == [
         real(split="train", group="7", source="lfw"),
         fake("pggan", split="val", group="8"),
     ]

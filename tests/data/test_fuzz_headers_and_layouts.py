@@ -104,6 +104,67 @@ WORDS = ["real", "fake", "0_real", "1_fake", "0", "1", "ai", "nature", "train", 
 WORDS += ["gan", "00000", "A_B", "Fake", "..", "\u00e9\n"]
 
 
+def contradicts(path: str, label: int) -> bool:
+    """Whether a folder above an image says the contrary of its label."""
+    said = {0 if part in SAY_REAL else 1 for part in path.lower().split("/")[:-1] if part in SAY_REAL | SAY_FAKE}
+    return bool(said - {label})
+
+
+SAY_REAL = {"real", "reals", "0_real", "0", "nature", "celeb-real", "training_real", "original_sequences"}
+SAY_FAKE = {"fake", "fakes", "1_fake", "1", "ai", "celeb-synthesis", "fake_test", "manipulated_sequences"}
+
+
+def test_1000_trees_of_any_flags_label_no_image_against_its_folder(tmp_path: Path) -> None:
+    rng = np.random.default_rng(7)
+    words = [
+        *sorted(SAY_REAL | SAY_FAKE),
+        "train",
+        "test",
+        "00000",
+        "A_B",
+        "stylegan",
+        "ffhq",
+        "000_001",
+        "Dataset",
+        "c23",
+    ]
+    names = ["00012.png", "A_B_0001.jpg", "frame_1.jpg", "real_1.png", "noend"]
+    flags = [
+        Hints(), Hints(), Hints(), Hints(label="real"), Hints(label="fake"), Hints(real_classes=("ffhq",)),
+        Hints(layout="ffhq"), Hints(layout="lfw"), Hints(layout="celeba"), Hints(generator="stylegan"),
+    ]  # fmt: skip
+    accepted = 0
+
+    def case(number: int) -> bool:
+        nonlocal accepted
+        root = tmp_path / str(number)
+        places = [root.joinpath(*rng.choice(words, rng.integers(0, 4))) for _ in range(rng.integers(1, 4))]
+        rows = []
+        for place in places:
+            place.mkdir(parents=True, exist_ok=True)
+            path = place / str(rng.choice(names))
+            path.write_bytes(cv2.imencode(".png", NOISE)[1].tobytes())
+            rows.append({"path": path.relative_to(root).as_posix(), "label": int(rng.integers(0, 2))})
+        if rng.random() < 0.3:
+            (root / "list_eval_partition.txt").write_text("00012.jpg 0\n")
+        hints = flags[rng.integers(len(flags))]
+        try:
+            if number % 3 == 0:
+                (root / "list.json").write_text(json.dumps(rows))
+                listing = read_list(root, root / "list.json", hints)
+            else:
+                listing = read_layout(root, hints)
+        except UserError as error:
+            return one_line(error)
+        for entry in listing.entries:
+            assert not contradicts(str(Path(entry.path).relative_to(root)), entry.label), (hints, entry)
+        accepted += 1
+        return False
+
+    in_time(1000, 2.0, case)
+    assert accepted > 100
+
+
 def test_700_folder_trees() -> None:
     rng = np.random.default_rng(3)
 
@@ -115,6 +176,7 @@ def test_700_folder_trees() -> None:
         except UserError:
             return True
         assert len(entries) == len(images) and names
+        assert not [entry for entry in entries if contradicts(entry.path, entry.label)]
         for entry in entries:
             assert entry.label in (0, 1) and bool(entry.generator) == bool(entry.label)
             assert entry.split in ("train", "val", "test", "")

@@ -31,8 +31,10 @@ def make(root: Path, *names: str) -> Path:
 
 
 def meaning(root: Path) -> tuple[str, list[tuple[str, int, str, str, str]]]:
-    name, entries, _, _ = read_layout(root)
-    return name, [(Path(e.path).relative_to(root).as_posix(), e.label, e.generator, e.subset, e.split) for e in entries]
+    listing = read_layout(root)
+    return listing.layout, [
+        (Path(e.path).relative_to(root).as_posix(), e.label, e.generator, e.subset, e.split) for e in listing.entries
+    ]
 
 
 def test_generators_with_and_without_classes(tmp_path: Path) -> None:
@@ -131,17 +133,20 @@ def test_the_manifest_holds_facts_and_survives_its_file(tmp_path: Path) -> None:
     assert manifest.columns.tolist() == COLUMNS
     assert manifest["path"].tolist() == ["../set/gan/0_real/00001.png", "../set/gan/1_fake/00002.png"]
     assert manifest["source"].tolist() == ["ffhq", ""]
-    assert manifest["group"].tolist() == ["00001", "00002"]
+    assert manifest["group"].tolist() == ["ffhq:set/00001", "ffhq:set/00002"]
     assert manifest[["format", "width", "height"]].drop_duplicates().to_numpy().tolist() == [["png", 4, 4]]
     pd.testing.assert_frame_equal(read_manifest(tmp_path / "out" / "manifest.csv"), manifest)
 
 
-def test_the_same_stem_or_the_same_bytes_is_one_group_in_chains(tmp_path: Path) -> None:
-    root = make(tmp_path / "set", "a/0_real/x.png", "a/1_fake/y.png", "b/0_real/x.png", "b/0_real/z.png")
-    (root / "b/0_real/z.png").write_bytes((root / "b/0_real/x.png").read_bytes())
+def test_the_same_stem_of_one_generator_or_the_same_bytes_is_one_group_in_chains(tmp_path: Path) -> None:
+    root = make(
+        tmp_path / "set", "a/0_real/x.png", "a/1_fake/x.png", "a/1_fake/y.png", "b/0_real/x.png", "b/0_real/z.png"
+    )
+    (root / "b/0_real/z.png").write_bytes((root / "a/0_real/x.png").read_bytes())
     manifest, _ = index_folder(root, tmp_path / "m.csv")
     group = dict(zip(manifest["path"], manifest["group"], strict=True))
-    assert group["set/a/0_real/x.png"] == group["set/b/0_real/x.png"] == group["set/b/0_real/z.png"]
+    assert group["set/a/0_real/x.png"] == group["set/a/1_fake/x.png"] == group["set/b/0_real/z.png"]
+    assert group["set/a/0_real/x.png"] != group["set/b/0_real/x.png"]
     assert group["set/a/1_fake/y.png"] != group["set/a/0_real/x.png"]
 
 

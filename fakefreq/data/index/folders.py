@@ -3,12 +3,15 @@
 import itertools
 import operator
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from fakefreq.data.images.headers.facts import ImageError
-from fakefreq.data.index.values import FAKE_NAMES, REAL_NAMES, SPLIT_NAMES, Columns, Entry
+from fakefreq.data.index.names import looks_like_a_generator, read_name
+from fakefreq.data.index.tree import WORDS, Tree, root_name
+from fakefreq.data.index.values import Columns, Entry
 from fakefreq.data.index.walk import SUFFIXES, Found, walk
 from fakefreq.errors import UserError, choose
 
@@ -22,10 +25,12 @@ LAYOUTS = {
     "ffhq": "FFHQ: <thousand>/<number>.png, five digits each",
     "image_folder": "<class>/* with --real-classes",
     "one_label": "anything, with --label real|fake",
+    "metadata": "metadata.csv or .jsonl beside the images, with columns of paths and labels",
     "tar": "WebDataset shards: *.tar",
     "parquet": "Parquet tables with image bytes: *.parquet",
-    "list": "a CSV or JSON list, with --list",
+    "list": "a CSV, TSV, text or JSON list, with --list",
 }
+Explain = Callable[[tuple[str, ...]], tuple[str, Entry] | None]
 
 
 class Listing(NamedTuple):
@@ -36,12 +41,14 @@ class Listing(NamedTuple):
         entries: sorted by path.
         others: number of other files, which were passed over.
         problems: what cannot be used and why: members with unsafe names, folders that cannot be listed, ...
+        notes: what was understood that a user may want to see.
     """
 
     layout: str
     entries: list[Entry]
     others: int = 0
     problems: Sequence[ImageError] = ()
+    notes: Sequence[str] = ()
 
 
 class Hints(NamedTuple):
@@ -50,10 +57,11 @@ class Hints(NamedTuple):
     Args:
         layout: a key of `LAYOUTS`, or `auto`.
         label: of all images: `real`, `fake`, or empty.
-        generator: of the fakes, where nothing else names it.
+        generator: of the fakes, where no folder or column names another.
         source: of all reals, where nothing else names it.
         real_classes: folders of `image_folder` that hold photographs; each is a source, every other one a generator.
         columns: what the columns of a list, of a Parquet table or the keys of a shard's JSON are called.
+        overrule: what may contradict the label without stopping: `folders` (their names), `columns` (other columns).
     """
 
     layout: str = "auto"
@@ -62,6 +70,7 @@ class Hints(NamedTuple):
     source: str = ""
     real_classes: Sequence[str] = ()
     columns: Columns = Columns()
+    overrule: Sequence[str] = ()
 
 
 def read_layout(folder: str | Path, hints: Hints | None = None) -> Listing:
@@ -72,7 +81,8 @@ def read_layout(folder: str | Path, hints: Hints | None = None) -> Listing:
         hints: what the user says.
 
     Raises:
-        UserError: missing or empty folder, or an image that no layout explains; the message shows all layouts.
+        UserError: missing or empty folder, an image that no layout explains (the message shows all layouts), or names
+            and flags that contradict each other.
     """
     hints = hints or Hints()
     folder = Path(folder)
@@ -84,46 +94,86 @@ def read_layout(folder: str | Path, hints: Hints | None = None) -> Listing:
         choose(layout, [name for name in LAYOUTS if name != "list"], "layout", "--layout")
     elif not found.images and found.shards:
         layout = "tar" if found.shards[0][1].endswith(".tar") else "parquet"
+    if hints.real_classes and (hints.label or layout not in ("auto", "image_folder")):
+        other = "--label" if hints.label else f"the layout {layout}"
+        raise UserError(f"--real-classes means nothing beside {other}; leave one of them")
     if layout in ("tar", "parquet"):
         from fakefreq.data.index.packed import read_parquet_tables, read_tar_shards
 
         read = read_tar_shards if layout == "tar" else read_parquet_tables
-        return read(folder, found, hints, explain_parts)
+        return with_generator(read(folder, found, hints), hints)
     if not found.images and not found.problems:
-        raise UserError(f"{folder} holds no image ({', '.join(sorted(SUFFIXES))}) but {found.others} other files")
-    return _of_files(folder, found, hints, layout)
+        others = f": {_by_ending(found.endings)}" if found.others else ""
+        raise UserError(
+            f"{folder} holds no image ({', '.join(sorted(SUFFIXES))}) but {found.others} other files{others}"
+        )
+    if layout in ("auto", "metadata") and found.tables and not hints.real_classes:
+        from fakefreq.data.index.metadata import read_metadata
+
+        listing = read_metadata(folder, found, hints)
+        if listing is not None:
+            return with_generator(listing, hints)
+    if layout == "metadata":
+        raise UserError(f"{folder} has no metadata.csv or .jsonl with columns of paths and labels; see --list")
+    _refuse_columns(hints)
+    return with_generator(_of_files(folder, found, hints, layout), hints)
 
 
 def _one_shard(path: Path) -> Found:
-    return Found([], [("", path.name)], 0, [])
+    return Found([], [("", path.name)], 0, [], [], Counter())
+
+
+def _refuse_columns(hints: Hints) -> None:
+    """A flag that would be dropped without a word is refused."""
+    flags = dict(hints.columns.named)
+    flags |= (
+        {"--real-values": "", "--fake-values": ""} if hints.columns.real_values or hints.columns.fake_values else {}
+    )
+    flags |= {"--overrule columns": ""} if "columns" in hints.overrule else {}
+    if flags:
+        raise UserError(
+            f"{' and '.join(flags)} is about a table, and here is none; give it with --list, or leave the flag"
+        )
 
 
 def _of_files(folder: Path, found: Found, hints: Hints, layout: str) -> Listing:
     from fakefreq.data.index.photo_sets import DETECTORS
 
     others = found.others + len(found.shards)
-    if layout == "auto":
+    tree = Tree(found.images, root_name(folder))
+    obeyed = "folders" not in hints.overrule
+    if layout == "auto" and not hints.label and not hints.real_classes and (not tree.says_labels or not obeyed):
         layout = next((name for name, (detect, _) in DETECTORS.items() if detect(folder, found)), "")
     if layout in DETECTORS:
+        if hints.label == "fake":
+            raise UserError(f"--layout {layout} is of photographs, --label says fake; leave one of them")
         _, read = DETECTORS[layout]
-        return Listing(layout, read(folder, found), others, found.problems)
-    explain: Callable[[tuple[str, ...]], tuple[str, Entry] | None] = explain_parts
+        for place in dict.fromkeys(place for place, _ in found.images) if obeyed else ():
+            if place and tree.label(tuple(place.split("/"))) == 1:
+                raise UserError(
+                    f"the layout {layout} is of photographs, but a folder of {folder}/{place} says fake; choose "
+                    "another --layout, or --overrule folders"
+                )
+        return Listing(layout, read(folder, found), others, found.problems, _other_notes(found))
+    explain: Explain = tree.explain
     if hints.label:
-        explain = _one_label(hints)
+        explain = _one_label(hints, tree, folder)
     elif hints.real_classes or layout == "image_folder":
-        explain = _by_class(hints)
+        explain = _by_class(hints, tree)
+    elif not obeyed:
+        raise UserError(
+            "with --overrule folders something else must say what is real: --label, --real-classes or --list"
+        )
     entries, names = explain_all(folder, found.images, explain)
     if len(names) > 1:
         raise UserError(f"{folder} mixes the layouts {' and '.join(sorted(names))}; index each part by itself")
     recognised = names.pop() if names else "two_classes"
     if layout not in ("auto", "", recognised):
         raise UserError(f"{folder} is not laid out as {LAYOUTS[layout]}, but as {LAYOUTS[recognised]}; leave --layout")
-    return Listing(recognised, entries, others, found.problems)
+    return Listing(recognised, entries, others, found.problems, [*_other_notes(found), *_notes(tree, entries, hints)])
 
 
-def explain_all(
-    folder: Path, images: list[tuple[str, str]], explain: Callable[[tuple[str, ...]], tuple[str, Entry] | None]
-) -> tuple[list[Entry], set[str]]:
+def explain_all(folder: Path, images: list[tuple[str, str]], explain: Explain) -> tuple[list[Entry], set[str]]:
     """Explain each folder once, and give its meaning to all images in it; also return the layouts' names."""
     names: set[str] = set()
     without_layout = False
@@ -131,9 +181,13 @@ def explain_all(
     entries: list[Entry] = []
     new = tuple.__new__  # a fifth of the time of Entry(...), which counts for a million images
     for relative, images_there in itertools.groupby(images, operator.itemgetter(0)):
-        explained = explain(tuple(relative.split("/")) if relative else ())
-        if explained is None:
+        try:
+            explained = explain(tuple(relative.split("/")) if relative else ())
+        except UserError as error:
             name = next(images_there)[1]
+            raise UserError(f"{folder}/{relative}/{name}: {error}") from error
+        if explained is None:
+            name = next(images_there)[1]  # noqa: B031 (left at the other use)
             raise UserError(_unknown(folder, f"{relative}/{name}" if relative else name))
         layout, meaning = explained
         names |= {layout} - {""}
@@ -146,59 +200,119 @@ def explain_all(
 
 
 def explain_parts(parts: tuple[str, ...]) -> tuple[str, Entry] | None:
-    """Return the layout and the meaning of the folders between the root and an image, or None where they say nothing.
-
-    A real directly below the root fits two layouts, so its layout is left empty: the fakes decide.
-    """
-    split, rest = "", []
-    for part in parts:
-        folded = part.lower()
-        label = 0 if folded in REAL_NAMES else 1 if folded in FAKE_NAMES else None
-        if label is None:
-            if folded in SPLIT_NAMES and not split:
-                split = SPLIT_NAMES[folded]
-            else:
-                rest.append(part)
-            continue
-        below = parts[parts.index(part) + 1 :]
-        if not rest and label == 1 and below:
-            return "shared_reals", Entry("", 1, below[0], "", split)
-        if not rest:
-            return "two_classes" if label else "", Entry("", label, "unknown" if label else "", "", split)
-        layout = "genimage" if folded in ("ai", "nature") else "generators"
-        return layout, Entry("", label, rest[0] if label else "", rest[0], split)
-    return None
+    """Return the layout and the meaning of the folders above one image, with no other folder in sight."""
+    return Tree([("/".join(parts), "")]).explain(parts)
 
 
-def _split_off(parts: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
-    split = SPLIT_NAMES.get(parts[0].lower(), "") if parts else ""
-    return split, parts[1:] if split else parts
-
-
-def _one_label(hints: Hints) -> Callable[[tuple[str, ...]], tuple[str, Entry]]:
-    label = int(choose(hints.label, ["real", "fake"], "label", "--label") == "fake")
+def _one_label(hints: Hints, tree: Tree, folder: Path) -> Explain:
+    word = choose(hints.label, list(WORDS), "label", "--label")
+    label = WORDS.index(word)
+    obeyed = "folders" not in hints.overrule
+    advice = "leave --label, or --overrule folders if the folder's name is wrong"
+    above = read_name(root_name(folder)).label
+    if obeyed and above is not None and above != label and not tree.says_labels:
+        raise UserError(f"{folder} is called {WORDS[above]}, --label says {word}; {advice}")
 
     def explain(parts: tuple[str, ...]) -> tuple[str, Entry]:
-        split, _ = _split_off(parts)
-        source = "" if label else hints.source
-        return "one_label", Entry("", label, (hints.generator or "unknown") if label else "", "", split, "", source)
+        said = tree.label(parts) if obeyed else None
+        if said is not None and said != label:
+            raise UserError(f"its folders say {WORDS[said]}, --label says {word}; {advice}")
+        explained = tree.explain(parts) if said is not None else None
+        if explained is not None:
+            return "one_label", explained[1]._replace(source=explained[1].source or ("" if label else hints.source))
+        split = tree.split(parts) if obeyed else ""
+        maker, source = ("unknown", "") if label else ("", hints.source)
+        return "one_label", Entry("", label, maker, "", split, "", source, tree.pair(parts, None))
 
     return explain
 
 
-def _by_class(hints: Hints) -> Callable[[tuple[str, ...]], tuple[str, Entry] | None]:
+def _by_class(hints: Hints, tree: Tree) -> Explain:
     if not hints.real_classes:
         raise UserError("the layout image_folder needs --real-classes: which of its folders hold photographs")
+    there = tree.class_names()
+    for name in hints.real_classes:
+        choose(name, there, "folder", "--real-classes")
+    level = tree.level_of(hints.real_classes)
+    obeyed = "folders" not in hints.overrule
 
     def explain(parts: tuple[str, ...]) -> tuple[str, Entry] | None:
-        split, rest = _split_off(parts)
-        if not rest:
+        rest = tree.without_splits(parts)
+        if len(rest) <= level:
             return None
-        if rest[0] in hints.real_classes:
-            return "image_folder", Entry("", 0, "", "", split, "", rest[0])
-        return "image_folder", Entry("", 1, rest[0], "", split)
+        name = rest[level]
+        label = int(name not in hints.real_classes)
+        said = tree.label(parts) if obeyed else None
+        if said is not None and said != label:
+            raise UserError(
+                f"its folders say {WORDS[said]}, --real-classes makes it {WORDS[label]}; change --real-classes, or "
+                "--overrule folders if the folder's name is wrong"
+            )
+        if label and read_name(name).label == 1 and not read_name(name).name:
+            name = rest[level + 1] if len(rest) > level + 1 else "unknown"
+        split = tree.split(parts)
+        if label:
+            return "image_folder", Entry("", 1, name, "", split, pair=tree.pair(parts, None))
+        return "image_folder", Entry("", 0, "", "", split, "", name, tree.pair(parts, None))
 
     return explain
+
+
+def with_generator(listing: Listing, hints: Hints) -> Listing:
+    """Return a listing whose fakes are of `hints.generator`, where a folder or a column names no other one.
+
+    Folders such as `car` and `cat` are then categories of that generator, as in CNNDetection's `progan/car`.
+
+    Raises:
+        UserError: a name that is of another generator, or no fakes, or reals whose source --real-source would name.
+    """
+    if hints.source and not any(not entry.label and entry.source in ("", hints.source) for entry in listing.entries):
+        raise UserError(f"--real-source {hints.source} would name nothing: no real is without a source; leave it")
+    if not hints.generator:
+        return listing
+    given = hints.generator
+    makers = {entry.generator for entry in listing.entries if entry.label}
+    if not makers:
+        raise UserError(f"--generator {given} would name nothing: there is no fake; leave it")
+    others = sorted(name for name in makers if looks_like_a_generator(name) and name.lower() != given.lower())
+    if others or (listing.layout in ("list", "metadata", "tar", "parquet") and makers - {"unknown", given}):
+        name = others[0] if others else sorted(makers - {"unknown", given})[0]
+        raise UserError(
+            f"the data name the generator {name}, --generator says {given}; leave it, or index each by itself"
+        )
+    subsets = {entry.subset for entry in listing.entries if entry.label}
+    entries = [
+        entry._replace(
+            generator=given if entry.label else "",
+            subset=given if entry.subset and entry.subset in subsets else entry.subset,
+        )
+        for entry in listing.entries
+    ]
+    return listing._replace(entries=entries)
+
+
+def _by_ending(endings: Counter[str]) -> str:
+    return ", ".join(
+        f"{count} {ending or 'without an ending'}"
+        for ending, count in sorted(endings.items(), key=lambda one: (-one[1], one[0]))[:6]
+    )
+
+
+def _other_notes(found: Found) -> list[str]:
+    return [f"other files: {_by_ending(found.endings)}"] if found.endings else []
+
+
+def _notes(tree: Tree, entries: list[Entry], hints: Hints) -> list[str]:
+    notes = []
+    if tree.wrappers:
+        notes.append(f"folders that say nothing: {', '.join(sorted(tree.wrappers))}")
+    makers = sorted({entry.generator for entry in entries if entry.label})
+    subsets = {entry.subset for entry in entries if entry.label}
+    if makers and makers != ["unknown"] and not hints.generator:
+        doubtful = subsets != {""} and not any(map(looks_like_a_generator, makers))
+        more = "; if these are categories, say what made them with --generator" if doubtful else ""
+        notes.append(f"generators: {', '.join(makers[:12])}{', ...' if len(makers) > 12 else ''}{more}")
+    return notes
 
 
 def _unknown(folder: Path, image: str) -> str:

@@ -45,16 +45,16 @@ def index_folder(
         folder: real and fake images in a layout of `fakefreq.data.index.folders`, or one shard.
         manifest_path: the CSV or Parquet file to write; the paths in it are relative to its folder. Without an ending
             it is CSV up to `PARQUET_ABOVE` images and Parquet above.
-        group_by: what is never parted by a split: what the layout knows of identity, person or parent photo, else
-            images of the same file stem anywhere (`auto`); the same `stem`; the same `folder`; only the same bytes
-            (`file`). Files with the same bytes are in one group always.
+        group_by: what is never parted by a split: what the layout knows of identity, person, video or parent photo,
+            else a photograph and its fake of the same file stem in one generator's folder (`auto`); the same `stem`
+            anywhere; the same `folder`; only the same bytes (`file`). The same bytes are one group always.
         sources: subset -> where its reals come from.
         on_error: `stop` at an image that cannot be used, or `skip` it and list it in skipped.csv beside the manifest.
         allow_one_class: accept reals only or fakes only.
         jobs: processes; -1 is one a core.
         say: called with lines for the user.
         hints: what folders do not say.
-        listed: a CSV or JSON list of the images, with paths relative to `folder`.
+        listed: a list (CSV, TSV, text or JSON) of the images, with paths relative to `folder`.
         phash: decode the images for their perceptual hash, and join near-duplicates into one group.
         near_bits: bits of 256 by which the hashes of near-duplicates may differ.
         fresh: read all files, also those that did not change since they were indexed last.
@@ -68,6 +68,10 @@ def index_folder(
     with _collector_paused():
         listing = _listing(folder, hints, listed)
     say(_described(listing))
+    for note in listing.notes:
+        say(f"  {note}")
+    if near_bits != NEAR_BITS and not phash:
+        raise UserError("--near-bits is about the hashes of --phash; add that, or leave it")
     manifest_path = Path(manifest_path)
     if not manifest_path.suffix:
         manifest_path = manifest_path.with_suffix(".parquet" if len(listing.entries) > PARQUET_ABOVE else ".csv")
@@ -93,12 +97,29 @@ def index_folder(
         subset, label = cast("tuple[str, int]", key)
         say(f"  {subset or 'all'}: {count} {'fake' if label else 'real'}")
     write_manifest(manifest, manifest_path)
+    for line in described_groups(manifest):
+        say(f"  {line}")
     say(f"manifest: {manifest_path} ({len(manifest)} images, {manifest['group'].nunique()} groups)")
     if skipped.rows:
         path = manifest_path.with_name("skipped.csv")
         write_skipped(skipped.rows, path)
         say(f"{len(skipped.rows)} images skipped; listed with reasons in {path}")
     return manifest, skipped.rows
+
+
+def described_groups(manifest: pd.DataFrame) -> list[str]:
+    """Return lines that show which images a split will keep together, with the largest group as an example."""
+    sizes = manifest["group"].value_counts(sort=True)
+    joined = sizes[sizes > 1]
+    if joined.empty:
+        return [f"groups: each of the {len(manifest)} images is its own"]
+    example = manifest["path"][manifest["group"] == joined.index[0]]
+    shown = ", ".join(example.iloc[[0, 1] if len(example) < 3 else [0, 1, -1]])
+    alone = int((sizes == 1).sum())
+    return [
+        f"groups, which a split never parts: {len(joined)} of 2 to {joined.iloc[0]} images, {alone} images alone; the "
+        f"largest, {joined.index[0]}: {shown}; --group-by makes others"
+    ]
 
 
 class _Skipped:

@@ -1,15 +1,20 @@
-"""A CSV or JSON list that says which file is what."""
+"""A list, as a table or JSON, that says which file is what."""
 
+import csv
+import io
 import json
-import os
+import re
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from fakefreq.data.images.headers.facts import ImageError
-from fakefreq.data.index.folders import Hints, Listing
-from fakefreq.data.index.values import Entry
+from fakefreq.data.index.folders import Hints, Listing, with_generator
+from fakefreq.data.index.names import read_name
+from fakefreq.data.index.nested import nested_rows
+from fakefreq.data.index.rows import read_rows
+from fakefreq.data.index.values import Columns
+from fakefreq.data.index.walk import SUFFIXES
 from fakefreq.errors import UserError
 
 
@@ -18,77 +23,131 @@ def read_list(folder: str | Path, path: str | Path, hints: Hints | None = None) 
 
     Args:
         folder: what the list's paths are relative to.
-        path: a CSV file with a heading, a JSON list of objects, a JSON object of columns, or JSON lines (.jsonl).
+        path: a table (.csv, .tsv, .txt, parted by commas, semicolons, tabs or blanks) with a heading, or without one
+            where its columns are a path and a label; a JSON list of objects, a JSON object of columns, JSON lines
+            (.jsonl), or nested JSON as of DeepfakeBench.
         hints: its `columns` name the columns; `label` and `generator` hold for all rows where it has no such column.
 
     Raises:
-        UserError: missing or damaged list, or a column that is not there.
+        UserError: missing or damaged list, a column that is not there, or labels that something else contradicts.
     """
     hints = hints or Hints()
-    columns = hints.columns
-    rows = _rows(Path(path))
+    if hints.layout != "auto" or hints.real_classes:
+        flag = "--real-classes" if hints.real_classes else "--layout"
+        raise UserError(f"{flag} means nothing beside --list, which says what each file is; leave one of them")
+    columns, path = hints.columns, Path(path)
+    rows, has_heading = _rows(path, columns)
     if not rows:
         raise UserError(f"the list {path} is empty")
-    wanted = (
-        {columns.path: "--path-column"}
-        if hints.label
-        else {columns.path: "--path-column", columns.label: "--label-column"}
-    )
-    for name, flag in wanted.items():
+    wanted = {"--path-column": columns.path, **columns.named}
+    if has_heading and not hints.label:
+        wanted["--label-column"] = columns.label
+    for flag, name in wanted.items():
         if name not in rows[0]:
             raise UserError(f"{path} has no column {name!r}; {flag} takes one of {', '.join(map(str, rows[0]))}")
-    known: dict[str, tuple[int, Entry]] = {}
-    problems, contradicted = [], set()
-    for number, row in enumerate(rows, 1):
-        name = str(row.get(columns.path) or "")
-        place = os.path.join(folder, name)  # noqa: PTH118 (a Path a row is slow)
-        label = int(hints.label == "fake") if hints.label else columns.parse_label(row.get(columns.label))
-        if not name or label is None:
-            what = f"its label {row.get(columns.label)!r} means neither real nor fake; see --real-values, --fake-values"
-            problems.append(ImageError(f"{path}, row {number}: {name}", what if name else "no path"))
-            continue
-        try:
-            entry = columns.entry(place, row, label)
-        except ValueError as error:
-            problems.append(ImageError(f"{path}, row {number}: {name}", str(error)))
-            continue
-        if label and hints.generator and entry.generator == "unknown":
-            entry = entry._replace(generator=hints.generator)
-        first = known.setdefault(os.path.normpath(place), (number, entry))
-        if first[1].label != label:
-            contradicted.add(os.path.normpath(place))
-            words = ("real", "fake")
-            problems.append(
-                ImageError(
-                    f"{path}: {name}", f"row {first[0]} calls it {words[first[1].label]}, row {number} {words[label]}"
-                )
-            )
-    entries = [entry for place, (_, entry) in sorted(known.items()) if place not in contradicted]
-    return Listing("list", entries, 0, problems)
+    _refuse_values(path, rows, columns)
+    found = read_rows(folder, str(path), rows, hints, needs_label=has_heading)
+    return with_generator(Listing("list", found.entries, 0, found.problems), hints)
 
 
-def _rows(path: Path) -> list[dict[str, Any]]:
+def _refuse_values(path: Path, rows: list[dict[str, Any]], columns: Columns) -> None:
+    """A value of --real-values or --fake-values that no row has would be dropped without a word."""
+    there = {str(row.get(columns.label)).strip().lower() for row in rows}
+    for flag, values in (("--real-values", columns.real_values), ("--fake-values", columns.fake_values)):
+        absent = [value for value in values if value != "*" and value.lower() not in there]
+        if absent:
+            shown = ", ".join(sorted(there)[:12])
+            raise UserError(f"{flag} names {absent[0]!r}, which no {columns.label} of {path} is; there are {shown}")
+
+
+def _rows(path: Path, columns: Columns) -> tuple[list[dict[str, Any]], bool]:
+    """Return the rows, and whether a heading names their columns."""
     try:
-        if path.suffix.lower() == ".csv":
-            return pd.read_csv(path, dtype=str, keep_default_na=False).to_dict("records")  # type: ignore[return-value]
-        text = path.read_text(encoding="utf-8")
-        if path.suffix.lower() == ".jsonl":
-            rows = [json.loads(line) for line in text.split("\n") if line.strip()]
-        else:
-            rows = json.loads(text)
+        text = _text(path)
+        if path.suffix.lower() in (".json", ".jsonl"):
+            if path.suffix.lower() == ".jsonl":
+                content: Any = [json.loads(line) for line in text.split("\n") if line.strip()]
+            else:
+                content = json.loads(text)
+            return _as_rows(content, path, columns), True
+        return _table(text, columns)
     except FileNotFoundError as error:
         raise UserError(f"there is no list {path}") from error
     except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"cannot read the list {path}: {error}") from error
-    return _as_rows(rows, path)
+        raise UserError(
+            f"cannot read the list {path}: {error}; a table (.csv, .tsv, .txt) or JSON (.json, .jsonl) is due"
+        ) from error
 
 
-def _as_rows(content: Any, path: Path) -> list[dict[str, Any]]:
-    """Bring both forms of JSON, a list of objects and an object of columns, into rows."""
+def _text(path: Path) -> str:
+    """Return a file's text: UTF-8, or UTF-16 as Windows' programs write it, without its mark of byte order."""
+    content = path.read_bytes()
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return content.decode("utf-16")
+    return content.decode("utf-8-sig")
+
+
+def _table(text: str, columns: Columns) -> tuple[list[dict[str, Any]], bool]:
+    lines = [line for line in text.splitlines() if line.strip()]
+    if not lines:
+        return [], True
+    separator = next((mark for mark in ("\t", ";", ",") if mark in lines[0] and _fits(mark, lines, columns)), "")
+    first = _cells(lines[0], separator)
+    if columns.path in first or not any(_is_image(cell) for cell in first):
+        if not separator and len(first) == 1 and columns.path not in first:
+            separator = ","
+        frame = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False, sep=separator or r"\s+", engine="c")
+        return frame.to_dict("records"), True  # type: ignore[return-value]
+    rows = []
+    for line in lines:
+        cells = _cells(line, separator)
+        place = next((i for i, cell in enumerate(cells) if _is_image(cell)), 0)
+        label = next((cell for i, cell in enumerate(cells) if i != place and _is_label(cell, columns)), "")
+        if not label and len(cells) > 1:
+            label = cells[place - 1 if place else 1]
+        rows.append({columns.path: cells[place], columns.label: label})
+    return rows, False
+
+
+def _fits(mark: str, lines: list[str], columns: Columns) -> bool:
+    """Whether a mark parts columns: a semicolon or comma may also be in a file's name."""
+    cells = next(csv.reader([lines[0]], delimiter=mark))
+    return len(cells) > 1 and (columns.path in cells or mark != ";" or "," not in lines[0])
+
+
+def _cells(line: str, separator: str) -> list[str]:
+    """Return a line's cells; without a separator a path, which may hold blanks, and a label before or after it."""
+    line = line.strip()
+    if separator:
+        return [cell.strip() for cell in next(csv.reader([line], delimiter=separator))]
+    if _is_image(line) and not re.match(r"[01]\s", line):
+        return [line]
+    parts = line.rsplit(None, 1)
+    if len(parts) == 2 and _is_image(parts[0]):
+        return parts
+    parts = line.split(None, 1)
+    return parts if len(parts) == 2 and _is_image(parts[1]) else line.split()
+
+
+def _is_image(cell: str) -> bool:
+    return cell[cell.rfind(".") :].lower() in SUFFIXES if "." in cell else False
+
+
+def _is_label(cell: str, columns: Columns) -> bool:
+    return columns.parse_label(cell) is not None or read_name(cell).label is not None
+
+
+def _as_rows(content: Any, path: Path, columns: Columns) -> list[dict[str, Any]]:
+    """Bring all forms of JSON, a list of objects, an object of columns, and nested objects, into rows."""
     if isinstance(content, dict) and content and all(isinstance(column, list) for column in content.values()):
         if len({len(column) for column in content.values()}) > 1:
             raise UserError(f"the columns of {path} are of different lengths")
         content = [dict(zip(content, values, strict=True)) for values in zip(*content.values(), strict=True)]
+    if isinstance(content, dict):
+        content = nested_rows(content, columns) or content
     if not isinstance(content, list) or not all(isinstance(row, dict) for row in content):
-        raise UserError(f"{path} is neither a list of objects nor an object of columns")
+        raise UserError(
+            f"{path} is none of the forms that are known: a list of objects, an object of columns, or nested objects "
+            "that end in a label and a list of frames (DeepfakeBench) or in a label (DFDC)"
+        )
     return content

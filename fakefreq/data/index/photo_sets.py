@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from fakefreq.data.index.values import FAKE_NAMES, REAL_NAMES, Entry
+from fakefreq.data.index.values import Entry
 from fakefreq.data.index.walk import Found
 from fakefreq.errors import UserError
 
@@ -22,11 +22,8 @@ def _celeba_file(folder: Path, name: str) -> Path | None:
 
 
 def is_celeba(folder: Path, found: Found) -> bool:
-    """Whether a CelebA text file is there, and no folder that says real or fake."""
-    named = any(
-        part.lower() in REAL_NAMES | FAKE_NAMES for place in {p for p, _ in found.images} for part in place.split("/")
-    )
-    return not named and any(_celeba_file(folder, name) for name in (IDENTITIES, PARTITION))
+    """Whether a CelebA text file is there."""
+    return bool(found.images) and any(_celeba_file(folder, name) for name in (IDENTITIES, PARTITION))
 
 
 def read_celeba(folder: Path, found: Found) -> list[Entry]:

@@ -99,13 +99,22 @@ class _Block:
                 where if fake else meaning.sources.get(subset) or where or meaning.everywhere
                 for where, fake, subset in zip(given["source"], given["label"], given["subset"], strict=True)
             ]
+        given["path"] = [relative(path) for path in given["path"]]
+        if meaning.sources:
+            # The same name of one source is the same photograph, also in two generators' folders.
+            given["pair"] = [
+                f"{meaning.sources[subset]}:{pair.replace(f'/{subset}/', '/', 1)}"
+                if subset in meaning.sources
+                else pair
+                for pair, subset in zip(given["pair"], given["subset"], strict=True)
+            ]
         if meaning.group_by == "file":
             given["group"] = self.facts["sha256"]
         else:
             given["group"] = [
-                _group(path, group, meaning.group_by) for path, group in zip(given["path"], given["group"], strict=True)
+                _group(path, group, pair, meaning.group_by)
+                for path, group, pair in zip(given["path"], given["group"], given["pair"], strict=True)
             ]
-        given["path"] = [relative(path) for path in given["path"]]
         columns = {**given, **self.facts}
         return pd.DataFrame({name: _column(columns[name], name in NUMBERS) for name in COLUMNS})
 
@@ -119,14 +128,15 @@ def _column(values: Any, is_number: bool) -> pd.Series:
     return pd.Series(values, dtype="str")
 
 
-def _group(path: str, given: str, group_by: GroupBy) -> str:
+def _group(path: str, given: str, pair: str, group_by: GroupBy) -> str:
     if group_by == "auto" and given:
         return given
     folder, _, name = path.rpartition("/")
     if group_by == "folder":
         return folder
     stem, dot, _ = name.rpartition(".")
-    return stem if dot and stem else name
+    stem = stem if dot and stem else name
+    return stem if group_by == "stem" else pair + stem
 
 
 class _RelativePaths:

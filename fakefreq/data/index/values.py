@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 
 REAL_NAMES = frozenset({"0_real", "real", "reals", "0", "nature"})
 FAKE_NAMES = frozenset({"1_fake", "fake", "fakes", "1", "ai"})
-SPLIT_NAMES = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+SPLIT_NAMES = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val"}
+SPLIT_NAMES |= {"test": "test", "testing": "test"}
 
 
 class Entry(NamedTuple):
@@ -19,6 +20,7 @@ class Entry(NamedTuple):
         split: `train`, `val`, `test`, or empty where nothing says.
         group: identity, person or parent photo; empty where nothing says.
         source: where a real comes from; empty where nothing says.
+        pair: where the same file name, without its ending, is the same group; for images whose group nothing says.
     """
 
     path: str
@@ -28,6 +30,7 @@ class Entry(NamedTuple):
     split: str = ""
     group: str = ""
     source: str = ""
+    pair: str = ""
 
 
 class Columns(NamedTuple):
@@ -40,8 +43,9 @@ class Columns(NamedTuple):
         source: of reals.
         group: identity, person or parent photo.
         split: train, val or test.
-        real_values: values of the label, beside 0 and real, that mean real.
-        fake_values: values of the label, beside 1 and fake, that mean fake.
+        real_values: values of the label, beside 0 and real, that mean real; `*` is every value that nothing names.
+            Where 1 is among them, 0 means fake.
+        fake_values: values of the label, beside 1 and fake, that mean fake; likewise.
     """
 
     path: str = "path"
@@ -59,12 +63,25 @@ class Columns(NamedTuple):
         >>> Columns(fake_values=("gan",)).parse_label("GAN"), Columns().parse_label(0), Columns().parse_label("dog")
         (1, 0, None)
         """
-        text = str(value).strip().lower()
+        text = text_of(value).lower()
         # The user's own words come first: a data set may call its fakes 0.
-        for label, values in ((0, self.real_values), (1, self.fake_values)):
-            if text in (word.lower() for word in values):
+        real, fake = ({word.lower() for word in words} for words in (self.real_values, self.fake_values))
+        for label, words, other in ((0, real, fake), (1, fake, real)):
+            if text in words or (text in ("0", "1") and "01".replace(text, "") in other and text not in other):
                 return label
-        return 0 if text in REAL_NAMES else 1 if text in FAKE_NAMES else None
+        if text in REAL_NAMES | FAKE_NAMES:
+            return int(text in FAKE_NAMES)
+        return None if not text else 0 if "*" in real else 1 if "*" in fake else None
+
+    @property
+    def named(self) -> dict[str, str]:
+        """The flags whose columns the user named, flag -> column."""
+        fields = ("path", "label", "generator", "source", "group", "split")
+        return {
+            f"--{field}-column": getattr(self, field)
+            for field in fields
+            if getattr(self, field) != Columns()[fields.index(field)]
+        }
 
     def entry(self, path: str, row: Mapping[str, Any], label: int, split: str = "") -> Entry:
         """Make an entry of a row whose label is known.

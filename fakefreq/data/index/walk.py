@@ -1,15 +1,33 @@
 """List the files below a folder: in order, links followed once, loops never."""
 
 import os
+from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
 from fakefreq.data.images.headers.facts import ImageError
 from fakefreq.errors import UserError
 
+
+def word_set(text: str) -> frozenset[str]:
+    """Return the words of a text."""
+    return frozenset(text.split())
+
+
 # HEIC and AVIF are listed, so that they are refused by name and not passed over in silence.
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".heic", ".heif", ".avif"})
-SUFFIXES |= {".jp2", ".j2k", ".pbm", ".pgm", ".ppm", ".pnm"}
+SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".heic", ".heif", ".avif"}
+    | {".jp2", ".j2k", ".pbm", ".pgm", ".ppm", ".pnm"}
+)
+# Files of these endings are no images, and are not opened to see.
+OTHER_SUFFIXES = word_set(
+    ".txt .csv .tsv .json .jsonl .md .rst .html .htm .xml .yaml .yml .log .pdf .py .ipynb .sh .npy .npz .pkl "
+    ".pickle .pt .pth .h5 .hdf5 .mat .mp4 .avi .mov .mkv .webm .wav .mp3 .zip .gz .7z .rar .tgz .db .sqlite .ini "
+    ".tmp .part .bak .sha256 .md5 .lock"
+)
+_MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*", b"\0\0\0\x0cjP  ")
+# Tables beside images that may say what they are: ArtiFact, Hugging Face's imagefolder.
+TABLES = frozenset({"metadata.csv", "metadata.jsonl"})
 SHARD_SUFFIXES = frozenset({".tar", ".parquet"})
 
 
@@ -21,12 +39,16 @@ class Found(NamedTuple):
         shards: tar and Parquet files, likewise.
         others: number of other files; hidden ones are not counted.
         problems: folders that cannot be listed and names that no table can hold.
+        tables: files called metadata.csv or .jsonl, as images.
+        endings: of the other files, with their numbers.
     """
 
     images: list[tuple[str, str]]
     shards: list[tuple[str, str]]
     others: int
     problems: list[ImageError]
+    tables: list[tuple[str, str]]
+    endings: Counter[str]
 
 
 # Folders beside images that hold pictures of them: what `fakefreq zoo build` draws to be looked at.
@@ -44,7 +66,7 @@ def walk(root: str | Path) -> Found:
     """
     if not Path(root).is_dir():
         raise UserError(f"there is no folder {root}; give the folder that holds the images")
-    found = Found([], [], 0, [])
+    found = Found([], [], 0, [], [], Counter())
     images, others, seen = found.images, 0, set()
     folders, links = [(os.fspath(root), "")], list[tuple[str, str]]()
     while folders or links:
@@ -78,6 +100,7 @@ def walk(root: str | Path) -> Found:
         links.sort(key=lambda link: (link[1].count("/"), link[1]))
     found.images.sort()
     found.shards.sort()
+    found.tables.sort()
     return found._replace(others=others)
 
 
@@ -92,16 +115,38 @@ def _is_folder_link(entry: "os.DirEntry[str]") -> bool:
 def _sort_in(found: Found, entry: "os.DirEntry[str]", relative: str) -> int:
     """Put a file where it belongs; return 1 if it is of no kind that is known here."""
     name, path = entry.name, entry.path
-    suffix = name[name.rfind(".") :].lower()
-    if suffix not in SUFFIXES and suffix not in SHARD_SUFFIXES:
-        return 1
+    dot = name.rfind(".")
+    suffix = name[dot:].lower() if dot > 0 else ""
+    is_image = suffix in SUFFIXES
+    if not is_image and suffix not in SHARD_SUFFIXES:
+        is_image = suffix not in OTHER_SUFFIXES and _begins_as_image(entry)
+        if not is_image:
+            if name.lower() in TABLES:
+                found.tables.append((relative, name))
+            found.endings[suffix] += 1
+            return 1
     problem = _problem(entry)
     if problem:
         shown = os.fsencode(path).decode("utf-8", "backslashreplace")
         found.problems.append(ImageError(shown, problem))
     else:
-        (found.images if suffix in SUFFIXES else found.shards).append((relative, name))
+        (found.images if is_image else found.shards).append((relative, name))
     return 0
+
+
+def _begins_as_image(entry: "os.DirEntry[str]") -> bool:
+    """Whether a file of no known ending begins as images do."""
+    try:
+        if not entry.is_file():
+            return False
+        with open(entry.path, "rb") as file:  # noqa: PTH123 (a Path a file is slow)
+            start, size = file.read(16), entry.stat().st_size
+    except OSError:
+        return False
+    is_bmp = start[:2] == b"BM" and int.from_bytes(start[2:6], "little") == size
+    is_boxed = start[4:8] == b"ftyp" and start[8:12] in (b"heic", b"heix", b"mif1", b"avif")
+    is_webp = start[:4] == b"RIFF" and start[8:12] == b"WEBP"
+    return start.startswith(_MAGIC) or is_bmp or is_boxed or is_webp
 
 
 def _problem(entry: "os.DirEntry[str]") -> str:

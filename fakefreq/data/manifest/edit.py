@@ -45,6 +45,8 @@ def rewrite_split(
     keep: bool = True,
     say: Callable[[str], None] = lambda line: None,
     hold_out: Sequence[str] = (),
+    val_from_train: float = 0.0,
+    val_is_test: bool = False,
 ) -> pd.DataFrame:
     """Split a manifest file by group and write it, to itself or elsewhere; the work of `fakefreq split`.
 
@@ -56,8 +58,11 @@ def rewrite_split(
         keep: rows that have a split keep it.
         say: called with lines for the user.
         hold_out: `generator=NAME` or `source=NAME`, which goes to test as a whole.
+        val_from_train: share of train's groups that become val.
+        val_is_test: the official val is the test part.
     """
-    manifest = split_manifest(read_manifest(manifest_path), fractions, seed, keep, hold_out)
+    manifest = read_manifest(manifest_path)
+    manifest = split_manifest(manifest, fractions, seed, keep, hold_out, val_from_train, val_is_test)
     check_splits(manifest)
     manifest = move_paths(manifest, Path(manifest_path).parent, Path(out).parent)
     write_manifest(manifest, out)
