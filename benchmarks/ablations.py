@@ -18,12 +18,14 @@ from typing import Annotated
 import tyro
 from face_folder import FaceFolder
 
-from fakefreq.ablation import ablate
+from fakefreq.benchmarking.experiments import EXPERIMENTS
+from fakefreq.benchmarking.presets import ablate
 from fakefreq.config.run import TrainConfig
 from fakefreq.data.manifests import read_manifest
 from fakefreq.errors import UserError
-from fakefreq.experiments import EXPERIMENTS
+from fakefreq.evaluate import DEFAULT_DRAWS
 from fakefreq.files import atomic_path
+from fakefreq.report.figures import draw_ablations
 
 # Needs weights that only timm's hub has.
 NEEDS_NETWORK = ("backbone",)
@@ -42,6 +44,7 @@ class Config:
         config: the default that is taken apart; with --small its crop, epochs and max_steps are replaced.
         jobs: trainings at a time.
         draws: bootstrap draws.
+        allow_biased: train although the audit of the training images fails.
         work: folder of manifest, trainings and all tables.
         out: the committed table; the figure lies beside it as .png.
     """
@@ -55,7 +58,8 @@ class Config:
         default_factory=lambda: TrainConfig(train_on=("stylegan",))
     )
     jobs: int = 1
-    draws: int = 1000
+    draws: int = DEFAULT_DRAWS
+    allow_biased: bool = False
     work: Path = Path("runs/ablations")
     out: Path = Path("benchmarks/results/ablations_facebench_raw_cpu.csv")
 
@@ -65,8 +69,10 @@ def main(config: Config) -> None:
     manifest = config.faces.index(config.work / "manifest.csv")
     default = replace(config.config, crop=128, epochs=3, max_steps=40) if config.small else config.config
     table = ablate(
-        manifest, config.work, default, config.experiments, config.seeds, config.only, config.jobs, config.draws, print
-    )
+        manifest, config.work, default, config.experiments, config.seeds, config.only, config.jobs, config.draws,
+        config.allow_biased, print,
+    )  # fmt: skip
+    draw_ablations(table, config.work / "ablations.png")
     for made, kept in (("ablations.csv", config.out), ("ablations.png", config.out.with_suffix(".png"))):
         with atomic_path(kept) as temporary:
             shutil.copyfile(config.work / made, temporary)

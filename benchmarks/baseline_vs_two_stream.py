@@ -12,13 +12,14 @@ from pathlib import Path
 
 import tyro
 
-from fakefreq.compare import compare
+from fakefreq.benchmarking.presets import compare
 from fakefreq.config.run import TrainConfig
 from fakefreq.data.manifest.splits import split_manifest
 from fakefreq.data.manifests import index_folder, read_manifest, write_manifest
 from fakefreq.errors import UserError
-from fakefreq.evaluate.comparison import format_table
 from fakefreq.files import atomic_path
+from fakefreq.report.page import write_report
+from fakefreq.report.tables import format_comparison
 
 
 @dataclass
@@ -39,6 +40,8 @@ class BaselineVsTwoStream:
     """passes over the training images"""
     seeds: tuple[int, ...] = (0,)
     """one training of each detector for every seed"""
+    allow_biased: bool = False
+    """train although the audit of the training images fails"""
 
     def run(self) -> None:
         folder = self.folder or Path(os.environ.get("FAKEFREQ_FACEBENCH", ""))
@@ -52,11 +55,11 @@ class BaselineVsTwoStream:
             pretrained="wheel", train_on=self.train_on, spectrum=self.spectrum, epochs=self.epochs, crop=224
         )
         out = self.work / f"{'+'.join(self.train_on)}-{self.spectrum}"
-        table = compare(manifest_path, out, config, seeds=self.seeds, say=print)
+        table = compare(manifest_path, out, config, seeds=self.seeds, allow_biased=self.allow_biased, say=print)
         with atomic_path(self.out) as temporary:
             table.to_csv(temporary, index=False, float_format="%.6g")
-        print(format_table(table))
-        print(f"{len(read_manifest(manifest_path))} images; table: {self.out}; report: {out / 'report.html'}")
+        print(format_comparison(table))
+        print(f"{len(read_manifest(manifest_path))} images; table: {self.out}; report: {write_report(out)[0]}")
 
 
 if __name__ == "__main__":

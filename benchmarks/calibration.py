@@ -9,6 +9,7 @@ Example: python benchmarks/calibration.py runs/benchmark --out benchmarks/result
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -16,12 +17,14 @@ import pandas as pd
 import tyro
 from matplotlib.figure import Figure
 
+from fakefreq.benchmarking.protocol import find_protocol
 from fakefreq.errors import UserError
+from fakefreq.evaluate.calibration import CALIBRATION_TABLES, calibration_rows
+from fakefreq.evaluate.measure import score_sets
+from fakefreq.evaluate.scores import load_scores
+from fakefreq.evaluate.tables import tidy
 from fakefreq.files import atomic_path
-from fakefreq.protocols.calibrated import CALIBRATED_TABLES, calibrated_rows
-from fakefreq.protocols.opened import measured_units, open_scores, validation_rows
-from fakefreq.report.benchmark_figures import together
-from fakefreq.report.figures import COLOURS, MARKERS, STYLE
+from fakefreq.report.figures import COLOURS, MARKERS, STYLE, together
 
 POOLS = ["pooled seen", "pooled unseen"]
 KEYS = ["protocol", "track", "train_on", "detector", "test"]
@@ -68,20 +71,14 @@ class Calibration:
 
     def tables(self) -> dict[str, pd.DataFrame]:
         """Return calibration, reliability and abstention: those of the benchmark, else made from the scores."""
-        if all((self.folder / f"{name}.csv").exists() for name in CALIBRATED_TABLES):
-            return {name: pd.read_csv(self.folder / f"{name}.csv") for name in CALIBRATED_TABLES}
-        scores = open_scores(self.folder)
-        units, draws = measured_units(scores, self.protocol or "one_to_all", self.draws, self.detectors)
-        found: dict[str, list[dict[str, object]]] = {name: [] for name in CALIBRATED_TABLES}
-        for unit in units:
-            of_unit = scores[(scores["train_on"] == unit.train_on) & (scores["track"] == unit.track)]
-            val = {
-                (name, seed): validation_rows(of_unit[(of_unit["detector"] == name) & (of_unit["seed"] == seed)])
-                for name, seed in unit.logits
-            }
-            for name, rows in calibrated_rows(unit, val, draws[unit.track]).items():
+        if all((self.folder / f"{name}.csv").exists() for name in CALIBRATION_TABLES):
+            return {name: pd.read_csv(self.folder / f"{name}.csv") for name in CALIBRATION_TABLES}
+        only = bool(self.protocol) and find_protocol(self.protocol).test_rows == "test_split"
+        found: dict[str, list[dict[str, Any]]] = {name: [] for name in CALIBRATION_TABLES}
+        for scores in score_sets(load_scores(self.folder), self.protocol, only, self.draws, self.detectors):
+            for name, rows in calibration_rows(scores).items():
                 found[name] += rows
-        return {name: pd.DataFrame(rows).reindex(columns=CALIBRATED_TABLES[name]) for name, rows in found.items()}
+        return {name: tidy(rows, CALIBRATION_TABLES[name]) for name, rows in found.items()}
 
 
 def reliability_figure(bins: pd.DataFrame) -> Figure:

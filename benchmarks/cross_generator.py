@@ -11,11 +11,13 @@ from typing import Annotated
 import tyro
 from face_folder import FaceFolder
 
+from fakefreq.benchmarking.plan import make_plan
+from fakefreq.benchmarking.run import benchmark
 from fakefreq.config.run import TrainConfig
 from fakefreq.data.degrade.history import parse_history
 from fakefreq.errors import UserError
+from fakefreq.evaluate import DEFAULT_DRAWS
 from fakefreq.files import atomic_path
-from fakefreq.protocols.benchmark import benchmark, make_plan
 
 
 @dataclass
@@ -33,6 +35,7 @@ class Config:
         config: the training.
         jobs: cells at a time.
         draws: bootstrap draws.
+        allow_biased: train although the audit of the training images fails.
         work: folder of manifests, trainings and all tables.
         out: the committed tables' common beginning; `_summary.csv` and `_differences.csv` are added.
     """
@@ -46,7 +49,8 @@ class Config:
     seeds: tuple[int, ...] = (0, 1, 2)
     config: Annotated[TrainConfig, tyro.conf.arg(name="")] = field(default_factory=TrainConfig)
     jobs: int = 1
-    draws: int = 1000
+    draws: int = DEFAULT_DRAWS
+    allow_biased: bool = False
     work: Path = Path("runs/cross_generator")
     out: Path = Path("benchmarks/results/one_to_all_facebench_raw_cpu")
 
@@ -61,15 +65,15 @@ def main(config: Config) -> None:
         aligned = config.work / "aligned" / "manifest.csv"
         align_manifest(manifest, aligned.parent, parse_history(config.aligned), too_small="skip", say=print)
     plan = make_plan(
-        manifest,
-        aligned,
-        config.protocol,
-        config.detectors,
-        config.set,
-        config.seeds,
-        config.config,
-        draws=config.draws,
+        {"raw": manifest, "aligned": aligned},
+        protocols=config.protocol,
+        detectors=config.detectors,
+        settings=config.set,
+        seeds=config.seeds,
+        config=config.config,
         only=config.tracks,
+        draws=config.draws,
+        allow_biased=config.allow_biased,
     )
     benchmark(plan, config.work / "tables", config.jobs, store=config.work / "cells", say=print)
     for name in ("summary", "differences"):

@@ -13,12 +13,12 @@ from pathlib import Path
 import pandas as pd
 import tyro
 
+from fakefreq.benchmarking.sweep import sweep_runs
 from fakefreq.errors import UserError
 from fakefreq.evaluate.robustness import read_sweep
 from fakefreq.files import atomic_path, read_json
-from fakefreq.protocols.robust import sweep_runs
-from fakefreq.report.benchmark_figures import robustness_figure
-from fakefreq.report.benchmark_page import robustness_rows
+from fakefreq.report.figures import robustness_figure
+from fakefreq.report.page import robustness_rows
 
 
 @dataclass

@@ -23,15 +23,15 @@ import pandas as pd
 import tyro
 from face_folder import FaceFolder
 
+from fakefreq.benchmarking.plan import parse_detectors
 from fakefreq.config.run import TrainConfig
 from fakefreq.data.degrade.language import parse_degradation
 from fakefreq.data.manifests import read_manifest, write_manifest
 from fakefreq.errors import UserError
 from fakefreq.evaluate.metrics import Array, auc
-from fakefreq.evaluate.robustness import score_degraded
+from fakefreq.evaluate.predict import score_degraded
 from fakefreq.files import atomic_path
 from fakefreq.models import load_detector
-from fakefreq.protocols.cells import parse_detectors
 from fakefreq.train.train import train
 
 # What both classes go through before they are scored.

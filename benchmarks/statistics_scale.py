@@ -1,19 +1,18 @@
-"""What the statistics cost: bootstrap of many detectors, DeLong's tests, and the summary of a very large table.
+"""What the statistics cost: bootstrap of many detectors, and DeLong's tests.
 
 Scores are drawn from normal distributions, ten detectors that share most of their noise, every image a group of its
 own. Each part runs in a process of its own, whose greatest memory is stated (`peak_mib`; `start_mib` of it was there
 before the part began: Python with numpy, scipy, pandas and scikit-learn).
 
-Example: python benchmarks/statistics_scale.py --images 1000 10000 100000 --rows 10000000
+Example: python benchmarks/statistics_scale.py --images 1000 10000 100000
 """
 
 import json
 import multiprocessing
 import os
 import resource
-import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,14 +21,14 @@ import numpy as np
 import pandas as pd
 import tyro
 
-from fakefreq.evaluate.bootstrap import bootstrap
-from fakefreq.evaluate.ranked import ALL_METRICS
-from fakefreq.evaluate.statistics import delong
-from fakefreq.evaluate.store import append_tables
-from fakefreq.evaluate.summarise import summarise_scores
+from fakefreq.evaluate import DEFAULT_DRAWS
+from fakefreq.evaluate.bootstrap import Draws
+from fakefreq.evaluate.delong import delong
+from fakefreq.evaluate.measure import make_score_set, measure_all
+from fakefreq.evaluate.ranking import ALL_METRICS
 from fakefreq.files import atomic_path
 
-COLUMNS = ["part", "images", "detectors", "draws", "metrics", "rows", "threads", "seconds", "start_mib", "peak_mib"]
+COLUMNS = ["part", "images", "detectors", "draws", "metrics", "threads", "seconds", "start_mib", "peak_mib"]
 
 
 @dataclass
@@ -40,12 +39,8 @@ class Statistics:
     """scores of a detector in the bootstrap, half of them of fakes"""
     detectors: int = 10
     """on the same images"""
-    draws: int = 1_000
+    draws: int = DEFAULT_DRAWS
     """of the bootstrap"""
-    rows: int = 10_000_000
-    """of the table that is summarised; 0: leave this part out"""
-    cell: int = 100_000
-    """rows of one cell of that table"""
     threads: int = 0
     """0: one a core"""
     out: Path = Path("benchmarks/results/statistics_cpu.csv")
@@ -62,14 +57,6 @@ class Statistics:
                 print(json.dumps(found[-1]))
             start = {"part": "delong", "images": count, "detectors": self.detectors, "threads": 1}
             found.append(start | alone(_delong, count, self.detectors))
-        if self.rows:
-            with tempfile.TemporaryDirectory() as folder:
-                path = Path(folder) / "scores.parquet"
-                start = {"images": self.cell, "rows": self.rows, "threads": 1}
-                found.append({**start, "part": "write table"} | alone(_write, path, self.rows, self.cell))
-                part = {**start, "part": "summarise table", "metrics": len(ALL_METRICS)}
-                found.append(part | alone(_summarise, path))
-            print(json.dumps(found[-1]))
         with atomic_path(self.out) as temporary:
             pd.DataFrame(found)[COLUMNS].to_csv(temporary, index=False)
         print(f"{self.out}, settings {asdict(self)}")
@@ -118,39 +105,20 @@ def draw(count: int, detectors: int, seed: int = 0) -> tuple[np.ndarray, dict[st
 
 def _bootstrap(count: int, detectors: int, draws: int, names: list[str], threads: int) -> None:
     labels, logits = draw(count, detectors)
-    thresholds = dict.fromkeys(logits, 0.5)
-    found = bootstrap(labels, logits, np.arange(count), names, draws, thresholds=thresholds, threads=threads)
-    low, high = found.difference("detector1", "detector0", "auc")
-    assert low < high and len(found.samples) == detectors * len(names)
+    paths = np.char.add("image", np.arange(count).astype(str))
+    images = pd.DataFrame({"path": paths, "sha256": "", "label": labels, "source": "", "subset": "one", "group": paths})
+    images = images.assign(generator=np.where(labels == 1, "one", ""), split="test", role="test")
+    cells = {(name, 0): images.assign(logit=values) for name, values in logits.items()}
+    thresholds = dict.fromkeys(cells, 0.5)
+    scores = make_score_set("", "raw", [], cells, Draws.of(images, draws), thresholds)
+    found = measure_all(scores, threads=threads, metrics=names, kinds=("generator",))
+    assert all(set(of_cell["one"].values) for of_cell in found.values())
 
 
 def _delong(count: int, detectors: int) -> None:
     labels, logits = draw(count, detectors)
     first, *others = logits.values()
     assert all((delong(labels, other, first, np.arange(count)).p or 0) > 0 for other in others)
-
-
-def _write(path: Path, rows: int, cell: int) -> None:
-    append_tables(_cells(rows, cell), path)
-
-
-def _cells(rows: int, cell: int) -> Iterator[pd.DataFrame]:
-    for number in range(max(1, rows // cell)):
-        labels, logits = draw(cell, 1, seed=number)
-        names = np.char.add("image", np.arange(cell).astype(str))
-        fake = labels == 1
-        table = pd.DataFrame({"path": names, "sha256": "", "label": labels, "group": names})
-        table["generator"] = np.where(fake, np.where(np.arange(cell) % 4 == 1, "one", "two"), "")
-        table["subset"] = np.where(np.arange(cell) % 4 < 2, "one", "two")
-        table["role"] = np.where(np.arange(cell) % 10 < 8, "test", "val")
-        table["cell"], table["detector"], table["seed"] = f"cell{number}", f"detector{number % 10}", number // 10
-        table["train_on"], table["track"], table["source"], table["split"] = "one", "raw", "", table["role"]
-        yield table.assign(logit=logits["detector0"])
-
-
-def _summarise(path: Path) -> None:
-    table = summarise_scores(path)
-    assert table["value"].notna().any()
 
 
 if __name__ == "__main__":

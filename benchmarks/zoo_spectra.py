@@ -15,6 +15,7 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
+import torch
 import tyro
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -24,7 +25,6 @@ from fakefreq.data.audit.probe import probe
 from fakefreq.data.degrade.history import parse_history
 from fakefreq.data.loading.loader import make_batches
 from fakefreq.data.manifests import fill_headers, read_manifest
-from fakefreq.evaluate.mean_spectrum import mean_log_spectrum
 from fakefreq.files import atomic_path
 from fakefreq.report.figures import STYLE
 from fakefreq.spectra import power_spectrum, rgb_to_gray, to_float
@@ -87,13 +87,13 @@ class ZooSpectra:
         self, images: pd.DataFrame, names: list[str], size: int
     ) -> tuple[pd.DataFrame, dict[str, NDArray[np.float64]]]:
         reals = images[images["subset"] == REALS]
-        rows, spectra = [], {REALS: mean_log_spectrum(reals, self.folder, size, limit=len(reals))}
+        rows, spectra = [], {REALS: mean_log_spectrum(reals, self.folder, size)}
         features = {REALS: log_spectra(reals, self.folder, size)}
         for name in names[1:]:
             of_subset = images[images["subset"] == name]
             kind = "generator" if of_subset["label"].any() else "control"
             members = of_subset[of_subset["label"] == 1] if kind == "generator" else of_subset
-            spectra[name] = mean_log_spectrum(members, self.folder, size, limit=len(members))
+            spectra[name] = mean_log_spectrum(members, self.folder, size)
             features[name] = log_spectra(members, self.folder, size)
             pair = pd.concat([reals, members])
             labels = np.repeat([0, 1], [len(reals), len(members)])
@@ -114,6 +114,27 @@ class ZooSpectra:
                 setting = {"history": str(parse_history(self.history)), "seed": self.seed}
                 rows.append({"name": name, "kind": kind, "features": view, **facts, **counts, **setting})
         return pd.DataFrame(rows), spectra
+
+
+def mean_log_spectrum(rows: pd.DataFrame, root: Path, crop: int) -> NDArray[np.float64]:
+    """Return the mean over images of the Hann-windowed log power spectrum of their grey centre crops.
+
+    Args:
+        rows: rows of a manifest.
+        root: the folder that their paths are relative to.
+        crop: side of the centre crop in pixels.
+
+    Shape:
+        - output: (crop, crop), natural log(1 + power), frequency 0 at [crop // 2, crop // 2]
+    """
+    total, count = torch.zeros(crop, crop, dtype=torch.float64), 0
+    rows = rows.reset_index(drop=True)
+    for batch in make_batches(rows, root, crop=crop, batch_size=32, train=False, workers=0):
+        power = power_spectrum(rgb_to_gray(to_float(batch.images)) * 255.0, window="hann", scale="log1p", half=False)
+        total += torch.fft.fftshift(power, dim=(-2, -1)).sum(dim=(0, 1)).double()
+        count += len(batch.images)
+    mean: NDArray[np.float64] = (total / count).numpy()
+    return mean
 
 
 def log_spectra(rows: pd.DataFrame, root: Path, size: int) -> NDArray[np.float64]:

@@ -13,17 +13,23 @@ from fakefreq.version import __version__
 
 if TYPE_CHECKING:
     from fakefreq import spectra
+    from fakefreq.api import audit, benchmark, load_scores, predict, tables
     from fakefreq.models import Detector, create_detector, list_detectors, load_detector, register_detector
 
 __all__ = [
     "Detector",
     "UserError",
     "__version__",
+    "audit",
+    "benchmark",
     "create_detector",
     "list_detectors",
     "load_detector",
+    "load_scores",
+    "predict",
     "register_detector",
     "spectra",
+    "tables",
 ]
 
 # `import fakefreq` stays light, so that the command line answers at once: torch comes with the first use.
@@ -33,6 +39,11 @@ _LAZY = {
     "list_detectors": "fakefreq.models",
     "load_detector": "fakefreq.models",
     "register_detector": "fakefreq.models",
+    "audit": "fakefreq.api",
+    "benchmark": "fakefreq.api",
+    "load_scores": "fakefreq.api",
+    "predict": "fakefreq.api",
+    "tables": "fakefreq.api",
 }
 
 

@@ -28,13 +28,8 @@ import os
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 
-from fakefreq.evaluate.bootstrap import percentile_interval
-from fakefreq.evaluate.statistics import delong_interval
-from fakefreq.protocols.calibrated import calibrated_rows
-from fakefreq.protocols.curves import curve_rows
-from fakefreq.protocols.opened import measured_units, open_scores, validation_rows
+import fakefreq
 
 FOLDER = os.environ.get("FAKEFREQ_FOLDER", "runs/benchmark")  # the one thing to change
 TRAIN_ON = ""  # a training set of the folder; the first by default
@@ -42,12 +37,14 @@ COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7"]
 DASHES = ["--", "-", "-.", ":"]
 plt.rcParams.update({"figure.dpi": 70, "font.size": 9, "axes.spines.top": False, "axes.spines.right": False})
 
-scores = open_scores(FOLDER)
-units, draws = measured_units(scores, draws=500)
-unit = next(unit for unit in units if not TRAIN_ON or unit.train_on == TRAIN_ON)
-parts = {part.name: part for part in unit.parts}
+scores = fakefreq.load_scores(FOLDER)
 print(f"{scores.groupby(['detector', 'train_on', 'seed'], observed=True).ngroups} cells, {len(scores)} scores")
-print(f"shown: trained on {unit.train_on}; {len(unit.keys)} test images, {unit.keys['group'].nunique()} groups")
+train_on = TRAIN_ON or min(scores["train_on"].astype(str))
+scores = scores[(scores["train_on"] == train_on) & (scores["track"] == scores["track"].iloc[0])]
+tables = fakefreq.tables(scores, draws=500)
+metrics = tables["metrics"]
+detectors, test = list(dict.fromkeys(metrics["detector"])), scores[scores["role"] == "test"]
+print(f"shown: trained on {train_on}; {test['path'].nunique()} test images, {test['group'].nunique()} groups")
 
 # %% [markdown]
 # ## The scores themselves
@@ -56,21 +53,24 @@ print(f"shown: trained on {unit.train_on}; {len(unit.keys)} test images, {unit.k
 # to generators that training never saw is seen here before any metric hides it.
 
 # %%
-seed = unit.seeds(unit.detectors[0])[0]
-named = [part for part in unit.parts if part.kind == "generator"]
+seed = metrics["seed"].min()
+sets = metrics[metrics["kind"] == "generator"].drop_duplicates("test").set_index("test")["seen"]
 figure, axes = plt.subplots(
-    len(unit.detectors), len(named), figsize=(2.1 * len(named) + 0.6, 2 * len(unit.detectors)), squeeze=False,
+    len(detectors), len(sets), figsize=(2.1 * len(sets) + 0.6, 2 * len(detectors)), squeeze=False,
     layout="constrained", sharex="row",
 )  # fmt: skip
-for line, detector in enumerate(unit.detectors):
-    logits = unit.logits[detector, seed]
-    edges = np.linspace(*np.quantile(logits, [0.005, 0.995]), 24)
-    for place, part in zip(axes[line], named, strict=True):
+for line, detector in enumerate(detectors):
+    cell = test[(test["detector"] == detector) & (test["seed"] == seed)]
+    threshold = metrics[(metrics["detector"] == detector) & (metrics["seed"] == seed)]["threshold"].iloc[0]
+    edges = np.linspace(*np.quantile(cell["logit"], [0.005, 0.995]), 24)
+    for place, (generator, seen) in zip(axes[line], sets.items(), strict=True):
+        fakes = cell["generator"] == generator
+        against = (cell["label"] == 0) & cell["subset"].isin(set(cell.loc[fakes, "subset"]))
         for label, name, colour in ((0, "photographs", "#0072B2"), (1, "fakes", "#D55E00")):
-            chosen = part.rows[unit.labels[part.rows] == label]
-            place.hist(np.clip(logits[chosen], edges[0], edges[-1]), edges, color=colour, alpha=0.6, label=name)
-        place.axvline(unit.thresholds[detector, seed], color="black", linestyle=":")
-        place.set_title(f"{part.name} ({'seen' if part.seen else 'unseen'})", fontsize=8)
+            logits = cell.loc[fakes if label else against, "logit"]
+            place.hist(np.clip(logits, edges[0], edges[-1]), edges, color=colour, alpha=0.6, label=name)
+        place.axvline(threshold, color="black", linestyle=":")
+        place.set_title(f"{generator} ({'seen' if seen == 'true' else 'unseen'})", fontsize=8)
     axes[line, 0].set_ylabel(f"{detector}\nimages")
     axes[line, 0].set_xlabel("logit")
 axes[0, 0].legend(fontsize=7, frameon=False)
@@ -86,12 +86,13 @@ plt.show()
 # have to work.
 
 # %%
-curves = pd.DataFrame(curve_rows(unit, draws[unit.track]))
+curves = tables["curves"]
+reals = metrics.drop_duplicates("test").set_index("test")["n_real"]
 shown = [name for name in ("pooled seen", "pooled unseen") if (curves["test"] == name).any()]
 figure, axes = plt.subplots(2, len(shown), figsize=(3.6 * len(shown), 6.8), squeeze=False, layout="constrained")
-for column, test in enumerate(shown):
-    for number, detector in enumerate(unit.detectors):
-        line = curves[(curves["test"] == test) & (curves["detector"] == detector)]
+for column, name in enumerate(shown):
+    for number, detector in enumerate(detectors):
+        line = curves[(curves["test"] == name) & (curves["detector"] == detector)]
         style = {"color": COLOURS[number % 4], "linestyle": DASHES[number % 4], "label": detector}
         roc, det = axes[:, column]
         roc.plot(line["fpr"], line["tpr"], **style)
@@ -101,10 +102,10 @@ for column, test in enumerate(shown):
             line["fpr"], 1 - line["high"], 1 - line["low"], color=COLOURS[number % 4], alpha=0.2, linewidth=0
         )
     roc.plot([0, 1], [0, 1], color="#777777", linestyle=":", linewidth=1)
-    roc.set(title=f"{test}: ROC", xlabel="false-positive rate", ylabel="true-positive rate", aspect="equal")
-    few = 1 / parts[test].n_real
+    roc.set(title=f"{name}: ROC", xlabel="false-positive rate", ylabel="true-positive rate", aspect="equal")
+    few = 1 / reals[name]
     det.axvline(few, color="#777777", linestyle=":", linewidth=1)
-    det.set(title=f"{test}: DET", xlabel=f"false-positive rate (dotted: one of {parts[test].n_real})")
+    det.set(title=f"{name}: DET", xlabel=f"false-positive rate (dotted: one of {reals[name]})")
     det.set(ylabel="miss rate", xscale="log", yscale="log", xlim=(few / 3, 1), ylim=(0.01, 1.1))
 axes[0, 0].legend(loc="lower right", frameon=False)
 plt.show()
@@ -112,26 +113,15 @@ plt.show()
 # %% [markdown]
 # ## An interval for each AUC
 #
-# Two ways to it: the bootstrap by group, and DeLong's variance (for groups: Obuchowski's) on the log-odds scale. They
-# should agree where there are enough groups; a metric that needs more images than there are says so instead of
-# printing a number.
+# A bootstrap by group. A metric that needs more images than there are says so instead of printing a number; a threshold
+# for a stated rate of false alarms is chosen on validation photographs, and the rate is then looked at on the test's.
 
 # %%
-rows = []
-for detector in unit.detectors:
-    for part in unit.parts:
-        if part.kind not in ("generator", "pooled"):
-            continue
-        found = unit.measured[detector, seed][part.name]
-        groups = unit.keys["group"].to_numpy()[part.rows]
-        delong = delong_interval(unit.labels[part.rows], unit.logits[detector, seed][part.rows], groups)
-        low, high = percentile_interval(found.samples["auc"])
-        rows.append({"detector": detector, "test": part.name, "seen": part.seen, "n": len(part.rows),
-                     "groups": part.groups, "AUC": found.values["auc"], "bootstrap": f"[{low:.3f}, {high:.3f}]",
-                     "DeLong": "" if delong is None else f"[{delong[0]:.3f}, {delong[1]:.3f}]",
-                     "TPR at .1 % FPR": found.values.get("tpr_at_fpr_01", found.notes.get("tpr_at_fpr_01")),
-                     })  # fmt: skip
-print(pd.DataFrame(rows).round(3).to_string(index=False))
+kept = ["auc", "tpr_at_fpr_01", "found_at_5", "false_alarms_at_5"]
+chosen = metrics[(metrics["seed"] == seed) & metrics["metric"].isin(kept)]
+chosen = chosen[chosen["kind"].isin(["generator", "pooled"])]
+columns = ["detector", "test", "seen", "metric", "value", "low", "high", "n_real", "n_fake", "groups", "note"]
+print(chosen[columns].round(3).to_string(index=False))
 
 # %% [markdown]
 # ## Calibration, before and after
@@ -141,27 +131,21 @@ print(pd.DataFrame(rows).round(3).to_string(index=False))
 # the others: no map of the logit can, where the logit itself no longer orders the images.
 
 # %%
-of_unit = scores[(scores["train_on"].astype(str) == unit.train_on) & (scores["track"].astype(str) == unit.track)]
-validation = {
-    key: validation_rows(of_unit[(of_unit["detector"].astype(str) == key[0]) & (of_unit["seed"] == key[1])])
-    for key in unit.logits
-}
-tables = {name: pd.DataFrame(found) for name, found in calibrated_rows(unit, validation, draws[unit.track]).items()}
 bins = tables["reliability"]
 figure, axes = plt.subplots(
-    len(unit.detectors), len(shown), figsize=(3.4 * len(shown), 3.1 * len(unit.detectors)), squeeze=False,
+    len(detectors), len(shown), figsize=(3.4 * len(shown), 3.1 * len(detectors)), squeeze=False,
     layout="constrained", sharex=True, sharey=True,
 )  # fmt: skip
-for line, detector in enumerate(unit.detectors):
-    for place, test in zip(axes[line], shown, strict=True):
+for line, detector in enumerate(detectors):
+    for place, name in zip(axes[line], shown, strict=True):
         place.plot([0, 1], [0, 1], color="#777777", linestyle=":", linewidth=1)
-        chosen = bins[(bins["test"] == test) & (bins["detector"] == detector) & (bins["seed"] == seed)]
+        chosen = bins[(bins["test"] == name) & (bins["detector"] == detector) & (bins["seed"] == seed)]
         for number, (method, of_method) in enumerate(chosen.groupby("method", sort=False)):
             errors = [of_method["observed"] - of_method["low"], of_method["high"] - of_method["observed"]]
             place.errorbar(of_method["predicted"], of_method["observed"], errors if method == "none" else None,
                            color=COLOURS[number], marker="os^D"[number], markersize=4, linewidth=1,
                            label=method)  # fmt: skip
-        place.set(title=f"{detector}, {test}", xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
+        place.set(title=f"{detector}, {name}", xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
 for place in axes[-1]:
     place.set_xlabel("predicted probability of fake")
 for place in axes[:, 0]:

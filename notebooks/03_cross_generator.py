@@ -27,10 +27,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from fakefreq.evaluate.statistics import delong
-from fakefreq.protocols.opened import measured_units, open_scores
-from fakefreq.protocols.parts import EACH
-from fakefreq.protocols.tables import difference_rows, over_training_sets, summary_rows
+import fakefreq
 
 FOLDER = os.environ.get("FAKEFREQ_FOLDER", "runs/benchmark")  # the one thing to change
 BASELINE = ""  # a detector of the folder; the first by default
@@ -38,14 +35,14 @@ COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7"]
 SMALL = os.environ.get("FAKEFREQ_NOTEBOOK_SIZE") == "small"
 plt.rcParams.update({"figure.dpi": 70, "font.size": 9, "axes.spines.top": False, "axes.spines.right": False})
 
-scores = open_scores(FOLDER)
-detectors = list(dict.fromkeys(scores["detector"].astype(str)))
-baseline = BASELINE or detectors[0]
-units, draws = measured_units(
-    scores, "matrix", draws=500, detectors=[baseline, *(n for n in detectors if n != baseline)]
-)
-units = [unit for unit in units if unit.track == units[0].track]
-print(f"track {units[0].track}; baseline {baseline}; trained on: {', '.join(unit.train_on for unit in units)}")
+scores = fakefreq.load_scores(FOLDER)
+scores = scores[scores["track"] == scores["track"].iloc[0]]
+names = list(dict.fromkeys(scores["detector"].astype(str)))
+baseline = BASELINE or names[0]
+names = [baseline, *(name for name in names if name != baseline)]
+tables = fakefreq.tables(scores, "matrix", baseline, names, draws=500)
+trained = sorted(set(scores["train_on"].astype(str)))
+print(f"track {scores['track'].iloc[0]}; baseline {baseline}; trained on: {', '.join(trained)}")
 
 # %% [markdown]
 # ## The matrix
@@ -54,12 +51,11 @@ print(f"track {units[0].track}; baseline {baseline}; trained on: {', '.join(unit
 # (its test images are others). A row that is good on its diagonal and near .5 elsewhere has learnt one generator.
 
 # %%
-summary = pd.DataFrame([row for unit in units for row in summary_rows(unit)])
-matrix = summary[(summary["kind"] == "generator") & (summary["metric"] == "auc")]
-names = list(dict.fromkeys(detector for unit in units for detector in unit.detectors))
+matrix = tables["matrix"]
+matrix = matrix[(matrix["kind"] == "generator") & (matrix["metric"] == "auc")]
 tests = sorted(set(matrix["test"]))
 figure, axes = plt.subplots(
-    1, len(names), figsize=(1 + len(names) * (1.0 + 0.62 * len(tests)), 1.6 + 0.45 * len(units)), squeeze=False,
+    1, len(names), figsize=(1 + len(names) * (1.0 + 0.62 * len(tests)), 1.6 + 0.45 * len(trained)), squeeze=False,
     layout="constrained", sharey=True,
 )  # fmt: skip
 for place, detector in zip(axes[0], names, strict=True):
@@ -81,21 +77,15 @@ plt.show()
 # is nothing that this folder can show.
 
 # %%
-rows = [
-    {"train_on": unit.train_on, "detector": name, "seed": seed, "test": test, "auc": found.values["auc"]}
-    for unit in units
-    for (name, seed), of_cell in unit.measured.items()
-    for test, found in of_cell.items()
-    if found.part.kind == "mean" and found.part.seen is False and "auc" in found.values
-]
-spread = pd.DataFrame(rows)
-figure, place = plt.subplots(figsize=(5.4, 0.8 + 0.5 * len(units)), layout="constrained")
-trained = [unit.train_on for unit in units]
+metrics = tables["metrics"]
+spread = metrics[(metrics["test"] == "mean of unseen") & (metrics["metric"] == "auc")]
+spread = spread[spread["train_on"].isin(trained)]
+figure, place = plt.subplots(figsize=(5.4, 0.8 + 0.5 * len(trained)), layout="constrained")
 for number, name in enumerate(names):
     line = spread[spread["detector"] == name]
     offset = 0.16 * (number - (len(names) - 1) / 2)
     height = [trained.index(entry) + offset for entry in line["train_on"]]
-    place.plot(line["auc"], height, "os^D"[number % 4], color=COLOURS[number % 4], label=name)
+    place.plot(line["value"], height, "os^D"[number % 4], color=COLOURS[number % 4], label=name)
 place.axvline(0.5, color="#777777", linestyle=":")
 place.set_yticks(range(len(trained)), trained)
 place.invert_yaxis()
@@ -111,17 +101,7 @@ plt.show()
 # difference that so many images and seeds would find four times in five. Read `detectable` before `p`.
 
 # %%
-differences = [row for unit in units for row in difference_rows(unit, baseline)]
-kept = {
-    unit.train_on: {
-        key: [found for found in of_cell.values() if found.part.kind == "generator" and found.part.seen is False]
-        for key, of_cell in unit.measured.items()
-    }
-    for unit in units
-}
-everywhere = over_training_sets("", units[0].track, kept)
-differences += difference_rows(everywhere, baseline) if everywhere else []
-table = pd.DataFrame(differences)
+table = tables["differences"]
 if table.empty:
     print("there is one detector only, so there is no difference to test")
 else:
@@ -136,10 +116,10 @@ if not table.empty:
     figure, place = plt.subplots(figsize=(5.4, 0.9 + 0.4 * len(means)), layout="constrained")
     place.axvline(0, color="#444444", linewidth=1)
     for height, (_, row) in enumerate(means.iterrows()):
-        whole = row["train_on"] == EACH
+        whole = row["train_on"] == "(each)"
         place.plot([row["low"], row["high"]], [height, height], color="#D55E00", linewidth=3 if whole else 1.6)
         place.plot(row["value"], height, "D" if whole else "o", color="#D55E00", markersize=8 if whole else 6)
-    sets = means["train_on"].replace(EACH, "all training sets")
+    sets = means["train_on"].replace("(each)", "all training sets")
     labels = [f"{name}, {trained_on}" for name, trained_on in zip(means["detector"], sets, strict=True)]
     place.set_yticks(range(len(means)), labels)
     place.invert_yaxis()
@@ -150,17 +130,23 @@ if not table.empty:
 # ## Is the test right?
 #
 # DeLong's p-value against a permutation test (E. Venkatraman and C. Begg 1996): each image's two ranks are swapped or
-# not, by a coin, and the AUCs are taken again. On one pair of runs and all unseen images; DeLong here without groups,
-# because the permutation knows of none.
+# not, by a coin, and the AUCs are taken again. On one pair of runs and all unseen images. The table's test draws the
+# images of a group together; the permutation knows of no groups, so it is the bolder of the two where there are such.
 
 # %%
-unit = units[0]
-pooled = next((part for part in unit.parts if part.name == "pooled unseen"), None)
-others = [key for key in unit.logits if key[0] != baseline]
-if pooled is not None and others:
-    rng, other = np.random.default_rng(0), others[0]
-    label = unit.labels[pooled.rows]
-    ranks = [pd.Series(unit.logits[key][pooled.rows]).rank().to_numpy() for key in (other, (baseline, other[1]))]
+chosen = scores[(scores["train_on"] == trained[0]) & (scores["role"] == "test") & (scores["split"] == "test")]
+known = set(trained[0].split("+"))
+unseen = set(chosen.loc[(chosen["label"] == 1) & ~chosen["generator"].isin(known), "subset"])
+chosen = chosen[chosen["subset"].isin(unseen) & ~chosen["generator"].isin(known)]
+other = next((name for name in names if name != baseline), None)
+if other is not None and len(chosen):
+    rng, seed = np.random.default_rng(0), int(chosen["seed"].min())
+    pair = {
+        name: chosen[(chosen["detector"] == name) & (chosen["seed"] == seed)].set_index("path")
+        for name in (other, baseline)
+    }
+    label = pair[other]["label"].to_numpy()
+    ranks = [cell["logit"].reindex(pair[other].index).rank().to_numpy() for cell in pair.values()]
     fakes, reals = (label == 1).sum(), (label == 0).sum()
 
     def area(values: np.ndarray) -> float:
@@ -173,5 +159,6 @@ if pooled is not None and others:
         swap = rng.random(len(label)) < 0.5
         swapped = np.where(swap, ranks[1], ranks[0]), np.where(swap, ranks[0], ranks[1])
         larger += abs(area(swapped[0]) - area(swapped[1])) >= seen - 1e-12
-    test = delong(label, *(unit.logits[key][pooled.rows] for key in (other, (baseline, other[1]))))
-    print(f"difference {test.difference:+.3f}: p = {test.p:.3f} after DeLong, {larger / trials:.3f} by permutation")
+    row = (table["train_on"] == trained[0]) & (table["test"] == "pooled unseen") & (table["metric"] == "auc")
+    test = table[row & (table["seed"] == str(seed)) & (table["detector"] == other)].iloc[0]
+    print(f"difference {test['value']:+.3f}: p = {test['p']:.3f} after DeLong, {larger / trials:.3f} by permutation")

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from fakefreq.cli import COMMANDS, main
+from fakefreq.evaluate.scores import load_scores
 
 FAST = [
     "--backbone",
@@ -50,38 +51,48 @@ def manifest(tiny_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def compared(manifest: Path) -> Path:
     out = manifest.parent / "compare"
-    words = ["--train-on", "alpha", "--epochs", "2", "--draws", "200", *FAST]
+    words = ["--train-on", "alpha", "--epochs", "2", "--draws", "200", "--allow-biased", *FAST]
     assert fakefreq("compare", str(manifest), "--out", str(out), *words) == 0
     return out
+
+
+def run_of(compared: Path, detector: str) -> Path:
+    """The run folder of one of its trainings."""
+    return next((compared / "cells").glob(f"{detector}-*")) / "run"
+
+
+def scores_of(compared: Path, detector: str) -> pd.DataFrame:
+    table = load_scores(compared)
+    return table[(table["detector"] == detector) & (table["role"] == "test")].set_index("path")
 
 
 def test_compare_writes_a_row_a_generator_and_a_page(compared: Path) -> None:
     table = pd.read_csv(compared / "comparison.csv", keep_default_na=False)
     assert {"alpha", "beta"} <= set(table["generator"])
     page = (compared / "report.html").read_text(encoding="utf-8")
-    for needle in ("alpha", "beta", "control", "<svg", "data:image/png;base64,"):
+    for needle in ("alpha", "beta", "control", "<svg", "data:image/png;base64,", "Training", "Mean spectra"):
         assert needle in page
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert "<script" not in page
-    assert len(pd.read_csv(compared / "pixel-seed0" / "scores.csv")) == 16 + 80 + 20
+    assert len(scores_of(compared, "pixel")) == 16 + 80 + 20
 
 
 def test_compare_does_nothing_twice(compared: Path, manifest: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = (compared / "comparison.csv").read_bytes()
-    weights = (compared / "two_stream-seed0" / "best.safetensors").stat().st_mtime_ns
-    words = ["--train-on", "alpha", "--epochs", "2", "--draws", "200", *FAST]
+    weights = (run_of(compared, "two_stream") / "best.safetensors").stat().st_mtime_ns
+    words = ["--train-on", "alpha", "--epochs", "2", "--draws", "200", "--allow-biased", *FAST]
     assert fakefreq("compare", str(manifest), "--out", str(compared), *words) == 0
-    assert "nothing to train" in capsys.readouterr().out
-    assert (compared / "two_stream-seed0" / "best.safetensors").stat().st_mtime_ns == weights
+    assert "2 cells, 2 of them done already" in capsys.readouterr().out
+    assert (run_of(compared, "two_stream") / "best.safetensors").stat().st_mtime_ns == weights
     assert (compared / "comparison.csv").read_bytes() == before
 
 
 def test_score_gives_the_scores_that_compare_made(compared: Path, manifest: Path, tmp_path: Path) -> None:
     out = tmp_path / "scores.csv"
-    run = str(compared / "two_stream-seed0")
+    run = str(run_of(compared, "two_stream"))
     assert fakefreq("score", run, str(manifest), "--out", str(out), "--split", "test", "--workers", "0") == 0
     scores = pd.read_csv(out).set_index("path")["logit"]
-    known = pd.read_csv(compared / "two_stream-seed0" / "scores.csv").set_index("path")["logit"]
+    known = scores_of(compared, "two_stream")["logit"]
     shared = scores.index.intersection(known.index)
     assert len(shared) >= 16
     np.testing.assert_allclose(scores[shared], known[shared], rtol=1e-4, atol=1e-4)
@@ -90,11 +101,11 @@ def test_score_gives_the_scores_that_compare_made(compared: Path, manifest: Path
 def test_predict_agrees_with_score(compared: Path, tiny_set: Path, tmp_path: Path) -> None:
     image = tiny_set / "beta" / "1_fake" / "beta_fake_0003.jpg"
     out = tmp_path / "prediction.csv"
-    run = str(compared / "pixel-seed0" / "best")
+    run = str(run_of(compared, "pixel") / "best")
     assert fakefreq("predict", str(image), "--detector", run, "--out", str(out)) == 0
     predicted = pd.read_csv(out)["logit"].iloc[0]
-    known = pd.read_csv(compared / "pixel-seed0" / "scores.csv")
-    assert predicted == pytest.approx(known.loc[known["path"].str.endswith(image.name), "logit"].iloc[0], abs=1e-4)
+    known = scores_of(compared, "pixel")["logit"]
+    assert predicted == pytest.approx(known[known.index.str.endswith(image.name)].iloc[0], abs=1e-4)
 
 
 def test_train_resumes_by_flag(manifest: Path, tmp_path: Path) -> None:
@@ -172,14 +183,14 @@ def test_a_picture_cut_in_its_pixels_is_found_when_it_is_decoded(
 ) -> None:
     path = photo(tmp_path / "cut.jpg", side=200)
     path.write_bytes(path.read_bytes()[:-400])
-    line = failing(capsys, "predict", str(path), "--detector", str(compared / "pixel-seed0"))
+    line = failing(capsys, "predict", str(path), "--detector", str(run_of(compared, "pixel")))
     assert "cut.jpg" in line
 
 
 def test_a_picture_of_one_pixel_is_padded_and_scored(compared: Path, tmp_path: Path) -> None:
     path = tmp_path / "one.png"
     assert cv2.imwrite(str(path), np.full((1, 1, 3), 127, np.uint8))
-    assert fakefreq("predict", str(path), "--detector", str(compared / "two_stream-seed0")) == 0
+    assert fakefreq("predict", str(path), "--detector", str(run_of(compared, "two_stream"))) == 0
 
 
 def test_a_manifest_whose_file_is_gone_names_it_and_writes_nothing(
@@ -191,7 +202,7 @@ def test_a_manifest_whose_file_is_gone_names_it_and_writes_nothing(
     manifest, out = tmp_path / "manifest.csv", tmp_path / "scores.csv"
     assert fakefreq("index", str(tmp_path / "set"), "--out", str(manifest), "--jobs", "1") == 0
     (tmp_path / "set" / "fake" / "f2.jpg").unlink()
-    run = str(compared / "pixel-seed0")
+    run = str(run_of(compared, "pixel"))
     for workers in ("0", "1"):
         assert "f2.jpg" in failing(capsys, "score", run, str(manifest), "--out", str(out), "--workers", workers)
         assert not out.exists()

@@ -8,6 +8,7 @@ import tyro
 
 from fakefreq.commands.base import Flat, say
 from fakefreq.config.run import TrainConfig
+from fakefreq.evaluate import DEFAULT_DRAWS
 
 
 @dataclass
@@ -32,11 +33,13 @@ class Ablate:
     config: Annotated[TrainConfig, Flat] = field(default_factory=TrainConfig)
     jobs: int = 1
     """trainings at a time, each in a process of its own"""
-    draws: int = 1000
+    draws: int = DEFAULT_DRAWS
     """bootstrap draws behind the intervals, 100 or more"""
+    allow_biased: bool = False
+    """train although the audit of the training images fails; every table then says why"""
 
     def run(self) -> None:
-        from fakefreq.experiments import EXPERIMENTS
+        from fakefreq.benchmarking.experiments import EXPERIMENTS
 
         if not self.experiments:
             for experiment in EXPERIMENTS.values():
@@ -45,11 +48,14 @@ class Ablate:
                 say(f"  cost: {experiment.cost}")
                 say(f"  variants: {', '.join(experiment.variants)}")
             return
-        from fakefreq.ablation import ablate
+        from fakefreq.benchmarking.presets import ablate
+        from fakefreq.report.figures import draw_ablations
 
         table = ablate(
-            self.manifest, self.out, self.config, self.experiments, self.seeds, self.only, self.jobs, self.draws, say
-        )
+            self.manifest, self.out, self.config, self.experiments, self.seeds, self.only, self.jobs, self.draws,
+            self.allow_biased, say,
+        )  # fmt: skip
+        draw_ablations(table, self.out / "ablations.png")
         means = table[table["test"].isin(["mean of unseen", "mean of seen"])]
         columns = ["experiment", "variant", "test", "auc", "auc_default", "difference", "low", "high", "n_seeds"]
         say(means[columns].to_string(index=False, float_format=lambda value: f"{value:.3f}"))

@@ -9,14 +9,16 @@ import tyro
 from fakefreq.commands.base import Flat, say
 from fakefreq.config.run import TrainConfig
 from fakefreq.errors import UserError
+from fakefreq.evaluate import DEFAULT_DRAWS
 
 
 @dataclass
 class Benchmark:
     """Train and test detectors by protocol, and write the tables of a results section.
 
-    Protocols: one_to_all (needs --train-on), leave_one_out, matrix (each generator alone, tested on each) and
-    all_seen. Every training is a cell with a folder of its own; the same command again does only what is missing.
+    Protocols: chosen (--train-on together, tested on the others), one_to_all (each of --train-on), leave_one_out,
+    matrix (each generator alone, tested on each) and all_seen. Every training is a cell with a folder of its own; the
+    same command again does only what is missing.
 
     Example: fakefreq benchmark faces/manifest.csv --protocol matrix leave_one_out --seeds 0 1 2 --out runs/benchmark
     """
@@ -25,10 +27,12 @@ class Benchmark:
     """a manifest that `fakefreq split` has filled: the track `raw`"""
     out: Path
     """folder of the tables and, in cells/, of the trainings"""
+    native: Path | None = None
+    """the same images with nothing resized and one JPEG law for all, as a second manifest: the track `native`"""
     aligned: Path | None = None
-    """the same images brought through one history, as a second manifest: the track `aligned`"""
+    """the same images brought to one size and one codec, as a further manifest: the track `aligned`"""
     tracks: tuple[str, ...] = ()
-    """of raw and aligned, those to run, as where each has a --crop of its own; both by default"""
+    """of raw, native and aligned, those to run, as where each has a --crop of its own; all by default"""
     protocol: tuple[str, ...] = ("matrix",)
     """protocols; cells that they share are done once"""
     detectors: tuple[str, ...] = ("pixel", "two_stream")
@@ -46,8 +50,12 @@ class Benchmark:
     """folder of the trainings, where several benchmarks share one"""
     any_code: bool = False
     """take finished cells although the code has changed since"""
-    draws: int = 1000
+    draws: int = DEFAULT_DRAWS
     """bootstrap draws behind the intervals, 100 or more"""
+    allow_biased: bool = False
+    """train although the audit of the training images fails; every table and the page then say why"""
+    spectra: int = 200
+    """images of each class of each generator that the page's mean spectra are made of; 0: none"""
     prevalence: float = 0.01
     """the share of fakes in the world for which precision is stated"""
 
@@ -57,30 +65,31 @@ class Benchmark:
     """images of each class of each subset that a degradation is tested on, at most; 0: all"""
 
     def run(self) -> None:
-        from fakefreq.protocols.benchmark import benchmark, make_plan
+        from fakefreq.benchmarking.plan import make_plan
+        from fakefreq.benchmarking.run import benchmark
+        from fakefreq.report.page import write_report
 
         plan = make_plan(
-            self.manifest,
-            self.aligned,
-            self.protocol,
-            self.detectors,
-            self.set,
-            self.seeds,
-            self.config,
-            self.baseline,
-            self.draws,
-            self.prevalence,
-            self.tracks,
+            {"raw": self.manifest, "native": self.native, "aligned": self.aligned},
+            protocols=self.protocol,
+            detectors=self.detectors,
+            settings=self.set,
+            seeds=self.seeds,
+            config=self.config,
+            only=self.tracks,
+            baseline=self.baseline,
+            draws=self.draws,
+            prevalence=self.prevalence,
+            allow_biased=self.allow_biased,
+            spectra=self.spectra,
         )
-        outcomes = benchmark(
-            plan, self.out, self.jobs, self.any_code, self.cells, -1, self.sweep, self.sweep_limit, say
-        )
+        result = benchmark(plan, self.out, self.jobs, self.any_code, self.cells, -1, self.sweep, self.sweep_limit, say)
         say(f"tables: {self.out}")
-        failed = sum(not outcome.is_done for outcome in outcomes)
-        if failed:
+        say(f"report: {write_report(self.out)[0]}")
+        if result.failed:
             raise UserError(
-                f"{failed} of {len(outcomes)} cells failed and are missing from the tables; why is in "
-                f"{self.out / 'failures.csv'}. The same command again tries them once more"
+                f"{len(result.failed)} of {len(result.outcomes)} cells failed and are missing from the tables; why is "
+                f"in {self.out / 'failures.csv'}. The same command again tries them once more"
             )
 
 
@@ -103,14 +112,14 @@ class Robustness:
     """degradations, such as jpeg:60 resize:0.5:area+jpeg:60..95; `default`: some forty of them"""
     limit: int = 100
     """images of each class of each subset, at most; 0: all"""
-    draws: int = 1000
+    draws: int = DEFAULT_DRAWS
     """bootstrap draws behind the intervals"""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N"""
 
     def run(self) -> None:
+        from fakefreq.benchmarking.sweep import sweep_runs
         from fakefreq.evaluate.robustness import read_sweep
-        from fakefreq.protocols.robust import sweep_runs
 
         sweep = read_sweep(self.sweep)
         if not self.runs or not sweep:

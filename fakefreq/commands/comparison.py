@@ -1,5 +1,6 @@
 """Commands that compare detectors."""
 
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -8,13 +9,15 @@ import tyro
 
 from fakefreq.commands.base import Flat, say
 from fakefreq.config.run import TrainConfig
+from fakefreq.evaluate import DEFAULT_DRAWS
 
 
 @dataclass
 class Compare:
     """Train the two-stream detector and the pixel-only baseline alike, test both on every generator, and report.
 
-    Same seed, backbone, batches and budget for both. Writes comparison.csv and a self-contained report.html.
+    Same seed, backbone, batches and budget for both. This is `benchmark --protocol chosen` with its tables and page,
+    and comparison.csv beside them.
 
     Example: fakefreq compare faces/manifest.csv --train-on stylegan --out runs/compare
     """
@@ -28,17 +31,22 @@ class Compare:
     """the detectors to compare; the first is the baseline"""
     seeds: tuple[int, ...] = (0,)
     """one training of each detector for every seed; --seed is unused"""
-    draws: int = 2000
+    draws: int = DEFAULT_DRAWS
     """bootstrap draws behind the intervals, 100 or more"""
+    allow_biased: bool = False
+    """train although the audit of the training images fails; every table and the page then say why"""
 
     def run(self) -> None:
-        from fakefreq.compare import compare
-        from fakefreq.evaluate.comparison import format_table
+        from fakefreq.benchmarking.presets import compare
+        from fakefreq.report.page import write_report
+        from fakefreq.report.tables import format_comparison
 
-        table = compare(self.manifest, self.out, self.config, self.detectors, self.seeds, self.draws, say=say)
-        say(format_table(table))
+        table = compare(
+            self.manifest, self.out, self.config, self.detectors, self.seeds, self.draws, self.allow_biased, say
+        )
+        say(format_comparison(table))
         say(f"table: {self.out / 'comparison.csv'}")
-        say(f"report: {self.out / 'report.html'}")
+        say(f"report: {write_report(self.out)[0]}")
 
 
 @dataclass
@@ -58,34 +66,17 @@ class CompareScores:
     """the table to write (.csv)"""
     train_on: tuple[str, ...] = ()
     """generators that were trained on; the others count as unseen, and training images of these are left out"""
-    draws: int = 2000
+    draws: int = DEFAULT_DRAWS
     """bootstrap draws behind the intervals, 100 or more"""
-    seed: int = 0
-    """of the bootstrap"""
 
     def run(self) -> None:
-        from fakefreq.data.manifests import read_manifest
-        from fakefreq.errors import UserError
-        from fakefreq.evaluate.comparison import compare_scores, format_table
-        from fakefreq.evaluate.outside import common_images, read_outside_scores, select_rows, thresholds_of
-        from fakefreq.files import atomic_path
+        from fakefreq.benchmarking.presets import compare_outside
+        from fakefreq.evaluate.tables import write_csv
+        from fakefreq.report.tables import format_comparison
 
-        parts = [entry.partition("=") for entry in self.scores]
-        files = {name if file else Path(name).stem: file or name for name, _, file in parts}
-        if len(files) < 2 or len(files) < len(self.scores):
-            raise UserError("--scores takes two or more NAME=FILE.csv of different names")
-        manifest = read_manifest(self.manifest)
-        tables = {name: read_outside_scores(file, manifest) for name, file in files.items()}
-        tables, left_out = common_images(tables)
-        thresholds, tables = thresholds_of(select_rows(tables, self.train_on))
-        tables, _ = common_images(tables)
-        baseline = next(iter(tables))
-        table = compare_scores(tables, thresholds, self.train_on, baseline, self.seed, self.draws)
-        with atomic_path(self.out) as temporary:
-            table.to_csv(temporary, index=False, float_format="%.6g")
-        if left_out:
-            say(f"{left_out} images that not all detectors score are left out")
-        say(format_table(table))
+        table = compare_outside(self.manifest, self.scores, self.train_on, self.draws, say)
+        write_csv(table, self.out)
+        say(format_comparison(table))
         say(f"table: {self.out}")
 
 
@@ -105,11 +96,24 @@ class Demo:
     """passes over the training images"""
     seed: int = 0
     """of everything"""
+    allow_biased: bool = False
+    """train although the audit of the training images fails; every table and the page then say why"""
 
     def run(self) -> None:
-        from fakefreq.demo import demo
+        from fakefreq.benchmarking.demo import demo
+        from fakefreq.report.page import write_report
+        from fakefreq.report.tables import format_comparison
 
-        demo(self.out, self.epochs, self.seed, say=say)
+        started = time.perf_counter()
+        table, results = demo(self.out, self.epochs, self.seed, self.allow_biased, say)
+        say("step 4 of 4: what came out")
+        say(format_comparison(table))
+        say(
+            "These are small sets of 64-pixel faces: the demo shows the way, it does not measure the field. "
+            "Rows of photographs only give the rate at which real images are called fake."
+        )
+        say(f"table: {results / 'comparison.csv'}")
+        say(f"report: {write_report(results)[0]}   ({time.perf_counter() - started:.0f} s)")
 
 
 COMMANDS = {"compare": Compare, "compare-scores": CompareScores, "demo": Demo}

@@ -78,7 +78,8 @@ class Score:
         from fakefreq.data.manifest.align import refuse_second_history
         from fakefreq.data.manifest.splits import check_splits
         from fakefreq.data.manifests import manifest_digest, read_manifest, write_skipped
-        from fakefreq.evaluate.score import score_rows, write_scores
+        from fakefreq.evaluate.predict import score_rows
+        from fakefreq.evaluate.scores import write_scores
         from fakefreq.models import load_detector
         from fakefreq.train.environment import choose_device, keep_freed_memory
 

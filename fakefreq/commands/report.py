@@ -19,14 +19,14 @@ class Report:
     """
 
     folder: tyro.conf.Positional[Path]
-    """folder that `fakefreq benchmark` wrote"""
+    """folder that `fakefreq benchmark`, `compare` or `demo` wrote"""
     images: bool = True
     """show the most confident errors; a page that shows faces must not be redistributed"""
 
     def run(self) -> None:
-        from fakefreq.report.benchmark_page import write_benchmark_report
+        from fakefreq.report.page import write_report
 
-        for path in write_benchmark_report(self.folder, self.images):
+        for path in write_report(self.folder, self.images):
             say(f"report: {path}")
         say(f"tables: {self.folder / 'tables'}")
 

@@ -1,1 +1,4 @@
-"""Scores, metrics and statistics."""
+"""Evaluation: from images to scores, and from scores to numbers with intervals."""
+
+DEFAULT_DRAWS = 2000
+"""Bootstrap draws behind all intervals, unless told otherwise; a command reads it here without importing numpy."""

@@ -1,55 +1,23 @@
-"""Bootstrap over groups of images: the same draws for every detector and every part of the test images.
+"""Bootstrap over groups of images: the same draws for every detector and every test set of a track.
 
-A draw gives each group a multiplicity, so a resampled metric is a weighted one (`ranked`).
+A draw gives each group a multiplicity, so a resampled metric is a weighted one (`ranking`).
 
 B. Efron, R. Tibshirani (1993), An introduction to the bootstrap; C. Field, A. Welsh (2007), Bootstrapping
 clustered data.
 """
 
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
-from fakefreq.errors import UserError, choose
-from fakefreq.evaluate.metrics import Array
-from fakefreq.evaluate.ranked import ALL_METRICS, RankedScores
+from fakefreq.errors import UserError
+from fakefreq.evaluate.scores import group_names
 
-METRICS = ["auc", "ap", "accuracy"]
-"""What a comparison resamples; `bootstrap` takes any of `ALL_METRICS`."""
 MINIMUM_DRAWS = 100  # the 2.5 % and 97.5 % points of fewer draws lie on their two or three outermost values
 CHUNK = 2_000_000  # multiplicities held at a time
-
-
-@dataclass(frozen=True)
-class Bootstrap:
-    """Resampled metrics.
-
-    Args:
-        samples: (part, detector, metric) -> values, one a draw.
-    """
-
-    samples: dict[tuple[str, str, str], Array]
-
-    def interval(self, detector: str, metric: str, part: str = "all", level: float = 0.95) -> tuple[float, float]:
-        """Return the percentile interval of a metric."""
-        return percentile_interval(self.samples[part, detector, metric], level)
-
-    def difference(
-        self, detector: str, baseline: str, metric: str, part: str = "all", level: float = 0.95
-    ) -> tuple[float, float]:
-        """Return the percentile interval of a paired difference, detector less baseline."""
-        return percentile_interval(self.samples[part, detector, metric] - self.samples[part, baseline, metric], level)
-
-
-def percentile_interval(samples: Array, level: float = 0.95) -> tuple[float, float]:
-    """Return the interval between the (1 - level) / 2 and (1 + level) / 2 points of some resampled values."""
-    low, high = np.quantile(samples, [(1.0 - level) / 2.0, (1.0 + level) / 2.0])
-    return float(low), float(high)
 
 
 def _strata(codes: npt.NDArray[np.int64], cells: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int64]]:
@@ -69,7 +37,7 @@ def _strata(codes: npt.NDArray[np.int64], cells: npt.NDArray[np.int64]) -> list[
 
 
 def group_counts(
-    codes: npt.NDArray[np.int64], cells: npt.NDArray[np.int64], draws: int, seed: int, images: int | None = None
+    codes: npt.NDArray[np.int64], cells: npt.NDArray[np.int64], draws: int, seed: int
 ) -> Iterator[npt.NDArray[np.uint8]]:
     """Yield the groups' multiplicities, some draws at a time: groups drawn with replacement within strata.
 
@@ -78,8 +46,6 @@ def group_counts(
         cells: each image's class and part as one number.
         draws: how many in all.
         seed: of the draws; they do not depend on how many come at a time.
-        images: the longest row that will be made of a draw's multiplicities; it decides how many draws come at a
-            time. None: all images.
 
     Shape:
         - each array: (draws of this chunk, groups)
@@ -87,7 +53,7 @@ def group_counts(
     rng = np.random.default_rng(seed)
     strata = _strata(codes, cells)
     groups = int(codes.max()) + 1
-    size = max(1, CHUNK // max(len(codes) if images is None else images, groups))
+    size = max(1, CHUNK // max(len(codes), groups))
     for start in range(0, draws, size):
         rows = min(size, draws - start)
         counts = np.zeros((rows, groups), dtype=np.uint8)  # nobody is drawn 256 times
@@ -98,68 +64,49 @@ def group_counts(
         yield counts
 
 
-def bootstrap(
-    labels: npt.ArrayLike,
-    logits: Mapping[str, npt.ArrayLike],
-    groups: npt.ArrayLike | None = None,
-    metrics: Sequence[str] = ("auc", "ap"),
-    draws: int = 2000,
-    seed: int = 0,
-    thresholds: Mapping[str, float] | None = None,
-    parts: Mapping[str, npt.NDArray[np.int64]] | None = None,
-    threads: int = 0,
-) -> Bootstrap:
-    """Resample groups of images within their class and recompute every detector's metrics on the same draws.
+@dataclass(frozen=True)
+class Draws:
+    """How often each group of a track's images counts in each bootstrap draw: the same for all of its tables.
 
     Args:
-        labels: 0 for real, 1 for fake.
-        logits: detector -> its logits, in the order of the labels.
-        groups: a name for each image's group, drawn as a whole; None where every image is independent.
-        metrics: of `ALL_METRICS`.
-        draws: at least `MINIMUM_DRAWS`.
-        seed: of the draws.
-        thresholds: detector -> logit above which it calls an image fake; needed for the accuracy.
-        parts: name -> rows that its metrics are taken over (parts may share rows); None is one part, `all`.
-        threads: that share the work; 0: one a core. The result does not depend on them.
+        counts: multiplicities.
+        group: name of a group -> column of `counts`.
 
-    Raises:
-        UserError: an unknown metric, too few draws, a part that lacks a class, logits that are not finite.
-
-    >>> result = bootstrap([0, 0, 0, 1, 1, 1], {"pixel": [1, 2, 4, 3, 5, 6]}, metrics=["auc"], draws=100)
-    >>> low, high = result.interval("pixel", "auc")
-    >>> bool(low <= 8 / 9 <= high)
-    True
+    Shape:
+        - counts: (draws, groups), uint8
     """
-    for metric in metrics:
-        choose(metric, ALL_METRICS, "metric", "metrics")
-    if draws < MINIMUM_DRAWS:
-        raise UserError(f"--draws takes {MINIMUM_DRAWS} or more bootstrap draws; got {draws}")
-    label = np.asarray(labels)
-    rows = {"all": np.arange(label.size)} if parts is None else dict(parts)
-    names = np.arange(label.size) if groups is None else np.asarray(groups)
-    codes = np.unique(names, return_inverse=True)[1].astype(np.int64)
-    membership = np.zeros((label.size, len(rows) + 1), dtype=np.int64)
-    membership[:, 0] = label
-    for column, index in enumerate(rows.values(), start=1):
-        membership[index, column] = 1
-    cells = np.unique(membership, axis=0, return_inverse=True)[1].ravel().astype(np.int64)
-    ranked = {
-        (part, name): RankedScores(label[index], np.asarray(values)[index], (thresholds or {}).get(name))
-        for part, index in rows.items()
-        for name, values in logits.items()
-    }
-    longest = max((len(index) for index in rows.values()), default=1)
-    chunks: dict[tuple[str, str, str], list[Array]] = {}
 
-    def one(key: tuple[str, str], counts: npt.NDArray[np.uint8]) -> dict[str, Array]:
-        return ranked[key].resampled(counts, codes[rows[key[0]]], metrics)
+    counts: npt.NDArray[np.uint8]
+    group: dict[str, int]
 
-    # Threads share the work, because numpy leaves the interpreter's lock; the next draws are made meanwhile.
-    with ThreadPoolExecutor(threads or os.cpu_count() or 1) as pool:
-        waiting: list[tuple[tuple[str, str], Future[dict[str, Array]]]] = []
-        for drawn in chain(group_counts(codes, cells, draws, seed, longest), [None]):
-            for (part, name), future in waiting:
-                for metric, values in future.result().items():
-                    chunks.setdefault((part, name, metric), []).append(values)
-            waiting = [] if drawn is None else [(key, pool.submit(one, key, drawn)) for key in ranked]
-    return Bootstrap({key: np.concatenate(values) for key, values in chunks.items()})
+    @classmethod
+    def of(cls, images: pd.DataFrame, draws: int, seed: int = 0) -> "Draws":
+        """Draw groups within the strata of class, subset, generator and split that their images touch.
+
+        Args:
+            images: columns path, group, label, subset, generator and split; an image without a group is one.
+            draws: `MINIMUM_DRAWS` or more.
+            seed: of the draws.
+        """
+        if draws < MINIMUM_DRAWS:
+            raise UserError(f"--draws takes {MINIMUM_DRAWS} or more bootstrap draws; got {draws}")
+        names, codes = np.unique(group_names(images).to_numpy().astype(str), return_inverse=True)
+        strata = images.assign(tests=images["split"] == "test")
+        cells = strata.groupby(["label", "subset", "generator", "tests"], sort=True, observed=True).ngroup()
+        chunks = group_counts(codes.astype(np.int64), cells.to_numpy().astype(np.int64), draws, seed)
+        return cls(np.concatenate(list(chunks)), {str(name): column for column, name in enumerate(names)})
+
+    def first(self, count: int) -> "Draws":
+        """Return the first few draws."""
+        return Draws(self.counts[:count], self.group)
+
+    def columns(self, groups: Sequence[str]) -> npt.NDArray[np.int64]:
+        """Return the column of each image's group.
+
+        Raises:
+            UserError: a group that no image of the track has.
+        """
+        unknown = set(groups) - self.group.keys()
+        if unknown:
+            raise UserError(f"{len(unknown)} groups of the scores are not in the manifest, such as {min(unknown)!r}")
+        return np.array([self.group[name] for name in groups], dtype=np.int64)

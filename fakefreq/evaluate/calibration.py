@@ -7,6 +7,7 @@ probability estimates (isotonic); V. Vovk (2012), Conditional validity of induct
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +16,25 @@ from scipy.special import expit, logit
 from sklearn.isotonic import IsotonicRegression
 
 from fakefreq.errors import UserError, choose
-from fakefreq.evaluate.metrics import Array, check_scores
+from fakefreq.evaluate.bootstrap import Draws
+from fakefreq.evaluate.intervals import percentile_interval, wilson_interval
+from fakefreq.evaluate.measure import ScoreSet, measure
+from fakefreq.evaluate.metrics import Array, Thresholds, check_scores
+from fakefreq.evaluate.ranking import BINS, RankedScores
+from fakefreq.evaluate.test_sets import TestSet
 
+Row = dict[str, Any]
+START = ["protocol", "track", "train_on", "seed", "detector", "test", "kind", "seen"]
+CALIBRATION_TABLES = {
+    "calibration": [*START, "method", "metric", "value", "low", "high", "n_real", "n_fake", "note"],
+    "reliability": [*START, "method", "bin", "predicted", "observed", "low", "high", "n"],
+    "abstention": [
+        *START, "stated", "coverage", "low", "high", "abstained", "error", "n_real", "n_fake", "note",
+    ],
+}  # fmt: skip
+STATED = (0.9, 0.95)
+DRAWS = 200
+"""Draws behind the intervals of calibration errors, four methods of them for every test set."""
 METHODS = ["none", "temperature", "platt", "isotonic"]
 
 
@@ -147,3 +165,74 @@ def fit_conformal(labels: npt.ArrayLike, logits: npt.ArrayLike, coverage: float 
     lowest = float(fakes[outside[0] - 1]) if outside[0] else -math.inf
     highest = float(reals[len(reals) - outside[1]]) if outside[1] else math.inf
     return Conformal(coverage, lowest, highest)
+
+
+def calibration_rows(scores: ScoreSet) -> dict[str, list[Row]]:
+    """Return the rows of calibration.csv, reliability.csv and abstention.csv.
+
+    A cell without validation scores of both classes, as those of outside detectors may be, has none.
+    """
+    found: dict[str, list[Row]] = {name: [] for name in CALIBRATION_TABLES}
+    few, labels = scores.draws.first(DRAWS), scores.labels
+    sets = [entry for entry in scores.test_sets if entry.kind in ("generator", "pooled")]
+    sets = [entry for entry in sets if entry.n_real and entry.n_fake]
+    for key, logits in scores.logits.items():
+        truth = scores.val[key]["label"].to_numpy().astype(np.int64)
+        given = scores.val[key]["logit"].to_numpy(dtype=np.float64)
+        if len(np.unique(truth)) < 2:
+            continue
+        start: Row = {"protocol": scores.protocol, "track": scores.track, "train_on": scores.train_on}
+        start |= {"detector": key[0], "seed": key[1]}
+        for method in METHODS:
+            calibrated = fit_calibrator(method, truth, given)(logits)
+            for entry in sets:
+                row = {**start, **entry.facts(), "method": method}
+                found["calibration"] += _calibration(row, entry, labels, calibrated, scores, few)
+                found["reliability"] += _reliability(row, entry, labels, calibrated, scores)
+        for stated in STATED:
+            conformal = fit_conformal(truth, given, stated)
+            covered, answers = conformal.covers(labels, logits), conformal.answers(logits)
+            for entry in sets:
+                at = entry.rows
+                answered = answers[at] >= 0
+                share = float(covered[at].mean())
+                groups = len(np.unique(scores.columns[at]))
+                low, high = wilson_interval(share * groups, groups)
+                wrong = (answers[at] != labels[at])[answered]
+                found["abstention"].append(
+                    {**start, **entry.facts(), "stated": stated, "coverage": share, "low": low, "high": high}
+                    | {"abstained": float(1.0 - answered.mean()), "error": wrong.mean() if wrong.size else None}
+                    | {"note": "" if wrong.size else "no image was answered"}
+                )
+    return found
+
+
+def _calibration(row: Row, entry: TestSet, labels: Any, logits: Array, scores: ScoreSet, draws: Draws) -> list[Row]:
+    metrics = ["ece", "nll", "brier"]
+    thresholds = Thresholds(0.0, {}, 0)  # none of these metrics has one
+    one = measure(entry, labels, logits, scores.columns, thresholds, draws, metrics=metrics)
+    rows = []
+    for metric in metrics:
+        values: Row = {"metric": metric, "note": one.notes.get(metric, "")}
+        if metric in one.values:
+            low, high = percentile_interval(one.samples[metric])
+            values |= {"value": one.values[metric], "low": low, "high": high}
+        rows.append({**row, **values})
+    return rows
+
+
+def _reliability(row: Row, entry: TestSet, labels: Any, logits: Array, scores: ScoreSet) -> list[Row]:
+    if len(entry.rows) < BINS:
+        return []
+    ranked = RankedScores(labels[entry.rows], logits[entry.rows])
+    bins = ranked.bins(np.ones((1, len(entry.rows))))[0]
+    groups = scores.columns[entry.rows][ranked.order]
+    rows = []
+    for number in np.unique(bins).tolist():
+        inside = bins == number
+        observed = float(ranked.fake[inside].mean())
+        independent = len(np.unique(groups[inside]))
+        low, high = wilson_interval(observed * independent, independent)
+        facts = {"bin": number, "predicted": float(expit(ranked.logits[inside]).mean()), "observed": observed}
+        rows.append({**row, **facts, "low": low, "high": high, "n": int(inside.sum())})
+    return rows

@@ -1,29 +1,30 @@
-"""Scores of degraded images: each is decoded, degraded, then brought through the detector's history and crop."""
+"""Robustness: what degradations change, applied to images of both classes, to fakes only and to reals only.
 
-import os
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
-from pathlib import Path
-from typing import TYPE_CHECKING
+Degrading both classes alike asks what a detector loses. Degrading one class alone asks what it takes a degradation
+for: a detector that has learnt a codec calls degraded reals fake, or degraded fakes real.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from fakefreq.data.degrade.history import parse_history
-from fakefreq.data.degrade.language import Degradation, image_rng, parse_degradation
-from fakefreq.data.images.crops import crop_views
-from fakefreq.data.images.decode import read_image
-from fakefreq.data.images.headers.header import ImageError
+from fakefreq.data.degrade.language import Degradation, parse_degradation
 from fakefreq.data.images.resample import KERNELS
-from fakefreq.data.loading.samples import bring
-from fakefreq.errors import UserError
+from fakefreq.evaluate.measure import Key, Measured, OfCell, ScoreSet, measure_all
 from fakefreq.evaluate.metrics import Array
+from fakefreq.evaluate.seeds import combine_seeds
 
-if TYPE_CHECKING:
-    from fakefreq.models import Detector
-
+Row = dict[str, Any]
+APPLIED_TO = ("both", "fakes", "reals")
+METRICS = ("auc", "accuracy", "fpr", "tpr")
+ROBUSTNESS_COLUMNS = [
+    "protocol", "track", "train_on", "seed", "detector", "test", "kind", "seen", "family", "degradation", "level",
+    "applied_to", "metric", "value", "low", "high", "difference", "difference_low", "difference_high",
+    "n_real", "n_fake", "note",
+]  # fmt: skip
 SWEEP = (
     *(f"jpeg:{quality}" for quality in (30, 40, 50, 60, 70, 80, 90, 95, 100)),
     *(f"webp:{quality}" for quality in (30, 50, 70, 90)),
@@ -76,65 +77,76 @@ def family_and_level(degradation: Degradation) -> tuple[str, float | None]:
         return name, None
 
 
-def score_degraded(
-    detector: "Detector",
-    rows: pd.DataFrame,
-    root: Path,
-    degradation: Degradation,
-    seed: int = 0,
-    batch_size: int = 32,
-) -> Array:
-    """Return the logits of some images after a degradation, in the order of the rows.
-
-    What a degradation draws depends on the seed and the image's bytes alone: every detector meets the same pixels.
+def take(rows: pd.DataFrame, limit: int) -> pd.DataFrame:
+    """Return at most `limit` images of each class of each subset and generator, by hash: the same ones always.
 
     Args:
-        detector: put into evaluation mode for the while.
-        rows: rows of a manifest.
-        root: the folder that their paths are relative to.
-        degradation: applied to each image at full size, as if it had reached the detector so.
-        seed: of what is drawn.
-        batch_size: images a step.
-
-    Raises:
-        UserError: an image that does not decode, a logit that is not finite.
+        rows: with sha256, or path where it is empty.
+        limit: 0 takes all.
     """
-    import torch
-
-    history = parse_history(detector.history) if detector.history else None
-    keys = list(zip(rows["path"].astype(str), rows["sha256"].astype(str), strict=True))
-
-    def prepare(key: tuple[str, str]) -> NDArray[np.uint8]:
-        path, sha256 = key
-        try:
-            image = read_image(root / path)
-        except ImageError as error:
-            raise UserError(f"{path}: {error.reason}; mend it, or take it out of the manifest") from error
-        image = degradation.apply(image, image_rng(seed, sha256 or path))
-        if history is not None:
-            image = bring(image, history, sha256 or path)
-        return crop_views(image, detector.crop, detector.views)
-
-    logits = np.empty(len(keys))
-    was_training = detector.training
-    detector.eval()
-    try:
-        # Codecs leave the interpreter's lock: the next batch is made while the network reads this one.
-        with torch.inference_mode(), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-            start = 0
-            for images in _batches(pool.map(prepare, keys), batch_size):
-                batch = torch.from_numpy(np.concatenate(images)).permute(0, 3, 1, 2).to(detector.device)
-                values = torch.cat([detector(part) for part in torch.split(batch, batch_size)]).double().cpu().numpy()
-                logits[start : start + len(images)] = values.reshape(len(images), -1).mean(axis=1)
-                start += len(images)
-    finally:
-        detector.train(was_training)
-    if not np.isfinite(logits).all():
-        first = keys[int(np.argmin(np.isfinite(logits)))][0]
-        raise UserError(f"the detector's logit for {first} after {degradation} is not finite")
-    return logits
+    if not limit:
+        return rows.reset_index(drop=True)
+    key = rows["sha256"].astype(str).where(rows["sha256"].astype(str) != "", rows["path"].astype(str))
+    order = key.map(lambda text: hashlib.sha256(text.encode()).hexdigest())
+    chosen = rows.assign(order=order).sort_values(["order", "path"])
+    chosen = chosen.groupby(["label", "subset", "generator"], observed=True, sort=True).head(limit)
+    return chosen.drop(columns="order").sort_values("path").reset_index(drop=True)
 
 
-def _batches(images: Iterator[NDArray[np.uint8]], size: int) -> Iterator[list[NDArray[np.uint8]]]:
-    while batch := list(islice(images, size)):
-        yield batch
+def robustness_rows(scores: ScoreSet, degraded: Mapping[Key, Mapping[str, Array]]) -> list[Row]:
+    """Return what degradations change, for the cells of one training set.
+
+    Args:
+        scores: of the images as they are.
+        degraded: (detector, seed) -> degradation -> logits of the same images after it.
+
+    Returns:
+        Rows a detector, seed, test set, degradation, class it is applied to and metric, and the same over seeds.
+    """
+
+    def measured(logits: Mapping[Key, Array]) -> dict[Key, OfCell]:
+        return measure_all(scores, 0.5, metrics=METRICS, logits=logits, kinds=("generator", "control"))
+
+    plain = measured(scores.logits)
+    found = _rows(scores, plain, plain, {"family": "none", "degradation": "none", "applied_to": "both"})
+    fake = scores.labels == 1
+    for text in next(iter(degraded.values())):
+        family, level = family_and_level(parse_degradation(text))
+        for applied_to in APPLIED_TO:
+            changed = {"both": np.ones(len(fake), dtype=bool), "fakes": fake, "reals": ~fake}[applied_to]
+            mixed = {key: np.where(changed, degraded[key][text], clean) for key, clean in scores.logits.items()}
+            facts = {"family": family, "degradation": text, "level": level, "applied_to": applied_to}
+            found += _rows(scores, measured(mixed), plain, facts)
+    return found
+
+
+def _rows(scores: ScoreSet, now: Mapping[Key, OfCell], plain: Mapping[Key, OfCell], facts: Row) -> list[Row]:
+    found: list[Row] = []
+    for label in scores.detectors:
+        keys = [(label, seed) for seed in scores.seeds(label)]
+        sets = [[key] for key in keys] + ([keys] if len(keys) > 1 else [])
+        for several in sets:
+            seed = str(several[0][1]) if len(several) == 1 else "all"
+            start = {"protocol": scores.protocol, "track": scores.track, "train_on": scores.train_on, "seed": seed}
+            for name, first in now[several[0]].items():
+                for metric in METRICS:
+                    if metric not in first.values and metric not in first.notes:
+                        continue
+                    row: Row = {**start, "detector": label, **first.test_set.facts(), **facts, "metric": metric}
+                    row["note"] = first.notes.get(metric, "")
+                    found.append(row | _values(metric, [(now[key][name], plain[key][name]) for key in several]))
+    return found
+
+
+def _values(metric: str, pairs: Sequence[tuple[Measured, Measured]]) -> Row:
+    if any(metric not in one.values for pair in pairs for one in pair):
+        return {}
+    here = combine_seeds([a.values[metric] for a, _ in pairs], [a.samples[metric] for a, _ in pairs], (0.0, 1.0))
+    change = combine_seeds(
+        [a.values[metric] - b.values[metric] for a, b in pairs],
+        [a.samples[metric] - b.samples[metric] for a, b in pairs],
+    )
+    return {
+        **{"value": here.value, "low": here.low, "high": here.high},
+        **{"difference": change.value, "difference_low": change.low, "difference_high": change.high},
+    }

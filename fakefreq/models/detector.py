@@ -138,7 +138,7 @@ class Detector(nn.Module):
         Raises:
             UserError: a file is missing or does not decode.
         """
-        from fakefreq.evaluate.score import predict_files
+        from fakefreq.evaluate.predict import predict_files
 
         return predict_files(self, paths, batch_size=batch_size)
 

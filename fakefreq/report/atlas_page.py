@@ -10,9 +10,18 @@ from matplotlib.figure import Figure
 
 from fakefreq.atlas.accumulate import Array
 from fakefreq.atlas.measure import Fingerprint
-from fakefreq.report.blocks import Section, facts_table, figure, panels, paragraph, table, write_page
-from fakefreq.report.embed import png_element, svg_element
 from fakefreq.report.figures import COLOURS, STYLE, WIDTH
+from fakefreq.report.html import (
+    Section,
+    facts_table,
+    figure,
+    panels,
+    paragraph,
+    png_element,
+    svg_element,
+    table,
+    write_page,
+)
 
 
 def write_atlas(path: Path, fingerprints: Sequence[Fingerprint], facts: dict[str, Any]) -> None:
@@ -35,8 +44,13 @@ def write_atlas(path: Path, fingerprints: Sequence[Fingerprint], facts: dict[str
                 "-1/2 to 1/2 cycles/pixel. All maps of one kind share one scale. A difference between fakes and reals "
                 "is a generator's trace only where both went through the same processing: look at the controls first."
             )
-            + panels(figure(png_element(_map(found.fakes.log_power.mean, "cividis", low, high), f"{found.name}: mean"),
-                            f"{found.name} (n = {found.fakes.n})") for found in fingerprints),
+            + panels(
+                figure(
+                    png_element(draw_map(found.fakes.log_power.mean, "cividis", low, high), f"{found.name}: mean"),
+                    f"{found.name} (n = {found.fakes.n})",
+                )
+                for found in fingerprints
+            ),
         )
     ]  # fmt: skip
     for number, found in enumerate(fingerprints):
@@ -58,14 +72,16 @@ def _generator(found: Fingerprint, number: int, low: float, high: float, reach: 
             f"{found.fakes.n} fakes, {found.reals.n} reals, tiles of {found.tile} pixels. |z| exceeds "
             f"{found.limit:.1f} at {share:.0%} of the frequencies; shuffled labels do so anywhere in 5 % of cases."
         )
-        figures.append(_png(_map(found.reals.log_power.mean, "cividis", low, high), found, "reals: mean log power"))
-    figures.append(_png(_map(found.fakes.log_power.mean, "cividis", low, high), found, "mean log power"))
+        figures.append(_png(draw_map(found.reals.log_power.mean, "cividis", low, high), found, "reals: mean log power"))
+    figures.append(_png(draw_map(found.fakes.log_power.mean, "cividis", low, high), found, "mean log power"))
     if found.reals is not None and found.z is not None:
-        figures.append(_png(_map(_difference(found), "PuOr_r", -reach, reach), found, "fakes less reals, log power"))
+        figures.append(
+            _png(draw_map(_difference(found), "PuOr_r", -reach, reach), found, "fakes less reals, log power")
+        )
         span = float(max(np.quantile(np.abs(found.z), 0.995), found.limit * 1.5))
         significant = np.where(np.abs(found.z) > found.limit, found.z, np.nan)
         figures.append(
-            _png(_map(significant, "PuOr_r", -span, span), found, f"z where |z| > {found.limit:.1f}, else white")
+            _png(draw_map(significant, "PuOr_r", -span, span), found, f"z where |z| > {found.limit:.1f}, else white")
         )
     figures.append(figure(svg_element(_lines(found, "radial"), f"radial-{number}", "radial profile"),
                           "radial profile with the mean's 95 % band"))  # fmt: skip
@@ -91,7 +107,15 @@ def _png(drawing: Figure, found: Fingerprint, caption: str) -> str:
     return figure(png_element(drawing, f"{found.name}: {caption}"), caption)
 
 
-def _map(plane: Array, colours: str, low: float, high: float) -> Figure:
+def draw_map(plane: Array, colours: str, low: float, high: float) -> Figure:
+    """Return a map of a half-plane of frequencies.
+
+    Args:
+        plane: rows of vertical frequency from 0 up and then from -1/2 up, columns of horizontal frequency from 0 up.
+        colours: of matplotlib.
+        low: value of the first colour.
+        high: value of the last.
+    """
     rows, columns = plane.shape
     shown = np.fft.fftshift(plane, axes=0)
     half = (0.5 / rows, 0.25 / (columns - 1))

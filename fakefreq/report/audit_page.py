@@ -8,8 +8,7 @@ from matplotlib.figure import Figure
 
 from fakefreq.data.audit.audit import AuditResult
 from fakefreq.data.audit.verdict import Finding
-from fakefreq.report.blocks import Section, bullets, facts_table, figure, paragraph, table, write_page
-from fakefreq.report.embed import svg_element
+from fakefreq.report.html import Section, bullets, facts_table, figure, paragraph, svg_element, table, write_page
 
 TITLES = {
     "header": "Header facts alone",

@@ -1,16 +1,15 @@
-"""Figures of a comparison: drawn without pyplot, colour-blind safe, and embedded in the page itself.
+"""Figures of the pages: drawn from tables, without pyplot, colour-blind safe, and embedded in the page itself.
 
 Colours: M. Okabe, K. Ito (2008), Color universal design; maps: J. Nuñez, C. Anderton, R. Renslow (2018), Optimizing
 colormaps with consideration for color vision deficiency (cividis). Panels are single figures of phone width, so that
 a page can set them side by side or below each other at one size of type.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -18,7 +17,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from fakefreq.errors import UserError
-from fakefreq.evaluate.metrics import Array, auc, roc_curve
+from fakefreq.files import atomic_path
 
 # Okabe and Ito's palette without black and yellow, which are the axes' colour and too pale on white.
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00"]
@@ -38,21 +37,7 @@ STYLE: dict[Any, Any] = {
     "legend.frameon": False,
     "legend.fontsize": 9,
 }
-
-
-def detector_of(label: str) -> str:
-    """Return the detector in a label of scores or logs.
-
-    >>> detector_of("two_stream, seed 1")
-    'two_stream'
-    """
-    return label.split(", seed ")[0]
-
-
-def colours_of(labels: Sequence[str]) -> dict[str, str]:
-    """Return one colour a detector, in the order given; its seeds share it."""
-    detectors = list(dict.fromkeys(detector_of(label) for label in labels))
-    return {name: COLOURS[number % len(COLOURS)] for number, name in enumerate(detectors)}
+DASHES = ["--", "-", "-.", ":"]
 
 
 def _panel(height: float = 3.2, width: float = WIDTH) -> tuple[Figure, Axes]:
@@ -60,171 +45,239 @@ def _panel(height: float = 3.2, width: float = WIDTH) -> tuple[Figure, Axes]:
     return figure, figure.add_subplot()
 
 
-def _legend(axes: Axes, colours: Mapping[str, str], **options: Any) -> None:
-    handles = [Line2D([], [], color=colour, label=name) for name, colour in colours.items()]
-    axes.legend(handles=handles, **options)
-
-
-def roc_figure(labels: npt.ArrayLike, logits: Mapping[str, npt.ArrayLike], title: str) -> Figure:
-    """Return the ROC curves of detectors on one generator, each with its AUC in the legend.
+def training_figures(curves: pd.DataFrame) -> dict[str, Figure]:
+    """Return the curves of training: loss, and AUC on validation; a colour a detector, a line a seed and training set.
 
     Args:
-        labels: 0 for real, 1 for fake.
-        logits: detector, or "detector, seed N" -> logits in the order of the labels; seeds share a colour.
-        title: of the panel: the generator.
+        curves: training.csv of a benchmark.
     """
-    with mpl.rc_context(STYLE):
-        figure, axes = _panel(height=3.5)
-        colours = colours_of(list(logits))
-        areas: dict[str, list[float]] = {}
-        for label, values in logits.items():
-            name = detector_of(label)
-            fpr, tpr = roc_curve(labels, values)
-            axes.plot(*_corners(fpr, tpr), color=colours[name], linestyle=_line(name, colours))
-            areas.setdefault(name, []).append(auc(labels, values))
-        axes.plot([0, 1], [0, 1], color="#777777", linewidth=1, linestyle=":")
-        handles = [
-            Line2D([], [], color=colours[name], linestyle=_line(name, colours), label=_area_label(name, found))
-            for name, found in areas.items()
-        ]
-        axes.legend(handles=handles, loc="lower right")
-        axes.set(title=title, xlabel="false-positive rate", ylabel="true-positive rate")
-        axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
-    return figure
-
-
-def _line(name: str, colours: Mapping[str, str]) -> Literal["--", "-"]:
-    """The baseline is dashed, so that curves stay apart in grey print."""
-    return "--" if name == next(iter(colours)) else "-"
-
-
-def _area_label(name: str, areas: list[float]) -> str:
-    if len(areas) == 1:
-        return f"{name}: AUC {areas[0]:.3f}"
-    return f"{name}: AUC {min(areas):.3f} to {max(areas):.3f}"
-
-
-def _corners(fpr: Array, tpr: Array) -> tuple[Array, Array]:
-    """Drop the points in the middle of straight lines: the curve is the same, its file far smaller."""
-    turn = np.diff(fpr[:-1]) * np.diff(tpr[1:]) != np.diff(fpr[1:]) * np.diff(tpr[:-1])
-    keep = np.concatenate(([True], turn, [True]))
-    return fpr[keep], tpr[keep]
-
-
-def training_figures(logs: Mapping[str, pd.DataFrame]) -> dict[str, Figure]:
-    """Return the curves of training: loss, and AUC on validation.
-
-    Args:
-        logs: detector, or "detector, seed N" -> its log.csv, with columns epoch, step, phase, loss and auc.
-
-    Raises:
-        UserError: a log without one of these columns.
-    """
-    colours = colours_of(list(logs))
     with mpl.rc_context(STYLE):
         loss_figure, loss = _panel()
         auc_figure, area = _panel()
-        last = 1
-        for label, log in logs.items():
-            missing = [name for name in ("epoch", "step", "phase", "loss", "auc") if name not in log]
-            if missing:
-                raise UserError(f"the log of {label} lacks the columns {', '.join(missing)}")
-            name = detector_of(label)
-            train, val = log[log["phase"] == "train"], log[log["phase"] == "val"]
-            if not len(val):
-                continue
-            last = max(last, int(val["epoch"].max()))
-            epochs = train["step"] / (val["step"].iloc[0] / val["epoch"].iloc[0])
-            loss.plot(epochs, train["loss"], color=colours[name], linewidth=1, linestyle="--")
-            marker = MARKERS[list(colours).index(name) % len(MARKERS)]
-            loss.plot(val["epoch"], val["loss"], color=colours[name], marker=marker, markersize=5)
-            area.plot(val["epoch"], val["auc"], color=colours[name], marker=marker, markersize=5)
+        last, handles = 1.0, []
+        for number, (name, of_detector) in enumerate(curves.groupby("detector", sort=False)):
+            colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
+            handles.append(Line2D([], [], color=colour, marker=marker, markersize=5, label=str(name)))
+            for _, log in of_detector.groupby(["track", "train_on", "seed"], sort=False):
+                train, val = log[log["phase"] == "train"], log[log["phase"] == "val"]
+                if not len(val):
+                    continue
+                last = max(last, float(val["epoch"].max()))
+                epochs = train["step"] / (val["step"].iloc[0] / val["epoch"].iloc[0])
+                loss.plot(epochs, train["loss"], color=colour, linewidth=1, linestyle="--")
+                loss.plot(val["epoch"], val["loss"], color=colour, marker=marker, markersize=5)
+                area.plot(val["epoch"], val["auc"], color=colour, marker=marker, markersize=5)
         for axes, title in ((loss, "loss (dashed: training)"), (area, "validation AUC")):
             axes.set(title=title, xlabel="epoch")
             axes.set_xlim(0 if axes is loss else 0.8, last + 0.2)
             axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
-            _legend(axes, colours, loc="best")
+            axes.legend(handles=handles, loc="best")
     return {"loss": loss_figure, "auc": auc_figure}
 
 
-def spectrum_figures(real: Array, fake: Array) -> dict[str, Figure]:
-    """Return maps of the mean log spectrum of reals, of fakes, and of their difference.
-
-    Reals and fakes share one scale; that of the difference is symmetric about zero. Scales leave out the outermost
-    values, so that the constant component alone does not set them.
+def difference_figure(table: pd.DataFrame) -> Figure:
+    """Return a forest plot: the difference in AUC from the baseline on each test set, with 95 % intervals.
 
     Args:
-        real: mean log power, frequency zero at [side // 2, side // 2].
-        fake: alike, of the same shape.
+        table: rows of differences.csv of one protocol, track, training set and metric, over all seeds.
 
     Raises:
-        UserError: arrays of different shapes, or values that are not finite.
+        UserError: it holds no difference.
     """
-    real, fake = np.asarray(real, dtype=np.float64), np.asarray(fake, dtype=np.float64)
-    if real.ndim != 2 or real.shape != fake.shape:
-        raise UserError(f"mean spectra must be two planes of one size; got {real.shape} and {fake.shape}")
-    if not (np.isfinite(real).all() and np.isfinite(fake).all()):
-        raise UserError("a mean spectrum has values that are not finite")
-    low, high = np.quantile(np.stack([real, fake]), [0.005, 0.995])
-    # Equal spectra leave no difference to scale by; any width will do, and zero stays in the middle.
-    reach = float(np.quantile(np.abs(fake - real), 0.999)) or 1.0
-    return {
-        "real": _map(real, "cividis", low, max(high, low + 1e-9)),
-        "fake": _map(fake, "cividis", low, max(high, low + 1e-9)),
-        "difference": _map(fake - real, "PuOr_r", -reach, reach),
-    }
-
-
-def _map(plane: Array, colours: str, low: float, high: float) -> Figure:
-    rows, columns = (np.fft.fftshift(np.fft.fftfreq(size)) for size in plane.shape)
-    half_row, half_column = 0.5 / plane.shape[0], 0.5 / plane.shape[1]
-    extent = (
-        columns[0] - half_column,
-        columns[-1] + half_column,
-        rows[-1] + half_row,
-        rows[0] - half_row,
-    )
-    with mpl.rc_context({**STYLE, "axes.grid": False}):
-        figure, axes = _panel(height=3.0)
-        image = axes.imshow(plane, cmap=colours, vmin=low, vmax=high, extent=extent, interpolation="nearest")
-        axes.set(xlabel="cycles / pixel", ylabel="cycles / pixel")
-        axes.set(xticks=[-0.5, -0.25, 0, 0.25, 0.5], yticks=[-0.5, -0.25, 0, 0.25, 0.5])
-        axes.tick_params(labelsize=8)
-        figure.colorbar(image, ax=axes, shrink=0.9, extend="both").ax.tick_params(labelsize=8)
-    return figure
-
-
-def comparison_figure(comparison: pd.DataFrame) -> Figure:
-    """Return a forest plot: the difference in AUC from the baseline, generator by generator, with 95 % intervals.
-
-    Args:
-        comparison: as `compare_scores` returns it, or several seeds of it below each other.
-
-    Raises:
-        UserError: it holds no difference in AUC.
-    """
-    table = comparison[(comparison["metric"] == "auc_difference") & comparison["value"].notna()]
+    table = table[table["value"].notna()]
     if table.empty:
-        raise UserError("the comparison holds no difference in AUC: no generator has both reals and fakes")
-    names = list(dict.fromkeys(table["generator"]))
-    names.sort(key=lambda name: str(table.loc[table["generator"] == name, "kind"].iloc[0]) == "mean")
-    detectors = [name for name in dict.fromkeys(comparison["detector"]) if name in set(table["detector"])]
-    colours = dict(zip(detectors, COLOURS[1:] + COLOURS[:1], strict=False))
-    series = list(dict.fromkeys(zip(table["detector"], table["seed"], strict=True)))
-    offsets = np.linspace(-0.28, 0.28, len(series)) if len(series) > 1 else np.zeros(1)
+        raise UserError("there is no difference in AUC to draw: no generator has both reals and fakes")
+    names, detectors = list(dict.fromkeys(table["test"])), list(dict.fromkeys(table["detector"]))
+    colours = dict(zip(detectors, (COLOURS[1:] + COLOURS[:1]) * len(detectors), strict=False))
+    offsets = np.linspace(-0.28, 0.28, len(detectors)) if len(detectors) > 1 else np.zeros(1)
     with mpl.rc_context({**STYLE, "axes.grid.axis": "x"}):
-        figure, axes = _panel(height=1.3 + max(0.38, 0.16 * len(series)) * len(names), width=4.4)
+        figure, axes = _panel(height=1.3 + max(0.38, 0.16 * len(detectors)) * len(names), width=4.4)
         axes.axvline(0, color="#444444", linewidth=1)
         for _, row in table.iterrows():
-            y = names.index(row["generator"]) + offsets[series.index((row["detector"], row["seed"]))]
+            y = names.index(row["test"]) + offsets[detectors.index(row["detector"])]
             colour, mean = colours[row["detector"]], row["kind"] == "mean"
             if pd.notna(row["low"]):
                 axes.plot([row["low"], row["high"]], [y, y], color=colour, linewidth=2.4 if mean else 1.6)
-            face = "white" if row["seen"] else colour
+            face = "white" if str(row.get("seen")).lower() == "true" else colour
             axes.plot(row["value"], y, marker="D" if mean else "o", color=colour, markerfacecolor=face, markersize=7)
         axes.set_yticks(range(len(names)), names)
         axes.set_ylim(len(names) - 0.4, -0.6)
         axes.set_xlabel(f"AUC less that of {table['baseline'].iloc[0]}")
         if len(detectors) > 1:
-            _legend(axes, colours, loc="upper center", bbox_to_anchor=(0.4, -0.22), ncols=2)
+            handles = [Line2D([], [], color=colour, label=name) for name, colour in colours.items()]
+            axes.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.4, -0.22), ncols=2)
+    return figure
+
+
+def matrix_figure(part: pd.DataFrame, title: str) -> Figure:
+    """Return the AUC of one detector: training sets down, test sets across.
+
+    Args:
+        part: rows of matrix.csv of one protocol, track, detector and metric.
+        title: above the map.
+    """
+    values = part.pivot_table(index="train_on", columns="test", values="value")
+    rows, columns = values.shape
+    with mpl.rc_context({**STYLE, "axes.grid": False}):
+        figure = Figure(figsize=(max(WIDTH, 2.2 + 0.62 * columns), 1.8 + 0.4 * rows), layout="constrained")
+        axes = figure.add_subplot()
+        grid = values.to_numpy(dtype=float)
+        axes.imshow(grid, cmap="cividis", vmin=0.5, vmax=1.0, aspect="auto")
+        for (row, column), value in np.ndenumerate(grid):
+            if np.isfinite(value):
+                colour = "white" if value < 0.75 else "black"
+                axes.text(column, row, f"{value:.3f}", ha="center", va="center", color=colour, fontsize=9)
+        axes.set_xticks(range(columns), [str(name) for name in values.columns], rotation=35, ha="right")
+        axes.set_yticks(range(rows), [str(name) for name in values.index])
+        axes.set(xlabel="tested on", ylabel="trained on", title=title)
+    return figure
+
+
+def curve_figure(part: pd.DataFrame, title: str, det: bool) -> Figure:
+    """Return ROC (or DET) curves with their 95 % bands, a line a detector."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 3.4), layout="constrained")
+        axes = figure.add_subplot()
+        for number, (name, rows) in enumerate(part.groupby("detector", sort=False)):
+            x = rows["fpr"].to_numpy(dtype=float)
+            y, low, high = (rows[column].to_numpy(dtype=float) for column in ("tpr", "low", "high"))
+            if det:
+                y, low, high = 1 - y, 1 - high, 1 - low
+            colour = COLOURS[number % len(COLOURS)]
+            axes.plot(x, y, color=colour, linestyle=DASHES[number % len(DASHES)], label=str(name))
+            axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
+        axes.set(xlabel="false positive rate", ylabel="miss rate" if det else "true positive rate", title=title)
+        if det:
+            axes.set(xscale="log", yscale="log", xlim=(1e-3, 1), ylim=(1e-3, 1.1))
+        axes.legend(loc="best")
+    return figure
+
+
+def reliability_figure(part: pd.DataFrame, title: str) -> Figure:
+    """Return observed share of fakes against predicted probability: a method's seeds together, and pale each."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 3.4), layout="constrained")
+        axes = figure.add_subplot()
+        axes.plot([0, 1], [0, 1], color="#666666", linestyle=":", linewidth=1)
+        for number, (method, rows) in enumerate(part.groupby("method", sort=False)):
+            colour = COLOURS[number % len(COLOURS)]
+            for _, line in rows.groupby("seed", sort=False):
+                axes.plot(line["predicted"], line["observed"], color=colour, linewidth=0.7, alpha=0.35)
+            mean = together(rows)
+            axes.plot(mean["predicted"], mean["observed"], color=colour, linewidth=1.4, label=str(method),
+                      marker=MARKERS[number % len(MARKERS)], markersize=4)  # fmt: skip
+        axes.set(xlabel="predicted probability of fake", ylabel="observed share", title=title)
+        axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
+        axes.legend(loc="best")
+    return figure
+
+
+def together(bins: pd.DataFrame) -> pd.DataFrame:
+    """Return one reliability curve of several: all their images, by tenths of the predicted probability.
+
+    Their own bins do not match: equal mass lies elsewhere in each, and tied probabilities leave some empty.
+    """
+    weight = bins["n"].to_numpy(dtype=float)
+    tenth = np.minimum((bins["predicted"].to_numpy(dtype=float) * 10).astype(int), 9)
+    sums = {
+        name: np.bincount(tenth, weight * bins[name].to_numpy(dtype=float), 10) for name in ("predicted", "observed")
+    }
+    images = np.bincount(tenth, weight, 10)
+    return pd.DataFrame({name: values[images > 0] / images[images > 0] for name, values in sums.items()})
+
+
+SIDES = {"both": "both classes", "fakes": "fakes only", "reals": "reals only"}
+
+
+def robustness_figure(part: pd.DataFrame, title: str = "") -> Figure:
+    """Return AUC along the levels of degradations: of both classes, of fakes only, of reals only.
+
+    Args:
+        part: rows of robustness.csv of one metric, a row of panels for each family; several training sets are averaged.
+        title: of the figure; the families' names by default.
+    """
+    sides = [name for name in SIDES if (part["applied_to"] == name).any()]
+    families = list(dict.fromkeys(part["family"]))
+    with mpl.rc_context(STYLE):
+        size = (2.6 * len(sides) + 0.6, 2.6 * len(families) + 0.3)
+        figure = Figure(figsize=size, layout="constrained")
+        panels = figure.subplots(len(families), len(sides), sharey=True, squeeze=False)
+        for family, row in zip(families, panels, strict=True):
+            for side, axes in zip(sides, row, strict=True):
+                _robustness_panel(axes, part[(part["applied_to"] == side) & (part["family"] == family)])
+                axes.set(xlabel="level" if title else family, title=SIDES[side], ylim=(0, 1.02))
+            row[0].set_ylabel("AUC")
+        panels[0, 0].legend(loc="lower left")
+        figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def _robustness_panel(axes: Axes, part: pd.DataFrame) -> None:
+    one_set = part["train_on"].nunique() == 1
+    for number, (name, rows) in enumerate(part.groupby("detector", sort=False)):
+        colour = COLOURS[number % len(COLOURS)]
+        line = rows.groupby("level")[["value", "low", "high", "difference"]].mean()
+        bars = np.stack([line["value"] - line["low"], line["high"] - line["value"]]).clip(min=0)
+        axes.errorbar(line.index, line["value"], bars if one_set else None, color=colour, label=str(name),
+                      marker=MARKERS[number % len(MARKERS)], markersize=4, elinewidth=0.8)  # fmt: skip
+        axes.axhline(float((line["value"] - line["difference"]).mean()), color=colour, linestyle=":", linewidth=1)
+
+
+def cost_figure(cost: pd.DataFrame, headline: pd.DataFrame) -> Figure:
+    """Return AUC on unseen generators against milliseconds an image, mean over cells, a mark a detector.
+
+    Args:
+        cost: cost.csv.
+        headline: rows of summary.csv, `mean of unseen`, AUC.
+    """
+    spent = cost.assign(ms=1000 * cost["score_seconds"] / cost["score_images"]).groupby("detector")["ms"].mean()
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 3.2), layout="constrained")
+        axes = figure.add_subplot()
+        means = headline.groupby("detector", sort=False)["value"].mean()
+        for number, (name, value) in enumerate(zip(map(str, means.index), means, strict=True)):
+            if name in spent.index:
+                axes.plot(spent[name], value, MARKERS[number % len(MARKERS)], color=COLOURS[number % len(COLOURS)],
+                          label=str(name), markersize=8)  # fmt: skip
+        axes.set(xlabel="milliseconds an image", ylabel="AUC, mean of unseen")
+        axes.legend(loc="best")
+    return figure
+
+
+def draw_ablations(table: pd.DataFrame, path: Path) -> Figure:
+    """Draw the differences in AUC to the default: on average over seen and over unseen generators, or on the only one.
+
+    Args:
+        table: as `fakefreq.benchmarking.presets.ablate` returns it.
+        path: PNG file to write.
+    """
+    means = [test for test in ("mean of unseen", "mean of seen") if (table["test"] == test).any()]
+    for of_mean, is_seen in (("mean of unseen", False), ("mean of seen", True)):
+        of_kind = table[table["seen"].eq(is_seen) & ~table["test"].str.startswith(("mean of ", "pooled"))]
+        if of_mean not in means and of_kind["test"].nunique() == 1:
+            means.append(of_kind["test"].iloc[0])
+    tests = means or sorted(table["test"].unique())
+    rows = list(dict.fromkeys(zip(table["experiment"], table["variant"], strict=True)))
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(6.4, 1.1 + 0.26 * len(rows)), layout="constrained")
+        axes = figure.add_subplot()
+        for number, test in enumerate(tests):
+            part = table[table["test"] == test].set_index(["experiment", "variant"]).reindex(rows)
+            place = np.arange(len(rows)) + (number - (len(tests) - 1) / 2) * 0.3
+            values = part["difference"].to_numpy(float)
+            errors = np.abs(np.stack([values - part["low"], part["high"] - values]).astype(float))
+            axes.errorbar(
+                values, place, xerr=errors, fmt=MARKERS[number % len(MARKERS)], color=COLOURS[number % len(COLOURS)],
+                label=test, markersize=4, elinewidth=1.2,
+            )  # fmt: skip
+        axes.axvline(0.0, color="black", linewidth=0.8)
+        axes.set_yticks(range(len(rows)), [f"{experiment}: {variant}" for experiment, variant in rows])
+        axes.set_ylim(len(rows) - 0.4, -0.6)
+        for number in range(1, len(rows)):
+            if rows[number][0] != rows[number - 1][0]:
+                axes.axhline(number - 0.5, color="0.6", linewidth=0.6)
+        axes.set_xlabel("difference in AUC to the default, 95 %")
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside upper right", ncols=len(tests))
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=120, format="png")
     return figure

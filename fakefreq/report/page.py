@@ -1,18 +1,18 @@
-"""The report of a comparison: one self-contained HTML page, made from tables that files hold too."""
+"""The report of a benchmark: one self-contained page and the same in Markdown, out of its tables."""
 
-from collections.abc import Mapping
+import json
+import math
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from fakefreq.evaluate.alignment import TestSet, align_scores, test_sets
-from fakefreq.evaluate.metrics import Array
-from fakefreq.evaluate.tables import detectors_of, number, tables_of, with_interval
+from fakefreq.evaluate.test_sets import EACH
+from fakefreq.files import write_text
 from fakefreq.report import figures
-from fakefreq.report.blocks import (
+from fakefreq.report.atlas_page import draw_map
+from fakefreq.report.gallery import gallery
+from fakefreq.report.html import (
     Section,
     bullets,
     facts_table,
@@ -20,198 +20,183 @@ from fakefreq.report.blocks import (
     heading,
     panels,
     paragraph,
+    png_element,
+    svg_element,
     table,
     write_page,
 )
-from fakefreq.report.embed import png_element, svg_element
+from fakefreq.report.tables import (
+    Benchmark,
+    export_tables,
+    headline_rows,
+    markdown,
+    read_benchmark,
+    shown_tables,
+    with_interval,
+    without_constants,
+)
 
 CAUTIONS = [
-    "An interval covers the choice of test images. It does not cover another training: compare several seeds before "
-    "you call a small difference real.",
-    "Several generators are several tests: of twenty p-values one is below 0.05 by chance. They are not corrected "
-    "for that here.",
     "An AUC is measured against these photographs. Where the photographs and the fakes of a row were resized or "
     "compressed differently, a detector may tell those histories apart instead of the generator.",
+    "With one seed an interval covers the choice of test images alone, and another training may differ: compare "
+    "several seeds before you call a small difference real.",
+    "p (Holm) is corrected over the generators of one training set; p is not.",
     "The threshold was chosen on validation images of the generators trained on. On another generator the AUC may be "
     "high and the accuracy low at once.",
     "Accuracy and average precision depend on the share of fakes among the test images; most real streams of images "
     "hold far fewer.",
+    "A control holds photographs alone: a rate there far above that on other photographs means that the detector takes "
+    "ordinary processing, such as resampling, for a generator.",
     "A score is no proof about a single image, and the page says nothing about generators that it does not list.",
 ]
+MOST_CURVES = 6  # test sets drawn of each protocol and track: the rest is in curves.csv
 
 
-def write_comparison_report(
-    path: str | Path,
-    comparison: pd.DataFrame,
-    scores: Mapping[str, pd.DataFrame],
-    logs: Mapping[str, pd.DataFrame],
-    spectra: Mapping[str, Mapping[str, npt.NDArray[Any]]],
-    facts: Mapping[str, Any],
-) -> None:
-    """Write the report of a comparison.
+def write_report(folder: Path, images: bool = False) -> list[Path]:
+    """Write report.html, report.md and tables/ into the folder of a finished benchmark.
 
     Args:
-        path: the .html file.
-        comparison: as `compare_scores` returns it, or several seeds of it below each other.
-        scores: detector, or "detector, seed N" -> its scores, all of the same images; the baseline first.
-        logs: detector, or "detector, seed N" -> its log.csv.
-        spectra: generator -> {"real": ..., "fake": ...}, mean log power spectra with frequency zero in the middle.
-        facts: how it was made: configuration, environment, digests, seeds; values that JSON or `str` can show.
+        folder: as `fakefreq benchmark --out` left it.
+        images: show the most confident errors; they are looked for through the manifest.
+
+    Returns:
+        The page and the Markdown file.
 
     Raises:
-        UserError: an empty comparison, scores of different images, or a file that cannot be written.
+        UserError: no benchmark is there, or a file cannot be read or written.
     """
-    tables = tables_of(comparison)
-    measured = [table_ for table_ in tables if "control" not in table_.header]
-    controls = [table_ for table_ in tables if "control" in table_.header]
-    sections = [Section("", "\n".join(paragraph(line, "headline") for line in headline(comparison)))]
-    body = [table(item.header, item.rows, item.title) for item in measured]
-    notes = _notes(comparison)
-    if notes:
-        body += [heading("Notes"), bullets(notes)]
-    if body:
-        sections.append(Section("Generator by generator", "\n".join(body)))
-    if (comparison["metric"] == "auc_difference").any():
-        sections.append(Section("What the AUC gains or loses", _forest(comparison)))
-    order = {str(name): place for place, name in enumerate(dict.fromkeys(comparison["generator"]))}
-    sets = [part for part in _sets(scores) if part[0].kind == "generator" and _has_both(part[1])]
-    sets.sort(key=lambda part: order.get(part[0].name, len(order)))
-    if sets:
-        sections.append(Section("ROC curves", _roc(sets)))
-    if controls:
-        text = paragraph(
-            "Every image here is a photograph. A rate far above that on the reals of the table above means that the "
-            "detector takes ordinary processing, such as resampling, for a generator."
-        )
-        body = [table(item.header, item.rows, item.title) for item in controls]
-        sections.append(Section("Controls: photographs called fake", "\n".join([text, *body])))
-    if logs:
-        sections.append(Section("Training", _training(logs)))
-    if spectra:
-        sections.append(Section("Mean spectra", _spectra(spectra)))
-    sections.append(Section("How it was made", facts_table(dict(facts))))
+    benchmark = read_benchmark(folder)
+    lines = [*biased_lines(benchmark), *headline(benchmark)]
+    shown = shown_tables(benchmark)
+    export_tables(shown, folder / "tables")
+    failures = benchmark.tables["failures"]
+    if not failures.empty:
+        lines.append(f"{len(failures)} cells failed and are missing below; failures.csv says why.")
+    sections = [Section("", "\n".join(paragraph(line, "headline") for line in lines))]
+    parts = {
+        "Audit of the images": audit_text(benchmark),
+        "What the AUC gains or loses": _forests(benchmark),
+        "Trained on one, tested on another": _matrices(benchmark),
+        "ROC and DET curves": _curves(benchmark),
+        "Reliability": _reliability(benchmark),
+        "Robustness": _robustness(benchmark),
+        "Training": _training(benchmark),
+        "Mean spectra": _spectra(benchmark),
+        "Most confident errors": gallery(benchmark) if images else "",
+        "Cost against AUC": _cost(benchmark),
+        "Tables": "\n".join(table(item.header, item.rows, item.title) for item in map(without_constants, shown)),
+    }
+    sections += [Section(title, body) for title, body in parts.items() if body]
+    sections.append(Section("How it was made", facts_table(benchmark.facts)))
     sections.append(Section("Cautions", bullets(CAUTIONS)))
-    write_page(path, _title(comparison), sections)
-
-
-def _title(comparison: pd.DataFrame) -> str:
-    baseline, *others = detectors_of(comparison)
-    trained = str(comparison["trained_on"].iloc[0]).replace("+", ", ")
-    title = f"{', '.join(others)} against {baseline}" if others else baseline
-    return f"{title}, trained on {trained}" if trained else title
-
-
-def headline(comparison: pd.DataFrame) -> list[str]:
-    """Return what the comparison says in plain sentences, one paragraph a detector.
-
-    Args:
-        comparison: as `compare_scores` returns it, or several seeds of it below each other.
-    """
-    baseline, *others = detectors_of(comparison)
-    rows = comparison[comparison["metric"].isin(["auc", "auc_difference"]) & comparison["value"].notna()]
-    generators = rows[rows["kind"] == "generator"]
-    unseen = list(dict.fromkeys(generators.loc[~generators["seen"].astype(bool), "generator"]))
-    if not unseen:
-        rows = rows[rows["seen"].fillna(False).astype(bool)]
-        names = list(dict.fromkeys(rows["generator"]))
-        if not names:
-            return ["No test set has both photographs and fakes, so there is no AUC to compare."]
-        return [
-            "No generator in the test images was unseen in training, so nothing here says how a detector carries "
-            f"over to new generators. Seen: {', '.join(names)}."
+    page, text = folder / "report.html", folder / "report.md"
+    write_page(page, "Benchmark of detectors", sections)
+    facts = {name: benchmark.facts.get(name, "") for name in ("seeds", "baseline", "draws", "code", "tracks")}
+    facts["command"] = benchmark.facts.get("environment", {}).get("command", "")
+    made = "\n".join(f"- {name}: `{value}`" for name, value in facts.items())
+    body = "\n\n".join(
+        [
+            "# Benchmark of detectors",
+            *(line.replace("<", "&lt;") for line in lines),
+            *(line.replace("<", "&lt;") for line in audit_lines(benchmark)),
+            *map(markdown, map(without_constants, shown)),
+            "## How it was made",
+            made,
         ]
-    chosen = rows[rows["kind"] == "mean"] if len(unseen) > 1 else rows[rows["generator"] == unseen[0]]
-    where = (
-        f"On {len(unseen)} generators unseen in training ({', '.join(unseen)})"
-        if len(unseen) > 1
-        else f"On {unseen[0]}, the one generator unseen in training,"
     )
-    area = "mean AUC" if len(unseen) > 1 else "AUC"
-    found = []
-    for name in others:
-        change = chosen[(chosen["detector"] == name) & (chosen["metric"] == "auc_difference")]
-        plain = {
-            label: float(chosen.loc[(chosen["detector"] == label) & (chosen["metric"] == "auc"), "value"].mean())
-            for label in (baseline, name)
-        }
-        levels = f"(from {number(plain[baseline])} to {number(plain[name])})"
-        if len(change) == 1:
-            row = change.iloc[0]
-            text = with_interval(row["value"], row["low"], row["high"], signed=True)
-            found.append(
-                f"{where} the {name} detector changes the {area} by {text} against {baseline} {levels}. "
-                f"{_verdict(float(row['low']), float(row['high']))} One seed: another training may differ."
-            )
-        else:
-            values = change["value"]
-            found.append(
-                f"{where} the {name} detector changes the {area} by {number(values.mean(), signed=True)} against "
-                f"{baseline} {levels}, the mean of {len(values)} seeds, which range from "
-                f"{number(values.min(), signed=True)} to {number(values.max(), signed=True)}."
-            )
-    return found
+    write_text(text, body + "\n")
+    return [page, text]
 
 
-def _verdict(low: float, high: float) -> str:
-    """What a 95 % interval of a difference says."""
-    if np.isnan(low):
-        return "There are too few images for an interval."
-    if low > 0:
-        return "The 95 % interval lies above zero: on these generators it ranks better."
-    if high < 0:
-        return "The 95 % interval lies below zero: on these generators it ranks worse."
-    return "The 95 % interval holds zero: these images show no difference either way."
+def audit_lines(benchmark: Benchmark) -> list[str]:
+    """Return the verdict of each track's audit, which lies beside its manifest, or that there is none."""
+    lines = []
+    for track, facts in benchmark.facts.get("tracks", {}).items():
+        path = Path(str(facts.get("manifest", ""))).parent / "audit" / "audit.json"
+        try:
+            audit = json.loads(path.read_text(encoding="utf-8"))
+            verdict, findings, digest = audit["verdict"], audit["findings"], audit["manifest"]["digest"]
+            reasons = [f"{one['part']}: {one['reasons'][0]}." for one in findings if one["verdict"] != "pass"]
+        except (OSError, ValueError, KeyError, TypeError, IndexError):
+            lines.append(f"Track {track}: there is no audit beside its manifest; `fakefreq audit` makes one.")
+            continue
+        other = "" if digest == facts.get("digest") else " (of another state of the manifest)"
+        lines.append(f"Track {track}: the audit says {verdict}{other}. {' '.join(reasons)}".strip())
+    return lines
 
 
-def _notes(comparison: pd.DataFrame) -> list[str]:
-    noted = comparison[comparison["note"] != ""]
-    lines = [f"{row['generator']}, {row['detector']}: {row['note']}" for _, row in noted.iterrows()]
-    return list(dict.fromkeys(lines))
-
-
-def _forest(comparison: pd.DataFrame) -> str:
-    element = svg_element(
-        figures.comparison_figure(comparison), "forest", "Difference in AUC from the baseline for each generator"
-    )
-    caption = (
-        "Difference in AUC from the baseline on the same images, with 95 % bootstrap intervals. Right of zero: better "
-        "than the baseline. Filled circle: generator unseen in training; open circle: seen; diamond: mean of unseen."
-    )
-    return figure(element, caption, single=True)
-
-
-def _sets(scores: Mapping[str, pd.DataFrame]) -> list[tuple[TestSet, npt.NDArray[np.int64], dict[str, Array]]]:
-    """Each test set with its labels and every detector's logits."""
-    if len(scores) < 2:
-        return []
-    aligned = align_scores(scores, next(iter(scores)))
-    keys = next(iter(aligned.values()))
-    labels = keys["label"].to_numpy(dtype=np.int64)
-    logits = {name: table_["logit"].to_numpy(dtype=np.float64) for name, table_ in aligned.items()}
+def biased_lines(benchmark: Benchmark) -> list[str]:
+    """Return a warning for each training set that failed the audit and was trained on all the same."""
     return [
-        (part, labels[part.rows], {name: values[part.rows] for name, values in logits.items()})
-        for part in test_sets(keys)
+        f"Biased ({found['track']}): {found['reason']} Trained all the same, with --allow-biased: a detector may have "
+        "learnt that instead of the generators."
+        for found in benchmark.facts.get("biased", [])
     ]
 
 
-def _has_both(labels: npt.NDArray[np.int64]) -> bool:
-    return 0 < int(labels.sum()) < labels.size
+def audit_text(benchmark: Benchmark) -> str:
+    """Return the audits' verdicts as paragraphs."""
+    return "\n".join(map(paragraph, audit_lines(benchmark)))
 
 
-def _roc(sets: list[tuple[TestSet, npt.NDArray[np.int64], dict[str, Array]]]) -> str:
-    parts = []
-    for position, (part, labels, logits) in enumerate(sets):
-        element = svg_element(
-            figures.roc_figure(labels, logits, part.name), f"roc-{position}", f"ROC curves on {part.name}"
-        )
-        reals = int((labels == 0).sum())
-        parts.append(figure(element, f"{part.name}: {reals} real, {labels.size - reals} fake images"))
-    text = "Dashed: the baseline. Dotted: chance. Further to the upper left is better."
-    return f"{paragraph(text)}\n{panels(parts)}"
+def headline(benchmark: Benchmark) -> list[str]:
+    """Return what the benchmark says in plain sentences: one for each protocol, track, training set and detector.
+
+    Where a protocol has a row over all its training sets, that row alone speaks for it.
+    """
+    rows = headline_rows(benchmark.tables["differences"])
+    if rows.empty:
+        return ["No difference in AUC on unseen generators could be measured: see the notes in differences.csv."]
+    lines = []
+    for _, part in rows.groupby(["protocol", "track", "detector"], sort=False):
+        pooled = part[part["train_on"] == EACH]
+        for _, row in (part if pooled.empty else pooled).iterrows():
+            low, high = float(row["low"]), float(row["high"])
+            verdict = "The interval holds zero: no difference is shown."
+            if math.isnan(low):
+                verdict = "There are too few images for an interval."
+            elif low > 0:
+                verdict = "The interval lies above zero."
+            elif high < 0:
+                verdict = "The interval lies below zero."
+            trained = "" if pd.isna(row["train_on"]) else f", trained on {row['train_on']}"
+            trained = ", mean over the training sets" if row["train_on"] == EACH else trained
+            value = with_interval(float(row["value"]), low, high, signed=True)
+            lines.append(
+                f"{row['protocol']}, {row['track']}{trained}: on unseen generators {row['detector']} changes the mean "
+                f"AUC by {value} against {row['baseline']}, {row['n_seeds']} seeds. {verdict}"
+            )
+    return lines
 
 
-def _training(logs: Mapping[str, pd.DataFrame]) -> str:
-    drawn = figures.training_figures(logs)
+def _forests(benchmark: Benchmark) -> str:
+    differences = benchmark.tables["differences"]
+    if differences.empty:
+        return ""
+    chosen = differences[(differences["metric"] == "auc") & (differences["seed"].astype(str) == "all")]
+    chosen = chosen[chosen["kind"].isin(["generator", "mean"]) & chosen["value"].notna()]
+    drawn, left = [], 0
+    for number, (key, part) in enumerate(chosen.groupby(["protocol", "track", "train_on"], sort=False, dropna=False)):
+        if number >= MOST_CURVES:
+            left += 1
+            continue
+        caption = f"{key[0]}, {key[1]}, trained on {key[2]}"
+        drawing = figures.difference_figure(part)
+        drawn.append(figure(svg_element(drawing, f"forest-{number}", f"Difference in AUC: {caption}"), caption))
+    text = (
+        "Difference in AUC from the baseline on the same images, with 95 % intervals. Right of zero: better than the "
+        "baseline. Filled circle: generator unseen in training; open circle: seen; diamond: mean."
+    )
+    more = f" {left} more are in differences.csv." if left else ""
+    return paragraph(text + more) + panels(drawn) if drawn else ""
+
+
+def _training(benchmark: Benchmark) -> str:
+    curves = benchmark.tables["training"]
+    if curves.empty:
+        return ""
+    drawn = figures.training_figures(curves)
     captions = {
         "loss": "Loss: dashed over the training batches of the epoch so far, with markers on validation.",
         "auc": "AUC on validation images. Its highest value chose the weights.",
@@ -219,23 +204,135 @@ def _training(logs: Mapping[str, pd.DataFrame]) -> str:
     return panels(figure(svg_element(drawn[key], f"training-{key}", text), text) for key, text in captions.items())
 
 
-def _spectra(spectra: Mapping[str, Mapping[str, npt.NDArray[Any]]]) -> str:
-    parts = [
-        paragraph(
-            "Mean over images of the natural logarithm of one plus the windowed power spectrum of luma; the middle is "
-            "frequency zero. Reals and fakes of a row share one scale. A lattice of dots in the difference is what an "
-            "upsampling layer leaves; a smooth difference may come from another history of the photographs."
-        )
-    ]
-    for name, pair in spectra.items():
-        maps = figures.spectrum_figures(pair["real"], pair["fake"])
-        captions = {
-            "real": f"{name}: photographs",
-            "fake": f"{name}: fakes",
-            "difference": f"{name}: fakes less photographs",
-        }
-        drawn = [
-            figure(png_element(maps[key], f"Mean spectrum, {caption}"), caption) for key, caption in captions.items()
-        ]
-        parts += [heading(name), panels(drawn)]
-    return "\n".join(parts)
+def _spectra(benchmark: Benchmark) -> str:
+    text = (
+        "Mean log power of the luma, Hann-windowed tiles; half-planes: horizontal frequency 0 to 1/2, vertical -1/2 to "
+        "1/2 cycles/pixel. Reals and fakes of a row share one scale. A lattice of dots in the difference is what an "
+        "upsampling layer leaves; a smooth difference may come from another history of the photographs."
+    )
+    found = []
+    for track in benchmark.facts.get("tracks", {}):
+        path = benchmark.folder / "spectra" / track / "spectra.npz"
+        if not path.is_file():
+            continue
+        with np.load(path) as arrays:
+            planes = {name: arrays[name] for name in arrays.files}
+        ending = "/fake/log_power"
+        for name in [key.removesuffix(ending) for key in planes if key.endswith(ending)]:
+            fake, real = planes[f"{name}/fake/log_power"], planes.get(f"{name}/real/log_power")
+            if real is None:
+                continue  # a control, or fakes without photographs: there is nothing to compare
+            low, high = (float(value) for value in np.quantile(np.stack([real, fake]), [0.005, 0.995]))
+            # Equal spectra leave no difference to scale by; any width will do.
+            reach = float(np.quantile(np.abs(fake - real), 0.998)) or 1.0
+            maps = {
+                "photographs": draw_map(real, "cividis", low, max(high, low + 1e-9)),
+                "fakes": draw_map(fake, "cividis", low, max(high, low + 1e-9)),
+                "fakes less photographs": draw_map(fake - real, "PuOr_r", -reach, reach),
+            }
+            drawn = [
+                figure(png_element(drawing, f"Mean spectrum, {name}: {caption}"), f"{name}: {caption}")
+                for caption, drawing in maps.items()
+            ]
+            found += [heading(f"{name} ({track})"), panels(drawn)]
+    return "\n".join([paragraph(text), *found]) if found else ""
+
+
+def _matrices(benchmark: Benchmark) -> str:
+    matrix = benchmark.tables["matrix"]
+    if matrix.empty:
+        return ""
+    chosen = matrix[(matrix["metric"] == "auc") & (matrix["kind"] == "generator") & matrix["value"].notna()]
+    drawn = []
+    for key, part in chosen.groupby(["protocol", "track", "detector"], sort=False):
+        title = ", ".join(map(str, key))
+        element = png_element(figures.matrix_figure(part, str(key[2])), f"AUC of {title}, as in the tables below")
+        drawn.append(figure(element, f"{title}: AUC, mean over seeds", wide=part["test"].nunique() > 6))
+    return panels(drawn) if drawn else ""
+
+
+def _curves(benchmark: Benchmark) -> str:
+    curves = benchmark.tables["curves"]
+    if curves.empty:
+        return ""
+    drawn, left = [], 0
+    names = dict.fromkeys(zip(curves["protocol"], curves["track"], curves["train_on"], curves["test"], strict=True))
+    groups = [key for key in names if str(key[3]).startswith("pooled")] or list(names)
+    for number, key in enumerate(groups):
+        if number >= MOST_CURVES:
+            left += 1
+            continue
+        part = curves[(curves[["protocol", "track", "train_on", "test"]] == list(key)).all(axis=1)]
+        caption = f"{key[0]}, {key[1]}, trained on {key[2]}, tested on {key[3]}"
+        for kind in ("roc", "det"):
+            drawing = figures.curve_figure(part, kind.upper(), kind == "det")
+            drawn.append(figure(svg_element(drawing, f"{kind}-{number}", f"{kind.upper()}: {caption}"), caption))
+    more = f" {left} more are in curves.csv." if left else ""
+    return paragraph(f"Mean over seeds; bands: pointwise 95 %, images and seeds.{more}") + panels(drawn)
+
+
+def _reliability(benchmark: Benchmark) -> str:
+    bins = benchmark.tables["reliability"]
+    if bins.empty:
+        return ""
+    chosen = bins[bins["test"].isin(["pooled seen", "pooled unseen"])]
+    drawn = []
+    keys = ["protocol", "track", "train_on", "detector", "test"]
+    for number, (key, part) in enumerate(chosen.groupby(keys, sort=False)):
+        if number >= 2 * MOST_CURVES:
+            break
+        caption = ", ".join(map(str, key))
+        drawing = figures.reliability_figure(part, str(key[3]))
+        drawn.append(figure(svg_element(drawing, f"reliability-{number}", f"Reliability: {caption}"), caption))
+    text = (
+        "All seeds together, by tenths (pale: each seed, bins of equal mass); dotted: calibrated. "
+        "At most 12 panels; all of them are in reliability.csv."
+    )
+    return paragraph(text) + panels(drawn) if drawn else ""
+
+
+def _robustness(benchmark: Benchmark) -> str:
+    sweep = benchmark.tables["robustness"]
+    if sweep.empty:
+        return ""
+    chosen = robustness_rows(sweep)
+    drawn = []
+    for number, (key, part) in enumerate(chosen.groupby(["protocol", "track", "family"], sort=False, dropna=False)):
+        caption = ", ".join(str(name) for name in key if isinstance(name, str) and name)
+        drawing = figures.robustness_figure(part, str(key[2]))
+        drawn.append(figure(svg_element(drawing, f"robust-{number}", f"Robustness: {caption}"), caption, wide=True))
+    if not drawn:
+        return ""
+    text = (
+        f"AUC, {chosen['test'].iloc[0]}, mean over seeds; training sets: {chosen['train_on'].nunique()}. Bars, where "
+        "there is one training set: 95 %, images and seeds. Dotted: the images as they are. Degrading both classes "
+        "shows what robustness is lost; degrading one class alone shows a bias."
+    )
+    return paragraph(text) + panels(drawn)
+
+
+def robustness_rows(sweep: pd.DataFrame) -> pd.DataFrame:
+    """Return what is drawn of robustness.csv: AUC over all seeds, of unseen generators where there are some."""
+    tests = [name for name in ("mean of unseen", "mean of seen") if (sweep["test"] == name).any()]
+    chosen = sweep[(sweep["metric"] == "auc") & sweep["value"].notna()]
+    chosen = chosen[chosen["test"] == tests[0]] if tests else chosen
+    together = chosen[chosen["seed"].astype(str) == "all"]
+    chosen = chosen if together.empty else together
+    # A point alone is no curve; it stands in robustness.csv.
+    levels = chosen.groupby("family")["level"].transform("nunique")
+    return chosen[(levels > 1) & chosen["level"].notna()]
+
+
+def _cost(benchmark: Benchmark) -> str:
+    cost, summary = benchmark.tables["cost"], benchmark.tables["summary"]
+    if cost.empty or summary.empty:
+        return ""
+    chosen = (summary["test"] == "mean of unseen") & (summary["metric"] == "auc") & summary["value"].notna()
+    if not chosen.any():
+        return ""
+    element = svg_element(figures.cost_figure(cost, summary[chosen]), "cost", "AUC against time an image")
+    devices = ", ".join(sorted(set(cost["device"].dropna().astype(str))))
+    spent = pd.to_numeric(cost["score_images"]).sum()
+    return figure(
+        element, f"Scoring time with decoding, mean over cells ({spent} scored images, {devices})", single=True
+    )

@@ -6,33 +6,45 @@ from typing import Literal
 import pandas as pd
 
 from fakefreq.data.audit.audit import audit_verdict
+from fakefreq.data.audit.verdict import Finding
 from fakefreq.errors import UserError
 
 Audit = Literal["skip", "tell", "refuse"]
 
 
-def check_bias(rows: pd.DataFrame, audit: Audit, say: Callable[[str], None]) -> str:
+def audit_training(rows: pd.DataFrame, say: Callable[[str], None], refuse: bool = True, where: str = "") -> Finding:
     """Audit the header facts of training images, say the verdict, and refuse a failed one.
+
+    Args:
+        rows: those to train on.
+        say: called with the verdict.
+        refuse: refuse to train where the verdict is `fail`.
+        where: which images they are, where there are several training sets.
+
+    Raises:
+        UserError: the audit failed, and that is refused.
+    """
+    finding = audit_verdict(rows)
+    reason = f": {finding.reasons[0]}" if finding.reasons else ""
+    say(f"audit of header facts{where}: {finding.verdict}{reason}")
+    if finding.verdict == "fail" and refuse:
+        raise UserError(
+            f"the training images{where} fail the audit{reason}. A detector would learn that instead of the "
+            "generators: bring both classes to one history with `fakefreq align`, or train all the same with "
+            "--allow-biased"
+        )
+    return finding
+
+
+def check_bias(rows: pd.DataFrame, audit: Audit, say: Callable[[str], None]) -> str:
+    """Return the verdict on training images: `pass`, `warn`, `fail` or `skipped`.
 
     Args:
         rows: those to train on.
         audit: `skip`, `tell` the verdict, or also `refuse` to train where it is `fail`.
         say: called with the verdict.
 
-    Returns:
-        `pass`, `warn`, `fail` or `skipped`.
-
     Raises:
         UserError: the audit failed, and that is refused.
     """
-    if audit == "skip":
-        return "skipped"
-    finding = audit_verdict(rows)
-    reason = f": {finding.reasons[0]}" if finding.reasons else ""
-    say(f"audit of header facts: {finding.verdict}{reason}")
-    if finding.verdict == "fail" and audit == "refuse":
-        raise UserError(
-            f"the training images fail the audit{reason}. A detector would learn that instead of the generators: bring "
-            "both classes to one history with `fakefreq align`, or train all the same with --allow-biased"
-        )
-    return finding.verdict
+    return "skipped" if audit == "skip" else audit_training(rows, say, audit == "refuse").verdict

@@ -12,7 +12,7 @@ from fakefreq.config.run import TrainConfig
 from fakefreq.data.degrade.history import parse_history
 from fakefreq.errors import UserError
 from fakefreq.evaluate.metrics import best_threshold
-from fakefreq.evaluate.score import score_rows
+from fakefreq.evaluate.predict import score_rows
 from fakefreq.files import read_json
 from fakefreq.models import Detector, load_detector, save_detector
 from fakefreq.models.fusion import LATTICE, EvidenceFusion

@@ -16,7 +16,7 @@ from fakefreq.data.loading.samples import Augment
 from fakefreq.data.loading.sampling import class_weights, effective_counts, sampling_lines
 from fakefreq.errors import UserError
 from fakefreq.evaluate.metrics import auc, best_threshold
-from fakefreq.evaluate.score import score_rows
+from fakefreq.evaluate.predict import score_rows
 from fakefreq.models import Detector, save_detector
 from fakefreq.models.peers.classical import FittedDetector
 from fakefreq.train.averaging import AveragedDetector

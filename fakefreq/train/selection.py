@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fakefreq.errors import UserError, choose
+from fakefreq.evaluate.scores import group_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -99,15 +100,16 @@ def select_evaluation(manifest: "pd.DataFrame", generators: tuple[str, ...]) -> 
 
     Images of the chosen subsets count only where they are in the test split. Of the subsets that training never
     touched all images count, whatever their split, except those that share a group (identity, parent photo,
-    duplicate) with a training or validation image.
+    duplicate) with a training or validation image; an image without a group shares it with none.
 
     Args:
         manifest: with its `split` column filled.
         generators: whose fakes were trained on; empty means all.
     """
     touched = rows_of_generators(manifest, generators)
-    used_groups = set(touched.loc[touched["split"].isin(["train", "val"]), "group"])
+    groups = group_names(manifest)
+    used_groups = set(groups[touched.index[touched["split"].isin(["train", "val"])]])
     # Where all generators share the reals (an empty subset), reals in training make their test split the only one.
     in_touched_subset = manifest.index.isin(touched.index)
     held_out = ~in_touched_subset | (manifest["split"] == "test")
-    return manifest[held_out & ~manifest["group"].isin(used_groups)].reset_index(drop=True)
+    return manifest[held_out & ~groups.isin(used_groups)].reset_index(drop=True)

@@ -14,7 +14,8 @@ from fakefreq.data.manifest.align import refuse_second_history
 from fakefreq.data.manifest.splits import check_splits
 from fakefreq.data.manifests import manifest_digest, read_manifest
 from fakefreq.evaluate.metrics import auc
-from fakefreq.evaluate.score import score_rows, write_scores
+from fakefreq.evaluate.predict import score_rows
+from fakefreq.evaluate.scores import write_scores
 from fakefreq.files import read_json, write_json
 from fakefreq.models import load_detector, save_detector
 from fakefreq.models.fusion import LATTICE

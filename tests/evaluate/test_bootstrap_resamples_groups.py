@@ -1,12 +1,15 @@
 import time
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score, average_precision_score, roc_auc_score
 
 from fakefreq.errors import UserError
-from fakefreq.evaluate.bootstrap import bootstrap, group_counts
-from fakefreq.evaluate.ranked import RankedScores
+from fakefreq.evaluate.bootstrap import Draws, group_counts
+from fakefreq.evaluate.intervals import percentile_interval
+from fakefreq.evaluate.ranking import RankedScores
+from tests.resampled import resampled
 
 
 @pytest.mark.parametrize("decimals", [8, 0], ids=["distinct", "tied"])
@@ -29,7 +32,7 @@ def test_a_resampled_metric_is_that_of_the_repeated_images() -> None:
     labels = np.repeat([0, 1], 25)
     logits = rng.normal(size=50) + labels
     weights = next(group_counts(np.arange(50), labels, draws=5, seed=3))
-    samples = bootstrap(labels, {"a": logits}, metrics=["auc"], draws=100, seed=3).samples["all", "a", "auc"]
+    samples = resampled(labels, {"a": logits}, metrics=["auc"], draws=100, seed=3)["a", "auc"]
     first = next(group_counts(np.arange(50), labels, draws=100, seed=3))[0].astype(int)
     assert samples[0] == pytest.approx(roc_auc_score(np.repeat(labels, first), np.repeat(logits, first)))
     assert (weights[:, labels == 0].sum(axis=1) == 25).all()
@@ -53,8 +56,8 @@ def test_copies_in_a_group_do_not_narrow_the_interval() -> None:
 
     def width(*arguments: np.ndarray) -> float:
         label, logit, *group = arguments
-        result = bootstrap(label, {"a": logit}, group[0] if group else None, metrics=["auc"], draws=1000)
-        low, high = result.interval("a", "auc")
+        found = resampled(label, {"a": logit}, group[0] if group else None, metrics=["auc"], draws=1000)
+        low, high = percentile_interval(found["a", "auc"])
         return high - low
 
     alone = width(labels, logits)
@@ -66,43 +69,51 @@ def test_detectors_share_the_draws() -> None:
     rng = np.random.default_rng(3)
     labels = np.repeat([0, 1], 100)
     a = rng.normal(size=200) + labels
-    result = bootstrap(labels, {"a": a, "same": a.copy(), "b": a + 0.2 * rng.normal(size=200)}, metrics=["auc", "ap"])
-    assert result.difference("same", "a", "auc") == (0.0, 0.0)
-    low, high = result.difference("b", "a", "auc")
-    alone = result.interval("a", "auc")
+    found = resampled(labels, {"a": a, "same": a.copy(), "b": a + 0.2 * rng.normal(size=200)})
+    assert percentile_interval(found["same", "auc"] - found["a", "auc"]) == (0.0, 0.0)
+    low, high = percentile_interval(found["b", "auc"] - found["a", "auc"])
+    alone = percentile_interval(found["a", "auc"])
     assert high - low < 0.5 * (alone[1] - alone[0])
 
 
 def test_a_seed_repeats_the_draws() -> None:
     rng = np.random.default_rng(4)
     labels, logits = np.repeat([0, 1], 30), rng.normal(size=60)
-    draws = [bootstrap(labels, {"a": logits}, draws=100, seed=seed).samples["all", "a", "auc"] for seed in (1, 1, 2)]
+    draws = [resampled(labels, {"a": logits}, draws=100, seed=seed)["a", "auc"] for seed in (1, 1, 2)]
     np.testing.assert_array_equal(draws[0], draws[1])
     assert (draws[0] != draws[2]).any()
 
 
-def test_every_class_of_every_part_stays_in_every_draw() -> None:
-    # Part "small" has one real and one fake of its own; without strata most draws would miss one of them.
+def test_every_class_of_every_test_set_stays_in_every_draw() -> None:
+    # "small" has one real and one fake; without strata most draws would miss one of them.
     labels = np.array([0, 1] + [0, 1] * 50)
-    logits = np.arange(102.0)
-    parts = {"small": np.arange(2), "large": np.arange(2, 102)}
-    samples = bootstrap(labels, {"a": logits}, metrics=["auc"], draws=200, parts=parts).samples
-    assert np.isfinite(samples["small", "a", "auc"]).all()
-    assert (samples["small", "a", "auc"] == 1.0).all()
+    subset = np.repeat(["small", "large"], [2, 100])
+    images = pd.DataFrame({"path": [f"{n}.png" for n in range(102)], "label": labels, "subset": subset, "group": ""})
+    images = images.assign(generator=np.where(labels, subset, ""), split="test")
+    draws = Draws.of(images, 200)
+    # An image without a group is a group of its own.
+    columns = draws.columns(["\0" + path for path in images["path"]])
+    assert len(set(columns)) == 102
+    assert (draws.counts[:, columns[:2]] == 1).all()
+    assert (draws.counts[:, columns[2:]].sum(axis=1) == 100).all()
 
 
 def test_constant_logits_rank_nothing() -> None:
-    result = bootstrap([0, 0, 0, 1, 1, 1], {"a": np.zeros(6)}, metrics=["auc"], draws=100)
-    assert result.interval("a", "auc") == (0.5, 0.5)
+    found = resampled([0, 0, 0, 1, 1, 1], {"a": np.zeros(6)}, metrics=["auc"], draws=100)
+    assert percentile_interval(found["a", "auc"]) == (0.5, 0.5)
 
 
 def test_wrong_arguments_are_named() -> None:
+    image = {"path": ["a.png"], "label": 0, "subset": "", "group": "", "generator": "", "split": "test"}
+    draws = Draws.of(pd.DataFrame(image), 100)
     with pytest.raises(UserError, match="--draws takes 100 or more"):
-        bootstrap([0, 1], {"a": [0.0, 1.0]}, draws=10)
+        Draws.of(pd.DataFrame(image), 10)
+    with pytest.raises(UserError, match="1 groups of the scores are not in the manifest, such as 'other'"):
+        draws.columns(["other"])
     with pytest.raises(UserError, match="unknown metric 'f1'"):
-        bootstrap([0, 1], {"a": [0.0, 1.0]}, metrics=["f1"])
+        resampled([0, 1], {"a": [0.0, 1.0]}, metrics=["f1"])
     with pytest.raises(UserError, match="threshold"):
-        bootstrap([0, 1], {"a": [0.0, 1.0]}, metrics=["accuracy"])
+        resampled([0, 1], {"a": [0.0, 1.0]}, metrics=["accuracy"])
 
 
 def test_two_thousand_draws_of_five_thousand_images_take_seconds() -> None:
@@ -110,6 +121,6 @@ def test_two_thousand_draws_of_five_thousand_images_take_seconds() -> None:
     labels = np.repeat([0, 1], 2500)
     logits = {name: rng.normal(size=5000) + labels for name in ("a", "b")}
     started = time.perf_counter()
-    bootstrap(labels, logits, np.arange(5000), metrics=["auc", "ap"], draws=2000)
+    resampled(labels, logits, np.arange(5000))
     # About 1 s on an idle core; a loop over draws with scikit-learn takes longer than 15 s.
     assert time.perf_counter() - started < 12

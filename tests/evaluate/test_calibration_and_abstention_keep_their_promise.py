@@ -8,7 +8,7 @@ from sklearn.linear_model import LogisticRegression
 
 from fakefreq.errors import UserError
 from fakefreq.evaluate.calibration import METHODS, fit_calibrator, fit_conformal
-from fakefreq.evaluate.ranked import RankedScores
+from fakefreq.evaluate.ranking import RankedScores
 
 
 def draw(seed: int, count: int, shift: float = 0.0) -> tuple[np.ndarray, np.ndarray]:

@@ -3,8 +3,9 @@ import pytest
 from scipy.stats import binom
 from sklearn.metrics import roc_auc_score
 
-from fakefreq.evaluate.bootstrap import bootstrap
-from fakefreq.evaluate.statistics import DeLong, delong, delong_interval, wilson_interval
+from fakefreq.evaluate.delong import DeLong, delong, delong_interval
+from fakefreq.evaluate.intervals import wilson_interval
+from tests.resampled import resampled
 
 
 def draw(seed: int, n: int = 100, gain: float = 0.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -44,8 +45,8 @@ def test_midranks_give_what_all_pairs_give(decimals: int) -> None:
 
 def test_standard_error_is_that_of_a_bootstrap() -> None:
     labels, a, b = draw(1, n=300)
-    samples = bootstrap(labels, {"a": a, "b": b}, metrics=["auc"], draws=2000, seed=0).samples
-    spread = np.std(samples["all", "a", "auc"] - samples["all", "b", "auc"])
+    samples = resampled(labels, {"a": a, "b": b}, metrics=["auc"])
+    spread = np.std(samples["a", "auc"] - samples["b", "auc"])
     # The standard deviation of 2,000 draws is itself known to 1 / sqrt(4000) = 1.6 %.
     assert delong(labels, a, b).standard_error == pytest.approx(spread, rel=0.08)
 

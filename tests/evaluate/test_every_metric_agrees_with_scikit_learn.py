@@ -3,8 +3,9 @@ import pytest
 from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
 
 from fakefreq.errors import UserError
+from fakefreq.evaluate.measure import too_few
 from fakefreq.evaluate.metrics import equal_error_rate, tpr_at_fpr
-from fakefreq.evaluate.ranked import ALL_METRICS, LOWER_IS_BETTER, RankedScores, too_few
+from fakefreq.evaluate.ranking import ALL_METRICS, LOWER_IS_BETTER, RankedScores
 
 
 @pytest.fixture(params=[8, 0], ids=["distinct", "tied"])
@@ -19,7 +20,9 @@ def drawn(request: pytest.FixtureRequest) -> tuple[np.ndarray, np.ndarray, np.nd
 
 def test_weighted_metrics_are_those_of_scikit_learn(drawn: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
     labels, logits, weights = drawn
-    found = RankedScores(labels, logits, 0.3, prevalence=0.05).metrics(weights, ALL_METRICS)
+    found = RankedScores(labels, logits, 0.3, prevalence=0.05, alarms={"1": 1.2, "5": 0.7}).metrics(
+        weights, ALL_METRICS
+    )
     assert list(found) == ALL_METRICS and set(LOWER_IS_BETTER) < set(ALL_METRICS)
     chance = 1 / (1 + np.exp(-logits))
     for draw, weight in enumerate(weights):
@@ -34,6 +37,9 @@ def test_weighted_metrics_are_those_of_scikit_learn(drawn: tuple[np.ndarray, np.
         }
         of_class = {label: weight * (labels == label) for label in (0, 1)}
         expected["fpr"], expected["tpr"] = (np.average(logits > 0.3, weights=of_class[label]) for label in (0, 1))
+        for rate, threshold in (("1", 1.2), ("5", 0.7)):
+            expected[f"found_at_{rate}"] = np.average(logits > threshold, weights=of_class[1])
+            expected[f"false_alarms_at_{rate}"] = np.average(logits > threshold, weights=of_class[0])
         expected["balanced_accuracy"] = (1 - expected["fpr"] + expected["tpr"]) / 2
         # Precision in a world of one fake in twenty, by the theorem of Bayes.
         right, wrong = 0.05 * expected["tpr"], 0.95 * expected["fpr"]

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 from scipy.stats import binom, norm
 
-from fakefreq.evaluate.bootstrap import bootstrap, group_counts
-from fakefreq.evaluate.ranked import RankedScores
+from fakefreq.evaluate.bootstrap import group_counts
+from fakefreq.evaluate.delong import delong, delong_interval
+from fakefreq.evaluate.intervals import percentile_interval
+from fakefreq.evaluate.ranking import RankedScores
 from fakefreq.evaluate.seeds import Together, combine_seeds, holm
-from fakefreq.evaluate.statistics import delong, delong_interval
+from tests.resampled import resampled
 
 PAIRS = 2000
 # The data of E. DeLong et al. (1988): 43 patients, albumin, total protein, K-G score, whether surgery helped.
@@ -117,7 +119,8 @@ def test_intervals_cover_the_truth_at_their_level(members: int) -> None:
         if members > 1:
             logits = np.sqrt(0.8) * logits + np.sqrt(0.2) * rng.normal(size=len(labels))
         logits = logits + shift * labels
-        low, high = bootstrap(labels, {"a": logits}, codes, ["auc"], draws=300, seed=seed).interval("a", "auc")
+        samples = resampled(labels, {"a": logits}, codes, ["auc"], draws=300, seed=seed)["a", "auc"]
+        low, high = percentile_interval(samples)
         covered["bootstrap"] += low <= truth <= high
         interval = delong_interval(labels, logits, codes)
         assert interval is not None

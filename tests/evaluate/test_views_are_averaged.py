@@ -16,8 +16,8 @@ from fakefreq.data.images.decode import read_image
 from fakefreq.data.loading.loader import make_batches
 from fakefreq.data.manifests import index_folder, rewrite_split
 from fakefreq.errors import UserError
-from fakefreq.evaluate.robustness import score_degraded
-from fakefreq.evaluate.score import read_scores, score_rows
+from fakefreq.evaluate.predict import score_degraded, score_rows
+from fakefreq.evaluate.scores import read_scores
 from fakefreq.models import Detector, create_detector, load_detector, save_detector
 from fakefreq.train.train import train
 

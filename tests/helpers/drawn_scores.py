@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fakefreq.evaluate.store import append_tables, table_path
+from fakefreq.evaluate.scores import table_path, write_all_scores
 
 GENERATORS = ("alpha", "beta", "gamma")
 
@@ -47,5 +47,5 @@ def draw_benchmark(folder: Path, seeds: tuple[int, ...] = (0, 1), suffix: str = 
     labels = ("pixel", "two_stream")
     path = folder / f"scores{suffix}" if suffix else table_path(folder)
     cells = (draw_cell(name, label, seed, count) for name in GENERATORS for label in labels for seed in seeds)
-    append_tables(cells, path)
+    write_all_scores(cells, path)
     return path

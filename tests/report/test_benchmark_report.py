@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from fakefreq.errors import UserError
-from fakefreq.report.benchmark_page import write_benchmark_report
+from fakefreq.report.page import write_report
 
 NAME = "<b>gan_1&"
 
@@ -41,7 +41,7 @@ def make_folder(folder: Path) -> Path:
 
 
 def test_page_needs_nothing_outside_and_escapes_names(tmp_path: Path) -> None:
-    page, text = write_benchmark_report(make_folder(tmp_path))
+    page, text = write_report(make_folder(tmp_path))
     content = page.read_text()
     assert not re.search(r'<script|<link|@import|(?:src|href)="(?!data:|#)', content)
     assert "<b>" not in content
@@ -52,7 +52,7 @@ def test_page_needs_nothing_outside_and_escapes_names(tmp_path: Path) -> None:
 
 
 def test_every_interval_shown_is_in_a_table(tmp_path: Path) -> None:
-    page, text = write_benchmark_report(make_folder(tmp_path))
+    page, text = write_report(make_folder(tmp_path))
     known = set()
     for name in ("summary", "differences"):
         for row in pd.read_csv(tmp_path / f"{name}.csv").itertuples():
@@ -66,18 +66,18 @@ def test_every_interval_shown_is_in_a_table(tmp_path: Path) -> None:
 
 
 def test_images_are_shown_only_when_asked_for(tmp_path: Path) -> None:
-    with_images = write_benchmark_report(make_folder(tmp_path))[0].read_text()
+    with_images = write_report(make_folder(tmp_path), images=True)[0].read_text()
     assert "must not be redistributed" in with_images
     assert "a.png" in with_images
-    assert "a.png" not in write_benchmark_report(tmp_path, images=False)[0].read_text()
+    assert "a.png" not in write_report(tmp_path)[0].read_text()
     (tmp_path / "a.png").unlink()
-    assert "1 images were not found" in write_benchmark_report(tmp_path)[0].read_text()
+    assert "1 images were not found" in write_report(tmp_path, images=True)[0].read_text()
 
 
 def test_absent_tables_are_left_out_and_no_benchmark_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no benchmark\.json"):
-        write_benchmark_report(tmp_path)
+        write_report(tmp_path)
     (tmp_path / "benchmark.json").write_text("{}")
-    content = write_benchmark_report(tmp_path)[0].read_text()
+    content = write_report(tmp_path)[0].read_text()
     assert "No difference in AUC" in content
     assert "ROC" not in content

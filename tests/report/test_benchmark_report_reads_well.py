@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fakefreq.report.benchmark_figures import robustness_figure
-from fakefreq.report.benchmark_page import audit_lines, headline, robustness_rows, write_benchmark_report
-from fakefreq.report.benchmark_tables import Shown, read_benchmark, without_constants
+from fakefreq.report.figures import robustness_figure
+from fakefreq.report.page import audit_lines, headline, robustness_rows, write_report
+from fakefreq.report.tables import Shown, read_benchmark, without_constants
 from tests.report.test_benchmark_report import make_folder
 
 
@@ -57,7 +57,7 @@ def test_the_audit_beside_the_manifest_speaks_in_the_report(tmp_path: Path) -> N
     for digest, words in (("d1gest", "the audit says fail. header"), ("0ther", "of another state of the manifest")):
         audit = {"verdict": "fail", "findings": findings, "manifest": {"digest": digest}}
         (folder / "audit" / "audit.json").write_text(json.dumps(audit))
-        page, text = (path.read_text() for path in write_benchmark_report(folder))
+        page, text = (path.read_text() for path in write_report(folder))
         assert words in page and words in text
         assert "file size tells &lt;all&gt;" in page and "<all>" not in page + text
     (folder / "audit" / "audit.json").write_text("{}")
@@ -70,7 +70,7 @@ def test_columns_of_one_value_move_into_the_title_of_what_is_read_not_of_what_is
     assert narrow.title == "T; protocol matrix"
     assert narrow.header == ["track", "test"] and narrow.rows == [["raw", "a"], ["aligned", "a"]]
     folder = make_folder(tmp_path)
-    write_benchmark_report(folder)
+    write_report(folder)
     assert list(pd.read_csv(folder / "tables" / "metrics.csv"))[:4] == ["protocol", "track", "train_on", "detector"]
 
 

@@ -19,6 +19,7 @@ def finished(tiny_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     rewrite_split(manifest, manifest, (0.5, 0.2, 0.3), seed=0, keep=True)
     network = ["--backbone", "test_resnet", "--pretrained", "none", "--crop", "64", "--epochs", "1", "--workers", "0"]
     command = ["benchmark", str(manifest), "--protocol", "matrix", "--out", str(folder / "out"), "--draws", "100"]
+    command += ["--allow-biased"]
     assert main([*command, *network]) == 0
     return folder / "out"
 

@@ -9,8 +9,12 @@ import pandas as pd
 import pytest
 
 from fakefreq.errors import UserError
-from fakefreq.evaluate.comparison import compare_scores
-from fakefreq.report.page import headline, write_comparison_report
+from fakefreq.evaluate.bootstrap import Draws
+from fakefreq.evaluate.measure import make_score_set
+from fakefreq.evaluate.tables import derive_tables, write_csv
+from fakefreq.files import write_json
+from fakefreq.report.page import headline, write_report
+from fakefreq.report.tables import read_benchmark
 
 VOID = {"meta", "img", "br", "use", "path", "rect", "image", "stop"}
 
@@ -47,15 +51,23 @@ class Outline(HTMLParser):
 
 
 def draw(names: tuple[str, ...] = ("alpha", "beta", "gamma"), gain: float = 1.0) -> dict[str, pd.DataFrame]:
+    """Validation and test scores of two detectors that were trained on the first generator."""
     rng = np.random.default_rng(0)
     rows = [
-        (f"{name}/{label}/{number}.jpg", label, name if label else "", name)
+        (
+            f"{name}/{label}/{number}.jpg",
+            label,
+            name if label else "",
+            name,
+            "val" if name == names[0] and number < 9 else "test",
+        )
         for name in names
         for label in (0, 1)
         for number in range(30)
     ]
-    rows += [(f"resampled/{number}.jpg", 0, "", "resampled") for number in range(20)]
-    facts = pd.DataFrame(rows, columns=["path", "label", "generator", "subset"]).assign(sha256="", group="")
+    rows += [(f"resampled/{number}.jpg", 0, "", "resampled", "test") for number in range(20)]
+    facts = pd.DataFrame(rows, columns=["path", "label", "generator", "subset", "role"])
+    facts = facts.assign(sha256="", group="", source="", split=facts["role"])
     noise = rng.normal(size=len(facts))
     return {
         "pixel": facts.assign(logit=noise + facts["label"]),
@@ -75,6 +87,30 @@ def draw_log(seed: int) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def write_tables(
+    folder: Path, scores: dict[str, pd.DataFrame], train_on: str, seeds: tuple[int, ...] = (0,), **facts: Any
+) -> Path:
+    """A folder as `fakefreq benchmark` leaves it."""
+    draws = Draws.of(next(iter(scores.values())), 200)
+    cells = {(name, seed): table for seed in seeds for name, table in scores.items()}
+    tables = derive_tables([make_score_set("chosen", "raw", [train_on], cells, draws)], "pixel")
+    logs = [
+        draw_log(number).assign(track="raw", train_on=train_on, detector=key[0], seed=key[1])
+        for number, key in enumerate(cells)
+    ]
+    tables["training"] = pd.concat(logs, ignore_index=True)
+    for name, table in tables.items():
+        write_csv(table, folder / f"{name}.csv")
+    tracks = {"raw": {"manifest": "manifest.csv", "digest": "d1gest"}}
+    write_json(folder / "benchmark.json", {"baseline": "pixel", "seeds": list(seeds), "tracks": tracks, **facts})
+    rng = np.random.default_rng(1)
+    names = sorted(set(next(iter(scores.values()))["generator"]) - {""})
+    planes = {f"{name}/{kind}/log_power": rng.random((32, 17)) for name in names for kind in ("real", "fake")}
+    (folder / "spectra" / "raw").mkdir(parents=True, exist_ok=True)
+    np.savez(folder / "spectra" / "raw" / "spectra.npz", **planes)  # type: ignore[arg-type]
+    return folder
+
+
 Writer = Callable[..., str]
 
 
@@ -83,21 +119,8 @@ def write(tmp_path: Path) -> Writer:
     def written(
         names: tuple[str, ...] = ("alpha", "beta", "gamma"), seeds: tuple[int, ...] = (0,), **facts: Any
     ) -> str:
-        scores = draw(names)
-        thresholds = {"pixel": 0.5, "two_stream": 0.5}
-        tables = [compare_scores(scores, thresholds, [names[0]], seed=seed, draws=100) for seed in seeds]
-        labels = {(name if len(seeds) == 1 else f"{name}, seed {seed}"): name for seed in seeds for name in scores}
-        rng = np.random.default_rng(1)
-        path = tmp_path / "report.html"
-        write_comparison_report(
-            path,
-            pd.concat(tables, ignore_index=True),
-            {label: scores[name] for label, name in labels.items()},
-            {label: draw_log(number) for number, label in enumerate(labels)},
-            {name: {"real": rng.random((33, 33)), "fake": rng.random((33, 33))} for name in names},
-            facts,
-        )
-        return path.read_text(encoding="utf-8")
+        folder = write_tables(tmp_path, draw(names), names[0], seeds, **facts)
+        return write_report(folder)[0].read_text(encoding="utf-8")
 
     return written
 
@@ -127,32 +150,33 @@ def test_ids_are_unique_and_every_reference_finds_its_own(write: Writer) -> None
 
 
 def test_every_part_is_there(write: Writer) -> None:
-    page = write(command="fakefreq compare", configuration={"epochs": 3}, seeds_of_all=[0, 1])
+    page = write(environment={"command": "fakefreq compare"}, configuration={"epochs": 3})
     titles = re.findall(r"<h2>(.*?)</h2>", page)
     assert titles == [
-        "Generator by generator",
+        "Audit of the images",
         "What the AUC gains or loses",
-        "ROC curves",
-        "Controls: photographs called fake",
+        "Trained on one, tested on another",
+        "ROC and DET curves",
+        "Reliability",
         "Training",
         "Mean spectra",
+        "Tables",
         "How it was made",
         "Cautions",
     ]
-    assert page.count("<svg") == 1 + 3 + 2
-    assert page.count("data:image/png;base64,") == 3 * 3
-    for text in ("fakefreq compare", "&quot;epochs&quot;: 3", "0, 1", "resampled", "mean of unseen"):
+    assert page.count("Mean spectrum, ") >= 3 * 3
+    for text in ("fakefreq compare", "&quot;epochs&quot;: 3", "resampled", "mean of unseen"):
         assert text in page
 
 
 def test_names_from_outside_are_text_not_markup(write: Writer) -> None:
-    page = write(("<script>alert(1)</script>", 'a"b&c', "cost$x_$y$"), note="<img src=x onerror=alert(1)>")
+    page = write(("<script>alert(1)<script>", 'a"b&c', "cost$x_$y$"), note="<img src=x onerror=alert(1)>")
     outline = Outline()
     outline.feed(page)
     assert not outline.open
     assert "script" not in outline.tags
     assert "<img src=x" not in page
-    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "&lt;script&gt;alert(1)&lt;script&gt;" in page
 
 
 def test_the_same_results_give_the_same_page(write: Writer) -> None:
@@ -160,45 +184,38 @@ def test_the_same_results_give_the_same_page(write: Writer) -> None:
 
 
 def test_several_seeds_share_the_figures(write: Writer) -> None:
-    page = write(seeds=(0, 1))
-    assert page.count("<svg") == 1 + 3 + 2
-    assert "the mean of 2 seeds" in page
+    one, two = write(), write(seeds=(0, 1))
+    assert one.count("<svg") == two.count("<svg")
+    assert "2 seeds" in two
 
 
 @pytest.mark.parametrize(
     ("gain", "verdict"), [(1.5, "lies above zero"), (-0.9, "lies below zero"), (0.0, "holds zero")]
 )
-def test_the_headline_says_what_the_interval_says(gain: float, verdict: str) -> None:
-    table = compare_scores(draw(gain=gain), {"pixel": 0.5, "two_stream": 0.5}, ["alpha"], draws=200)
-    row = table[(table["kind"] == "mean") & (table["metric"] == "auc_difference")].iloc[0]
-    text = headline(table)[0]
-    assert text.startswith("On 2 generators unseen in training (beta, gamma) the two_stream detector")
-    assert f"by {row['value']:+.3f} [" in text
+def test_the_headline_says_what_the_interval_says(gain: float, verdict: str, tmp_path: Path) -> None:
+    benchmark = read_benchmark(write_tables(tmp_path, draw(gain=gain), "alpha"))
+    table = benchmark.tables["differences"]
+    chosen = (table["test"] == "mean of unseen") & (table["metric"] == "auc") & (table["seed"].astype(str) == "all")
+    text = headline(benchmark)[0]
+    assert text.startswith("chosen, raw, trained on alpha: on unseen generators two_stream changes the mean AUC")
+    assert f"by {table[chosen].iloc[0]['value']:+.3f} [" in text
     assert verdict in text
 
 
-def test_the_headline_does_not_claim_what_was_not_tested() -> None:
-    scores, thresholds = draw(("alpha", "beta")), {"pixel": 0.5, "two_stream": 0.5}
-    one = headline(compare_scores(scores, thresholds, ["alpha"], draws=100))[0]
-    assert one.startswith("On beta, the one generator unseen in training, the two_stream detector")
-    assert "No generator" in headline(compare_scores(scores, thresholds, ["alpha", "beta"], draws=100))[0]
-    reals = {name: table[table["label"] == 0] for name, table in scores.items()}
-    assert "no AUC" in headline(compare_scores(reals, thresholds, ["alpha"], draws=100))[0]
+def test_the_headline_does_not_claim_what_was_not_tested(tmp_path: Path) -> None:
+    seen = {name: table[table["subset"] == "alpha"] for name, table in draw().items()}
+    assert "No difference in AUC on unseen" in headline(read_benchmark(write_tables(tmp_path, seen, "alpha")))[0]
 
 
-def test_reals_alone_still_make_a_page(tmp_path: Path) -> None:
-    scores = {name: table[table["label"] == 0] for name, table in draw().items()}
-    table = compare_scores(scores, {"pixel": 0.5, "two_stream": 0.5}, ["alpha"], draws=100)
-    write_comparison_report(tmp_path / "report.html", table, scores, {}, {}, {})
-    page = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert "Controls: photographs called fake" in page
-    assert "ROC" not in page
+def test_biased_training_images_are_named_first(write: Writer) -> None:
+    page = write(biased=[{"track": "raw", "train_on": "alpha", "reason": "the images of alpha fail: <size>."}])
+    first = page[page.index('class="headline"') :][:200]
+    assert "Biased (raw): the images of alpha fail: &lt;size&gt;." in first
 
 
 def test_a_failure_leaves_no_page(tmp_path: Path) -> None:
-    scores = draw()
-    table = compare_scores(scores, {"pixel": 0.5, "two_stream": 0.5}, ["alpha"], draws=100)
-    planes = {"alpha": {"real": np.zeros((8, 8)), "fake": np.zeros((8, 9))}}
-    with pytest.raises(UserError, match="planes of one size"):
-        write_comparison_report(tmp_path / "report.html", table, scores, {}, planes, {})
-    assert not list(tmp_path.iterdir())
+    folder = write_tables(tmp_path, draw(), "alpha")
+    (folder / "differences.csv").write_text('a,b\n"1,2\n', encoding="utf-8")
+    with pytest.raises(UserError, match="cannot be read"):
+        write_report(folder)
+    assert not (folder / "report.html").exists()

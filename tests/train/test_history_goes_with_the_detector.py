@@ -22,8 +22,8 @@ from fakefreq.data.manifest.align import align_manifest
 from fakefreq.data.manifest.splits import split_manifest
 from fakefreq.data.manifests import index_folder, read_manifest, write_manifest
 from fakefreq.errors import UserError
-from fakefreq.evaluate.robustness import score_degraded
-from fakefreq.evaluate.score import read_scores, score_rows
+from fakefreq.evaluate.predict import score_degraded, score_rows
+from fakefreq.evaluate.scores import read_scores
 from fakefreq.models import create_detector, load_detector, save_detector
 from fakefreq.train.features import frozen_features
 from fakefreq.train.simulated_fakes import make_twins

@@ -9,7 +9,7 @@ from fakefreq.config.run import TrainConfig
 from fakefreq.data.manifest.splits import split_manifest
 from fakefreq.data.manifests import index_folder, read_manifest, write_manifest
 from fakefreq.evaluate.metrics import auc
-from fakefreq.evaluate.score import score_rows
+from fakefreq.evaluate.predict import score_rows
 from fakefreq.models import PEER_TRAINING, load_detector
 from fakefreq.train.train import train
 

@@ -1,0 +1,253 @@
+"""Presets of `benchmark`: plans with chosen protocol, detectors and settings, and a view of their tables each."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+from fakefreq.benchmarking.cells import SEED, expand
+from fakefreq.benchmarking.engines import execute
+from fakefreq.benchmarking.experiments import EXPERIMENTS, TAUGHT_BY_DEFAULT, Experiment, Variant
+from fakefreq.benchmarking.plan import make_plan, parse_detectors
+from fakefreq.benchmarking.run import Result, audit_training_sets, benchmark
+from fakefreq.config.run import TrainConfig
+from fakefreq.data.manifests import manifest_digest, read_manifest
+from fakefreq.errors import UserError, choose
+from fakefreq.evaluate import DEFAULT_DRAWS
+from fakefreq.evaluate.bootstrap import Draws
+from fakefreq.evaluate.measure import make_score_set
+from fakefreq.evaluate.scores import common_images, read_outside_scores, without_training_images
+from fakefreq.evaluate.tables import comparison_view, derive_tables, write_csv
+from fakefreq.files import atomic_path
+
+Say = Callable[[str], None]
+BASELINE = "pixel"
+DEFAULT = "default"
+
+
+def compare(
+    manifest: str | Path,
+    out: str | Path,
+    config: TrainConfig,
+    detectors: Sequence[str] = (BASELINE, "two_stream"),
+    seeds: Sequence[int] = (0,),
+    draws: int = DEFAULT_DRAWS,
+    allow_biased: bool = False,
+    say: Say = lambda line: None,
+) -> pd.DataFrame:
+    """Train each detector alike on the chosen generators, and test it on every other one.
+
+    Args:
+        manifest: with its splits filled.
+        out: folder of a benchmark, and of comparison.csv.
+        config: the training; its detector's name and its seed are replaced.
+        detectors: names; the first is the baseline.
+        seeds: one training of every detector for each.
+        draws: bootstrap draws behind the intervals.
+        allow_biased: train although the audit of the training images fails.
+        say: called with lines for the user.
+
+    Returns:
+        What comparison.csv holds: `evaluate.tables.comparison_view`.
+
+    Raises:
+        UserError: anything that the user can mend; a cell that failed.
+    """
+    if len(set(detectors)) < 2 or len(set(detectors)) < len(detectors):
+        raise UserError(f"--detectors takes two or more different names; got {', '.join(detectors) or 'none'}")
+    plan = make_plan(
+        {"raw": Path(manifest)}, protocols=["chosen"], detectors=detectors, seeds=seeds, config=config, draws=draws,
+        allow_biased=allow_biased,
+    )  # fmt: skip
+    result = benchmark(plan, out, say=say)
+    if result.failed:
+        raise UserError(
+            f"{result.failed[0].cell.label} failed, so there is nothing to compare: {result.failed[0].error}"
+        )
+    for outcome in result.outcomes:
+        say(f"weights of {outcome.cell.label}, seed {outcome.cell.config.seed}: {outcome.folder / 'run'}")
+    table = comparison_view(result.tables)
+    write_csv(table, Path(out) / "comparison.csv")
+    return table
+
+
+def compare_outside(
+    manifest: str | Path,
+    files: Sequence[str],
+    train_on: Sequence[str] = (),
+    draws: int = DEFAULT_DRAWS,
+    say: Say = lambda line: None,
+) -> pd.DataFrame:
+    """Compare anyone's detectors by their scores alone, on the images that all of them score.
+
+    Args:
+        manifest: the table of images.
+        files: NAME=FILE.csv each; the first is the baseline.
+        train_on: generators that were trained on; the others count as unseen, and training images of these are left
+            out.
+        draws: bootstrap draws behind the intervals.
+        say: called with lines for the user.
+
+    Returns:
+        As `compare`.
+
+    Raises:
+        UserError: fewer than two files, or a table that cannot be joined to the manifest.
+    """
+    parts = [entry.partition("=") for entry in files]
+    paths = {name if file else Path(name).stem: file or name for name, _, file in parts}
+    if len(paths) < 2 or len(paths) < len(files):
+        raise UserError("--scores takes two or more NAME=FILE.csv of different names")
+    images = read_manifest(manifest)
+    tables, left_out = common_images({name: read_outside_scores(file, images) for name, file in paths.items()})
+    if left_out:
+        say(f"{left_out} images that not all detectors score are left out")
+    cells, thresholds = {}, {}
+    for name, table in tables.items():
+        kept = without_training_images(table, train_on)
+        is_val = (kept["split"] == "val") & (kept.loc[kept["split"] == "val", "label"].nunique() == 2)
+        cells[name, 0] = kept.assign(role=is_val.map({True: "val", False: "test"}))
+        if not is_val.any():
+            # Of a detector that was tested only: 0 for scores with negative values and .5 for probabilities, what its
+            # authors would use.
+            thresholds[name, 0] = 0.5 if table["logit"].between(0, 1).all() else 0.0
+    scores = make_score_set("chosen", "raw", sorted(train_on), cells, Draws.of(images, draws), thresholds)
+    return comparison_view(derive_tables([scores], next(iter(paths))))
+
+
+def ablate(
+    manifest: Path,
+    out: Path,
+    config: TrainConfig,
+    names: Sequence[str],
+    seeds: Sequence[int] = (0,),
+    only: Sequence[str] = (),
+    jobs: int = 1,
+    draws: int = DEFAULT_DRAWS,
+    allow_biased: bool = False,
+    say: Say = lambda line: None,
+) -> pd.DataFrame:
+    """Run experiments: train every variant and the default alike, test them on the same images, and tell them apart.
+
+    Trainings are cells, shared between experiments and never done twice.
+
+    Args:
+        manifest: with its splits filled.
+        out: folder; gets ablations.csv and one benchmark folder an experiment.
+        config: the default, with `train_on`.
+        names: keys of `EXPERIMENTS`.
+        seeds: one training of every variant for each.
+        only: variants to run; empty: all of the experiments.
+        jobs: trainings at a time.
+        draws: bootstrap draws behind the intervals.
+        allow_biased: train although the audit of the training images fails.
+        say: called with lines for the user.
+
+    Returns:
+        What ablations.csv holds: one row an experiment, variant and test set, its difference to the default in AUC.
+
+    Raises:
+        UserError: anything that the user can mend.
+    """
+    experiments = [EXPERIMENTS[choose(name, list(EXPERIMENTS), "experiment", "--experiments")] for name in names]
+    if not experiments:
+        raise UserError(f"ablate takes one or more experiments: {', '.join(EXPERIMENTS)}")
+    known = [label for experiment in experiments for label in experiment.variants]
+    for label in only:
+        choose(label, known, "variant", "--only")
+    if not config.train_on:
+        raise UserError("an ablation tests on generators that it never saw: name those to train on with --train-on")
+    config = replace(config, train_on=tuple(sorted(set(config.train_on))))
+    tables: list[pd.DataFrame] = []
+    for experiment in experiments:
+        variants = _variants(experiment, config, only, say)
+        if not variants:
+            continue
+        say(f"{experiment.name}: {experiment.question} Expected: {experiment.expected}")
+        if any(TAUGHT_BY_DEFAULT in what for what in variants.values()):
+            taught = f"teacher={_teachers(manifest, out, config, seeds, jobs, allow_biased, say)}"
+            variants = {
+                label: tuple(taught if field == TAUGHT_BY_DEFAULT else field for field in what)
+                for label, what in variants.items()
+            }
+        detectors = [f"{label}={_detector(what, config.detector)}" for label, what in variants.items()]
+        plan = make_plan(
+            {"raw": manifest}, protocols=["chosen"], detectors=[f"{DEFAULT}={config.detector}", *detectors],
+            seeds=seeds, config=config, settings=_settings(variants), draws=draws, allow_biased=allow_biased, spectra=0,
+        )  # fmt: skip
+        result = benchmark(plan, out / experiment.name, jobs, store=out / "cells", say=say)
+        for outcome in result.failed:
+            say(f"{outcome.cell.label} failed; see {out / experiment.name / 'failures.csv'}")
+        if not any(outcome.is_done and outcome.cell.label != DEFAULT for outcome in result.outcomes):
+            continue
+        tables.append(_differences(result, experiment.name))
+        # After each experiment: an ablation that is stopped leaves what it has found.
+        write_csv(pd.concat(tables, ignore_index=True), out / "ablations.csv")
+    if not tables:
+        raise UserError("no variant is left to compare with the default: choose others with --experiments or --only")
+    return pd.concat(tables, ignore_index=True)
+
+
+def _variants(experiment: Experiment, config: TrainConfig, only: Sequence[str], say: Say) -> dict[str, Variant]:
+    """The variants to run: those that were asked for and that are not what the default is anyway."""
+    chosen = {}
+    for label, what in experiment.variants.items():
+        if only and label not in only:
+            continue
+        detector = f"{label}={_detector(what, config.detector)}"
+        if parse_detectors([detector], _settings({label: what}), config)[label] == config:
+            say(f"{experiment.name}: {label} is the default")
+            continue
+        chosen[label] = what
+    return chosen
+
+
+def _settings(variants: Mapping[str, Variant]) -> list[str]:
+    return [f"{label}.{field}" for label, what in variants.items() for field in what if not _names(field)]
+
+
+def _teachers(
+    manifest: Path, out: Path, config: TrainConfig, seeds: Sequence[int], jobs: int, allow_biased: bool, say: Say
+) -> str:
+    """Train the default, as the experiment will anyway, and return where its weights of each seed are kept."""
+    table = read_manifest(manifest)
+    audit_training_sets([("raw", config.train_on)], {"raw": table}, allow_biased, say)
+    cells = expand([config.train_on], {DEFAULT: config}, seeds, "raw", manifest, manifest_digest(table))
+    folder = out / "teachers"
+    for outcome in execute(cells, out / "cells", jobs, say=say):
+        if not outcome.is_done:
+            raise UserError(f"there is nobody to learn from: the default failed: {outcome.error}")
+        weights = (outcome.folder / "run" / "best.safetensors").read_bytes()
+        with atomic_path(folder / f"seed{outcome.cell.config.seed}.safetensors") as temporary:
+            temporary.write_bytes(weights)
+    return f"{folder}/seed{SEED}.safetensors"
+
+
+def _names(field: str) -> bool:
+    return field.startswith("detector=")
+
+
+def _detector(what: Sequence[str], default: str) -> str:
+    """The registered name of a variant: its own, or the default's."""
+    return next((field.partition("=")[2] for field in what if _names(field)), default)
+
+
+def _differences(result: Result, name: str) -> pd.DataFrame:
+    """The benchmark's differences in AUC, over all seeds, and the values that they come of."""
+    differences, summary = result.tables["differences"], result.tables["summary"]
+    chosen = differences[(differences["metric"] == "auc") & (differences["seed"] == "all")]
+    values = summary[summary["metric"] == "auc"].set_index(["detector", "test"])["value"].to_dict()
+    seen = chosen["seen"].map({"true": True, "false": False})
+    rows = pd.DataFrame(
+        {
+            "experiment": name,
+            "variant": chosen["detector"],
+            "test": chosen["test"],
+            "seen": seen,
+            "auc": [values.get(key) for key in zip(chosen["detector"], chosen["test"], strict=True)],
+            "auc_default": [values.get((DEFAULT, test)) for test in chosen["test"]],
+            **{column: chosen[column] for column in ("value", "low", "high", "n_real", "n_fake", "n_seeds", "biased")},
+        }
+    )
+    return rows.rename(columns={"value": "difference"}).reset_index(drop=True)

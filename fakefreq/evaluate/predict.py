@@ -1,0 +1,216 @@
+"""From images to logits: the one loop in which a detector reads images, whatever brings them."""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from fakefreq.data.degrade.history import parse_history
+from fakefreq.data.degrade.language import Degradation, image_rng
+from fakefreq.data.images.crops import crop_views
+from fakefreq.data.images.decode import read_image
+from fakefreq.data.images.headers.header import ImageError
+from fakefreq.data.loading.loader import make_batches
+from fakefreq.data.loading.samples import bring
+from fakefreq.errors import UserError
+from fakefreq.evaluate.metrics import Array
+from fakefreq.evaluate.scores import KEY_COLUMNS
+from fakefreq.files import sha256_file
+from fakefreq.models.streams.lattice import read_lattice_of_image
+
+if TYPE_CHECKING:
+    from fakefreq.models import Detector
+
+# Pixels, the numbers of their images, and what was read in the whole images.
+Pixels = tuple[torch.Tensor, NDArray[np.int64], torch.Tensor | None]
+
+
+def infer(
+    detector: "Detector",
+    batches: Iterable[Pixels],
+    names: Sequence[str],
+    batch_size: int = 32,
+    progress: str = "score",
+) -> tuple[Array, Array]:
+    """Return the logit of each image, the mean over its crops, and the lattice's p-value.
+
+    Both are NaN for an image that no batch held, the p-value also where the detector reads no lattice.
+
+    Args:
+        detector: put into evaluation mode for the while.
+        batches: pixels (B, 3, H, W), the image's number of each, several times for several crops, and what the lattice
+            stream reads in the whole images, (B, 99), or None.
+        names: of the images, for messages; their number is that of the result.
+        batch_size: pictures that go through the network at once.
+        progress: the progress bar's label.
+
+    Raises:
+        UserError: a logit that is not finite.
+    """
+    # Sums over the crops of an image; of a single one it is the logit itself, to the bit.
+    sums, seen = np.zeros(len(names), dtype=np.float64), np.zeros(len(names), dtype=np.int64)
+    pvalues = np.full(len(names), np.nan)
+    was_training = detector.training
+    detector.eval()
+    try:
+        with torch.inference_mode(), tqdm(total=len(names), desc=progress, unit="image", leave=False) as bar:
+            for pixels, index, whole in batches:
+                images = pixels.to(detector.device, non_blocking=True)
+                lattice = None if whole is None else whole.to(detector.device)
+                values = _logits(detector, images, lattice, batch_size)
+                if detector.lattice is not None and lattice is not None:
+                    found = detector.lattice.pvalue(detector.lattice.judge(lattice).squeeze(1))
+                    pvalues[index] = found.cpu().numpy()
+                if not np.isfinite(values).all():
+                    first = names[int(index[int(np.argmin(np.isfinite(values)))])]
+                    raise UserError(f"the detector's logit for {first} is not finite; its weights are damaged")
+                np.add.at(sums, index, values)
+                np.add.at(seen, index, 1)
+                bar.update(len(values) // detector.views)
+    finally:
+        detector.train(was_training)
+    logits: Array = np.divide(sums, seen, out=np.full(len(names), np.nan), where=seen > 0)
+    return logits, pvalues
+
+
+def _logits(
+    detector: "Detector", images: torch.Tensor, lattice: torch.Tensor | None, batch_size: int
+) -> NDArray[np.float32]:
+    """Logits of images, a few at a time."""
+    parts = torch.split(images, batch_size)
+    if lattice is None:
+        found = [detector(part) for part in parts]
+    else:
+        found = [detector(*pair) for pair in zip(parts, torch.split(lattice, batch_size), strict=True)]
+    return np.asarray(torch.cat(found).float().cpu().numpy())
+
+
+def score_rows(
+    detector: "Detector",
+    rows: pd.DataFrame,
+    root: str | Path,
+    batch_size: int = 32,
+    workers: int = -1,
+    on_error: Literal["stop", "skip"] = "stop",
+    progress: str = "score",
+) -> tuple[pd.DataFrame, list[tuple[str, str]]]:
+    """Score the images of some manifest rows, brought through the detector's own history and crop.
+
+    A detector of several views gets the logits of the views averaged; it takes as many times as long.
+
+    Args:
+        detector: put into evaluation mode for the while.
+        rows: rows of a manifest.
+        root: the folder that their paths are relative to.
+        batch_size: images a step; it does not change the scores beyond rounding.
+        workers: processes that decode; -1 chooses by the number of cores.
+        on_error: `stop` at an image that does not decode, or `skip` it and list it.
+        progress: the progress bar's label.
+
+    Returns:
+        The scores, one row an image in the order of `rows`, and the skipped images as (path, reason).
+
+    Raises:
+        UserError: no rows; an image that does not decode; a logit that is not finite.
+    """
+    if rows.empty:
+        raise UserError("there is no image to score: the manifest, or the part chosen by --split, is empty")
+    rows = rows.reset_index(drop=True)
+    batches = make_batches(
+        rows,
+        root,
+        crop=detector.crop,
+        batch_size=batch_size,
+        train=False,
+        workers=workers,
+        on_error=on_error,
+        history=parse_history(detector.history) if detector.history else None,
+        views=detector.views,
+        whole=None if detector.lattice is None else read_lattice_of_image,
+    )
+    pixels = ((batch.images, batch.index.numpy(), batch.whole) for batch in batches)
+    logits, pvalues = infer(detector, pixels, rows["path"].astype(str).tolist(), batch_size, progress)
+    skipped = list(batches.skipped)
+    scored = rows[[name for name in KEY_COLUMNS if name in rows]].copy()
+    scored["logit"] = logits
+    if detector.lattice is not None:
+        scored["lattice_pvalue"] = pvalues
+    scored["probability"] = 1.0 / (1.0 + np.exp(-np.clip(logits, -500, 500)))
+    return scored[~np.isnan(logits)].reset_index(drop=True), skipped
+
+
+def score_degraded(
+    detector: "Detector",
+    rows: pd.DataFrame,
+    root: Path,
+    degradation: Degradation,
+    seed: int = 0,
+    batch_size: int = 32,
+) -> Array:
+    """Return the logits of some images after a degradation, in the order of the rows.
+
+    What a degradation draws depends on the seed and the image's bytes alone: every detector meets the same pixels.
+
+    Args:
+        detector: put into evaluation mode for the while.
+        rows: rows of a manifest.
+        root: the folder that their paths are relative to.
+        degradation: applied to each image at full size, as if it had reached the detector so.
+        seed: of what is drawn.
+        batch_size: images a step.
+
+    Raises:
+        UserError: an image that does not decode, a logit that is not finite.
+    """
+    history = parse_history(detector.history) if detector.history else None
+    keys = list(zip(rows["path"].astype(str), rows["sha256"].astype(str), strict=True))
+
+    def prepare(key: tuple[str, str]) -> tuple[NDArray[np.uint8], NDArray[np.float32] | None]:
+        path, sha256 = key
+        try:
+            image = read_image(root / path)
+        except ImageError as error:
+            raise UserError(f"{path}: {error.reason}; mend it, or take it out of the manifest") from error
+        image = degradation.apply(image, image_rng(seed, sha256 or path))
+        if history is not None:
+            image = bring(image, history, sha256 or path)
+        lattice = None if detector.lattice is None else read_lattice_of_image(image)
+        return crop_views(image, detector.crop, detector.views), lattice
+
+    def batches(images: Iterator[tuple[NDArray[np.uint8], NDArray[np.float32] | None]]) -> Iterator[Pixels]:
+        start = 0
+        while some := list(islice(images, batch_size)):
+            counts = [len(crops) for crops, _ in some]
+            numbers = np.repeat(np.arange(start, start + len(some)), counts)
+            read = [lattice for _, lattice in some if lattice is not None]
+            whole = torch.from_numpy(np.repeat(np.stack(read), counts, axis=0)) if read else None
+            yield torch.from_numpy(np.concatenate([crops for crops, _ in some])).permute(0, 3, 1, 2), numbers, whole
+            start += len(some)
+
+    # Codecs leave the interpreter's lock: the next batch is made while the network reads this one.
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        names = [f"{path} after {degradation}" for path, _ in keys]
+        return infer(detector, batches(pool.map(prepare, keys)), names, batch_size, str(degradation))[0]
+
+
+def predict_files(detector: "Detector", paths: Sequence[str | Path], batch_size: int = 32) -> pd.DataFrame:
+    """Score image files that are in no manifest; `Detector.predict` is this function."""
+    files = [str(path) for path in paths]
+    if not files:
+        raise UserError("there is no image to predict; give at least one file")
+    rows = pd.DataFrame({"path": [str(Path(file).absolute()) for file in files], "label": 0})
+    if detector.history:
+        # What the history draws is drawn by the bytes. A file that is missing is told of where it is read.
+        rows["sha256"] = [sha256_file(path) if Path(path).is_file() else "missing" for path in rows["path"]]
+    scores, _ = score_rows(detector, rows, Path("/"), batch_size=batch_size, workers=0, progress="predict")
+    kept = [name for name in ("path", "logit", "probability", "lattice_pvalue") if name in scores]
+    table = scores[kept].assign(path=files)
+    return table.assign(label=(table["logit"] > detector.threshold).astype(int))

@@ -1,0 +1,136 @@
+"""Every experiment is runnable as it is written, and a run says what each variant gains or loses."""
+
+from dataclasses import FrozenInstanceError, replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from fakefreq.benchmarking.experiments import EXPERIMENTS
+from fakefreq.benchmarking.plan import parse_detectors
+from fakefreq.benchmarking.presets import DEFAULT, ablate
+from fakefreq.config.run import TrainConfig
+from fakefreq.data.manifests import index_folder, rewrite_split
+from fakefreq.errors import UserError
+from fakefreq.files import read_json, sha256_file
+from fakefreq.models.fusion import FUSIONS
+from fakefreq.models.streams import SPECTRA
+from tests.helpers.scripts import script
+
+CONFIG = TrainConfig(
+    train_on=("alpha",), backbone="test_resnet", pretrained="none", crop=64, epochs=1, workers=0, spectrum="block_dct"
+)
+
+
+@pytest.mark.parametrize("name", sorted(EXPERIMENTS))
+def test_every_experiment_says_what_it_asks_expects_and_costs(name: str) -> None:
+    experiment = EXPERIMENTS[name]
+    assert experiment.name == name and experiment.question.endswith(("?", ")"))
+    assert len(experiment.expected) > 20
+    assert experiment.cost.startswith(f"{experiment.trainings} trainings")
+    with pytest.raises(FrozenInstanceError):
+        experiment.name = "other"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("name", sorted(EXPERIMENTS))
+def test_every_variant_is_a_valid_configuration_that_differs_from_the_others(name: str) -> None:
+    found = []
+    for label, what in EXPERIMENTS[name].variants.items():
+        settings = [f"{label}.{field}" for field in what if not field.startswith("detector=")]
+        config = parse_detectors([f"{label}=two_stream"], settings, TrainConfig())[label]
+        config.check()
+        named = [field.partition("=")[2] for field in what if field.startswith("detector=")]
+        found.append(replace(config, detector=named[0]) if named else config)
+    assert len(set(found)) == len(found) > 0
+
+
+def test_no_spectrum_is_forgotten() -> None:
+    for experiment in ("spectrum", "spectrum_alone"):
+        fields = {what for variant in EXPERIMENTS[experiment].variants.values() for what in variant}
+        assert {f"spectrum={name}" for name in SPECTRA} <= fields
+
+
+def test_no_fusion_is_forgotten() -> None:
+    assert {f"fusion={name}" for name in FUSIONS} == {what for (what,) in EXPERIMENTS["fusion"].variants.values()}
+
+
+def test_a_run_compares_each_variant_with_the_default_on_unseen_generators(tiny_set: Path, tmp_path: Path) -> None:
+    manifest = tmp_path / "manifest.csv"
+    index_folder(tiny_set, manifest)
+    rewrite_split(manifest, manifest, (0.6, 0.2, 0.2), seed=0, keep=True)
+    said: list[str] = []
+    table = ablate(
+        manifest,
+        tmp_path / "out",
+        CONFIG,
+        ["fusion"],
+        only=["gated", "film"],
+        draws=100,
+        allow_biased=True,
+        say=said.append,
+    )
+    assert set(table["variant"]) == {"gated", "film"}
+    unseen = table[table["test"] == "beta"]
+    assert (unseen["difference"] - (unseen["auc"] - unseen["auc_default"])).abs().max() < 1e-5
+    assert ((unseen["low"] <= unseen["difference"]) & (unseen["difference"] <= unseen["high"])).all()
+    written = pd.read_csv(tmp_path / "out" / "ablations.csv")
+    assert written["difference"].tolist() == pytest.approx(table["difference"].tolist(), abs=1e-5)
+    assert written["biased"].str.contains("alpha fail the audit").all()
+    assert any(DEFAULT in line for line in said)
+
+
+def test_a_student_learns_from_the_default_of_its_own_seed(tiny_set: Path, tmp_path: Path) -> None:
+    manifest = tmp_path / "manifest.csv"
+    index_folder(tiny_set, manifest)
+    rewrite_split(manifest, manifest, (0.6, 0.2, 0.2), seed=0, keep=True)
+    said: list[str] = []
+    config = replace(CONFIG, max_steps=2, batch_size=8)
+    table = ablate(
+        manifest, tmp_path / "out", config, ["distillation", "fusion"], (0, 1), ["pixel_taught", "logit_sum"],
+        draws=100, allow_biased=True, say=said.append,
+    )  # fmt: skip
+    # The default's own fusion is no variant of it.
+    assert set(table["variant"]) == {"pixel_taught"} and "fusion: logit_sum is the default" in said
+    assert set(table["n_seeds"]) == {2}
+    cells = pd.read_csv(tmp_path / "out" / "distillation" / "cells.csv")
+    for seed in (0, 1):
+        of_seed = cells[cells["seed"] == seed].set_index("detector")["cell"]
+        teacher, student = (tmp_path / "out" / "cells" / of_seed[name] for name in ("default", "pixel_taught"))
+        told = read_json(student / "run" / "environment.json", "environment")["teacher_sha256"]
+        assert told == sha256_file(teacher / "run" / "best.safetensors")
+
+
+def test_the_benchmark_s_script_goes_on_where_it_was_and_copies_table_and_figure(
+    tiny_set: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ablations = script("ablations")
+    assert set(ablations.Config().experiments) == set(EXPERIMENTS) - {"backbone"}
+    out = tmp_path / "results" / "ablations.csv"
+    config = ablations.Config(
+        ablations.FaceFolder(tiny_set, ()), experiments=("window", "masks"), only=("none", "high"),
+        seeds=(0,), config=replace(CONFIG, max_steps=1), draws=100, allow_biased=True, work=tmp_path / "work", out=out,
+    )  # fmt: skip
+    ablations.main(config)
+    first = out.read_bytes()
+    table = pd.read_csv(out)
+    assert set(zip(table["experiment"], table["variant"], strict=True)) == {("window", "none"), ("masks", "high")}
+    assert out.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+    capsys.readouterr()
+    ablations.main(config)
+    assert "2 cells, 2 of them done already" in capsys.readouterr().out
+    assert out.read_bytes() == first
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"names": ["fusions"]}, "unknown experiment 'fusions'.*fusion"),
+        ({"names": []}, "one or more experiments"),
+        ({"names": ["fusion"], "only": ["sum"]}, "unknown variant 'sum'"),
+        ({"names": ["fusion"], "config": TrainConfig()}, "--train-on"),
+    ],
+)
+def test_mistakes_are_named(arguments: dict[str, object], message: str, tmp_path: Path) -> None:
+    values = {"config": CONFIG, **arguments}
+    with pytest.raises(UserError, match=f"(?s){message}"):
+        ablate(tmp_path / "none.csv", tmp_path / "out", **values)  # type: ignore[arg-type]

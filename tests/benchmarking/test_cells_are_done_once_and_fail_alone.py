@@ -1,0 +1,179 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from torch import Tensor
+
+from fakefreq.benchmarking.cells import Cell, is_done, run_cell
+from fakefreq.benchmarking.code import code_digest
+from fakefreq.benchmarking.plan import parse_detectors
+from fakefreq.benchmarking.run import benchmark
+from fakefreq.config.detector import DetectorConfig, Pretrained
+from fakefreq.data.manifests import read_manifest, write_manifest
+from fakefreq.errors import UserError
+from fakefreq.models import registry
+from fakefreq.models.detector import Detector
+from tests.benchmarking.conftest import TINY, tiny_plan
+
+TABLES = ["metrics", "summary", "matrix", "differences", "curves", "calibration", "reliability", "abstention", "errors"]
+TABLES += ["cells", "training"]
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Sums in the order that OMP_NUM_THREADS=1 gives a process."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def _start(manifest: Path, out: Path) -> "subprocess.Popen[bytes]":
+    words = ["benchmark", str(manifest), "--out", str(out), "--backbone", TINY.backbone, "--pretrained", "none"]
+    words += ["--crop", str(TINY.crop), "--epochs", "1", "--batch-size", str(TINY.batch_size), "--workers", "0"]
+    words += ["--draws", "100", "--allow-biased", "--spectra", "0"]
+    code = "import sys; from fakefreq.cli import main; sys.exit(main())"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
+    return subprocess.Popen([sys.executable, "-c", code, *words], env=environment, stdout=subprocess.DEVNULL)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_killed_and_run_again_it_ends_in_the_same_tables_and_does_no_cell_twice(
+    small_manifest: Path, tmp_path: Path
+) -> None:
+    benchmark(tiny_plan(small_manifest), tmp_path / "whole")
+    process = _start(small_manifest, tmp_path / "killed")
+    deadline = time.monotonic() + 120
+    try:
+        # Killed inside the second cell: one is done, another has begun.
+        while len(list((tmp_path / "killed").glob("cells/*/lock"))) < 2:
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.02)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert not (tmp_path / "killed" / "metrics.csv").exists()
+    finished = {path: path.stat().st_mtime_ns for path in (tmp_path / "killed").glob("cells/*/cell.json")}
+    assert 1 <= len(finished) < 4
+    outcomes = benchmark(tiny_plan(small_manifest), tmp_path / "killed").outcomes
+    assert all(outcome.is_done for outcome in outcomes) and len(outcomes) == 4
+    for path, stamp in finished.items():
+        assert path.stat().st_mtime_ns == stamp
+    for name in TABLES:
+        whole, again = ((tmp_path / kind / f"{name}.csv").read_bytes() for kind in ("whole", "killed"))
+        assert whole == again, name
+    scores = [next((tmp_path / kind).glob("scores.*")).read_bytes() for kind in ("whole", "killed")]
+    assert scores[0] == scores[1]
+
+
+class _Broken(Detector):
+    def forward(self, images: Tensor) -> Tensor:
+        raise ValueError(f"no room for {len(images)} images")
+
+
+@pytest.fixture
+def broken() -> Iterator[str]:
+    @registry.register_detector("broken")
+    def build(config: DetectorConfig, pretrained: Pretrained) -> Detector:
+        whole = registry.build_detector(replace(config, name="pixel"), pretrained)
+        return _Broken(config, dict(whole.streams.items()))
+
+    yield "broken"
+    registry._builders.pop("broken")
+
+
+def test_a_failed_cell_is_listed_and_the_others_are_done(small_manifest: Path, tmp_path: Path, broken: str) -> None:
+    plan = tiny_plan(small_manifest, protocols=["one_to_all"], detectors=["pixel", broken])
+    plan = replace(plan, train_on=("alpha",))
+    outcomes = benchmark(plan, tmp_path).outcomes
+    assert [outcome.is_done for outcome in outcomes] == [True, False]
+    failures = pd.read_csv(tmp_path / "failures.csv")
+    assert failures["detector"].tolist() == ["broken"]
+    assert failures["error"].str.contains("ValueError: no room for").all()
+    assert set(pd.read_csv(tmp_path / "metrics.csv")["detector"]) == {"pixel"}
+    assert pd.read_csv(tmp_path / "cells.csv").set_index("detector")["status"].to_dict() == {
+        "pixel": "done",
+        "broken": "failed",
+    }
+    with pytest.raises(UserError, match="all 1 cells failed, the first so: ValueError"):
+        benchmark(replace(plan, detectors={"broken": plan.detectors["broken"]}, baseline="broken"), tmp_path / "none")
+    benchmark(replace(plan, detectors={"pixel": plan.detectors["pixel"]}), tmp_path)
+    assert not (tmp_path / "failures.csv").exists()
+
+
+def test_protocols_and_detectors_of_one_configuration_share_a_cell(small_manifest: Path, tmp_path: Path) -> None:
+    # With two generators, leaving one out is training on the other; and "again" is pixel by another label.
+    plan = tiny_plan(small_manifest, protocols=["matrix", "leave_one_out"], detectors=["pixel", "again=pixel"])
+    benchmark(plan, tmp_path)
+    assert len(list((tmp_path / "cells").iterdir())) == 2
+    differences = pd.read_csv(tmp_path / "differences.csv")
+    assert set(differences["protocol"]) == {"matrix", "leave_one_out"}
+    assert (differences["value"] == 0).all() and (differences["p"] == 1).all()
+
+
+def test_cells_run_in_processes_too(small_manifest: Path, tmp_path: Path) -> None:
+    plan = replace(tiny_plan(small_manifest, protocols=["one_to_all"], detectors=["pixel"]), train_on=("beta",))
+    outcomes = benchmark(plan, tmp_path, jobs=2).outcomes
+    assert [outcome.error for outcome in outcomes] == [""]
+
+
+def test_a_cell_is_known_by_configuration_images_and_code(small_manifest: Path) -> None:
+    cell = Cell("pixel", "raw", small_manifest, "digest", TINY)
+    assert replace(cell, label="other", track="aligned").name == cell.name
+    assert replace(cell, config=replace(TINY, workers=7)).name == cell.name  # how it runs, not what it computes
+    others = [replace(cell, data="other"), replace(cell, config=replace(TINY, seed=1))]
+    others += [replace(cell, config=replace(TINY, train_on=("alpha",)))]
+    assert len({cell.digest, *(other.digest for other in others)}) == 4
+    assert cell.name.endswith(code_digest())
+    assert not replace(cell, config=replace(TINY, crop=31)).is_of({"train": TINY.to_dict(), "data": "digest"})
+
+
+def test_a_manifest_that_changes_under_way_stops_the_cell(small_manifest: Path, tmp_path: Path) -> None:
+    path = small_manifest.with_name("changing.csv")
+    write_manifest(read_manifest(small_manifest).iloc[:-1], path)
+    with pytest.raises(UserError, match="has changed since the benchmark began"):
+        run_cell(Cell("pixel", "raw", path, "0123456789abcdef", TINY), tmp_path / "cell")
+    assert not is_done(tmp_path / "cell")
+
+
+def test_wrong_plans_are_refused_before_anything_is_trained(small_manifest: Path, tmp_path: Path) -> None:
+    for changes, message in (
+        ({"protocols": ["loo"]}, "unknown protocol 'loo'"),
+        ({"protocols": []}, "--protocol takes one or more"),
+        ({"protocols": ["one_to_all"]}, "one_to_all needs --train-on; the manifest has: alpha, beta"),
+        ({"seeds": [1, 1]}, "--seeds"),
+        ({"detectors": ["pixle"]}, "no detector 'pixle'"),
+        ({"baseline": "frequency"}, "--baseline is 'frequency'"),
+        ({"draws": 10}, "--draws takes 100 or more"),
+        ({"prevalence": 1.0}, "--prevalence"),
+    ):
+        with pytest.raises(UserError, match=message):
+            benchmark(tiny_plan(small_manifest, **changes), tmp_path / "out")
+    assert not (tmp_path / "out" / "cells").exists()
+    for settings, message in (
+        (["pixel=3"], "LABEL.FIELD=VALUE"),
+        (["pixl.crop=3"], "unknown detector label"),
+        (["pixel.cropp=3"], "unknown field 'cropp'; did you mean 'crop'"),
+        (["pixel.crop=big"], "crop takes a number"),
+        (["pixel.seed=3"], "unknown field 'seed'"),
+    ):
+        with pytest.raises(UserError, match=message):
+            parse_detectors(["pixel"], settings, TINY)
+    with pytest.raises(UserError, match="twice"):
+        parse_detectors(["pixel", "pixel"], [], TINY)
+
+
+def test_a_manifest_without_fakes_is_an_empty_protocol(small_manifest: Path, tmp_path: Path) -> None:
+    reals = read_manifest(small_manifest)
+    path = small_manifest.with_name("reals.csv")
+    write_manifest(reals[reals["label"] == 0], path)
+    with pytest.raises(UserError, match="the protocol is empty"):
+        benchmark(tiny_plan(path), tmp_path)
