@@ -18,16 +18,16 @@ __all__ = ["audit", "benchmark", "load_scores", "predict", "tables"]
 IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 
 
-def predict(detector: "Detector", images: Sequence[str | Path], batch_size: int = 32) -> "pd.DataFrame":
+def predict(detector: "Detector", images: str | Path | Sequence[str | Path], batch_size: int = 32) -> "pd.DataFrame":
     """Score image files.
 
     Args:
         detector: as `fakefreq.load_detector` returns it.
-        images: files and folders; of a folder all images in it and below.
+        images: one file or folder, or several; of a folder all images in it and below.
         batch_size: images a step.
 
     Returns:
-        Columns path, logit, probability (of fake, uncalibrated) and label.
+        Columns path, logit, probability (of fake, uncalibrated), label, and lattice_pvalue where the detector reads it.
 
     Raises:
         UserError: a file is missing or does not decode; a folder without images.
@@ -36,7 +36,7 @@ def predict(detector: "Detector", images: Sequence[str | Path], batch_size: int 
     from fakefreq.evaluate.predict import predict_files
 
     files: list[Path] = []
-    for path in map(Path, images):
+    for path in map(Path, [images] if isinstance(images, str | Path) else images):
         found = [path]
         if path.is_dir():
             found = sorted(item for item in path.rglob("*") if item.suffix.lower() in IMAGES)

@@ -49,7 +49,13 @@ def test_a_small_comparison_runs_on_real_faces(manifest_path: Path, tmp_path: Pa
     few = pd.concat([rows.head(24) for _, rows in strata], ignore_index=True)
     write_manifest(few, manifest_path.parent / "few.csv")
     config = TrainConfig(
-        backbone="test_efficientnet", pretrained="none", train_on=("stylegan",), crop=128, epochs=1, device="cpu"
+        lattice_pairs=60,
+        backbone="test_efficientnet",
+        pretrained="none",
+        train_on=("stylegan",),
+        crop=128,
+        epochs=1,
+        device="cpu",
     )
     few_path = manifest_path.parent / "few.csv"
     table = compare(few_path, tmp_path / "out", config, draws=100, allow_biased=True)

@@ -201,9 +201,9 @@ def score_degraded(
         return infer(detector, batches(pool.map(prepare, keys)), names, batch_size, str(degradation))[0]
 
 
-def predict_files(detector: "Detector", paths: Sequence[str | Path], batch_size: int = 32) -> pd.DataFrame:
+def predict_files(detector: "Detector", paths: str | Path | Sequence[str | Path], batch_size: int = 32) -> pd.DataFrame:
     """Score image files that are in no manifest; `Detector.predict` is this function."""
-    files = [str(path) for path in paths]
+    files = [str(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
     if not files:
         raise UserError("there is no image to predict; give at least one file")
     rows = pd.DataFrame({"path": [str(Path(file).absolute()) for file in files], "label": 0})

@@ -29,6 +29,8 @@ _SCALE, _FLOOR = 1.5, 0.15
 _STEP = 3
 # Side in pixels that a segment has where the image is large. Segments of 16 to 64 pixels keep the null alike.
 _SEGMENT = 32
+# Added to the spread of the segments, whose usual size is above 1: rounding of a flat plane is no lattice.
+_NO_NOISE = 1e-3
 
 
 def lattice_residual(images: Tensor) -> Tensor:
@@ -208,7 +210,7 @@ def _means(residual: Tensor, period: int, side: int) -> Tensor:
 
 
 def _scores(residual: Tensor, period: int) -> Tensor:
-    return scores_of_segments(_means(residual, period, segment_side(*residual.shape[-2:], period)))
+    return scores_of_segments(_means(residual, period, segment_side(residual.shape[-2], residual.shape[-1], period)))
 
 
 def segment_side(height: int, width: int, period: int) -> int:
@@ -235,10 +237,11 @@ def scores_of_segments(tiles: Tensor) -> Tensor:
     even, odd = tiles @ cosine[:, :columns], tiles @ sine[:, :columns]
     parts = (cosine @ even - sine @ odd, sine @ even + cosine @ odd)
     means = tuple(part.mean(dim=2) for part in parts)
-    power = sum(mean.square() for mean in means)
-    spread = sum((part - mean.unsqueeze(2)).square().sum(dim=2) for part, mean in zip(parts, means, strict=True))
+    power = means[0].square() + means[1].square()
+    spreads = ((part - mean.unsqueeze(2)).square().sum(dim=2) for part, mean in zip(parts, means, strict=True))
+    spread = torch.stack(list(spreads)).sum(dim=0)
     # In units of its own variance; the small number keeps an image without any noise finite.
-    ratio = segments * power / (spread + 1e-12)
+    ratio = segments * power / (spread + _NO_NOISE)
     freedom = segments - 1
     rows = torch.arange(period, device=tiles.device).view(-1, 1)
     real = (2 * rows % period == 0) & (2 * torch.arange(columns, device=tiles.device) % period == 0)

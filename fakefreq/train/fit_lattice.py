@@ -40,6 +40,8 @@ PROCESSING = "0.5*resize:0.5:any|resize:0.4..0.95:any|rescale:0.5..1.5:any|blur:
 # Which z falls to which knot of a curve: the edges lie between the knots.
 _EDGES = (0.5, 1.0, 1.25, 1.5, 1.75, 2.0, 2.25, 2.5, 2.75, 3.0, 3.5, 4.0, 5.0, 6.0, 8.0, 11.0)
 _SMALLEST_CROP = 64
+# Fewer photographs cannot stand for others.
+LEAST = 8
 # One photograph in so many is kept out of the fit: what it says of these is the null.
 _HELD_OUT = 4
 
@@ -93,15 +95,15 @@ def fit_lattice(
         mean of l over photographs.
 
     Raises:
-        UserError: fewer than 20 photographs of at least 16 pixels, or one that does not decode.
+        UserError: fewer than 8 photographs of at least 16 pixels, or one that does not decode.
     """
     fit = fit or LatticeFit()
     rows = _choose(photographs, fit.photographs)
     pictures = _decode(rows, Path(root), history, jobs)
-    if len(pictures) < 20:
+    if len(pictures) < LEAST:
         raise UserError(
             f"the lattice stream is fitted to photographs, and {len(pictures)} of at least {SMALLEST} pixels a side "
-            "are there; it takes 20 or more: give more real images, or a detector without it (--spectrum block_dct)"
+            "are there; it takes {LEAST} or more: give more real images, or a detector without it (--spectrum block_dct)"
         )
     maker = _PairMaker(pictures, fit, make_fake, simulated)
     held = [number for number in range(len(pictures)) if number % _HELD_OUT == 0]
@@ -160,7 +162,7 @@ class _PairMaker:
     def make(self, numbers: list[int], times: int, name: str, jobs: int) -> tuple[Floats, Floats]:
         """Return the scores of photographs and of their fakes, two of (N, 99)."""
         tasks = [(number, time) for number in numbers for time in range(times)]
-        pairs = _in_threads(lambda task: self._pair(numbers, *task, name), tasks, f"lattice: {name}", jobs)
+        pairs = _in_threads(lambda task: self._pair(numbers, task[0], task[1], name), tasks, f"lattice: {name}", jobs)
         return np.stack([pair[0] for pair in pairs]), np.stack([pair[1] for pair in pairs])
 
     def _pair(self, numbers: list[int], number: int, time: int, name: str) -> tuple[Floats, Floats]:

@@ -11,7 +11,9 @@ from fakefreq.data.manifest.splits import split_manifest
 from fakefreq.data.manifests import index_folder, read_manifest, write_manifest
 from tests.conftest import draw_set
 
-TINY = TrainConfig(backbone="test_resnet", pretrained="none", crop=32, epochs=1, batch_size=16, workers=0)
+TINY = TrainConfig(
+    lattice_pairs=60, backbone="test_resnet", pretrained="none", crop=32, epochs=1, batch_size=16, workers=0
+)
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,14 @@ from fakefreq.models.streams import SPECTRA
 from tests.helpers.scripts import script
 
 CONFIG = TrainConfig(
-    train_on=("alpha",), backbone="test_resnet", pretrained="none", crop=64, epochs=1, workers=0, spectrum="block_dct"
+    lattice_pairs=60,
+    train_on=("alpha",),
+    backbone="test_resnet",
+    pretrained="none",
+    crop=64,
+    epochs=1,
+    workers=0,
+    spectrum="block_dct",
 )
 
 

@@ -75,7 +75,8 @@ def test_killed_and_run_again_it_ends_in_the_same_tables_and_does_no_cell_twice(
 
 
 class _Broken(Detector):
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor, lattice: Tensor | None = None) -> Tensor:
+        del lattice
         raise ValueError(f"no room for {len(images)} images")
 
 

@@ -99,7 +99,15 @@ def test_a_mirrored_image_has_the_score_of_the_image(rows: pd.DataFrame, manifes
 
 def test_their_number_goes_with_the_weights_and_every_command_follows(manifest: Path, tmp_path: Path) -> None:
     config = TrainConfig(
-        detector="frequency", train_on=("alpha",), crop=48, epochs=1, workers=0, device="cpu", views=2, max_steps=1
+        lattice_pairs=60,
+        detector="frequency",
+        train_on=("alpha",),
+        crop=48,
+        epochs=1,
+        workers=0,
+        device="cpu",
+        views=2,
+        max_steps=1,
     )
     train(manifest, tmp_path / "run", config)
     assert load_detector(tmp_path / "run").views == 2

@@ -15,7 +15,9 @@ from fakefreq.train.distill import Distillation, logit_distance, make_distillati
 from fakefreq.train.optim import make_optimizer
 from fakefreq.train.step import Stepper
 
-CONFIG = TrainConfig(detector="pixel", backbone="test_resnet", pretrained="none", crop=64, dropout=0.0)
+CONFIG = TrainConfig(
+    lattice_pairs=60, detector="pixel", backbone="test_resnet", pretrained="none", crop=64, dropout=0.0
+)
 
 
 def make(name: str, seed: int) -> Detector:

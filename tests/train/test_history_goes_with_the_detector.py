@@ -31,7 +31,15 @@ from fakefreq.train.train import train
 
 HISTORY = "size=48,kernel=any,codec=jpeg:60-90"
 CONFIG = TrainConfig(
-    detector="frequency", train_on=("alpha",), crop=48, epochs=1, batch_size=16, workers=0, device="cpu", rotate=5.0
+    lattice_pairs=60,
+    detector="frequency",
+    train_on=("alpha",),
+    crop=48,
+    epochs=1,
+    batch_size=16,
+    workers=0,
+    device="cpu",
+    rotate=5.0,
 )
 
 

@@ -17,7 +17,7 @@ from fakefreq.train.optim import make_optimizer
 from fakefreq.train.stages import frozen_parameters, hold_still, stages_of
 from fakefreq.train.step import Stepper, mix
 
-CONFIG = TrainConfig(backbone="test_efficientnet", pretrained="none", crop=64, dropout=0.0)
+CONFIG = TrainConfig(lattice_pairs=60, backbone="test_efficientnet", pretrained="none", crop=64, dropout=0.0)
 
 
 def make(name: str = "two_stream", backbone: str = "test_efficientnet") -> Detector:

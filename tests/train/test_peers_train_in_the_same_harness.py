@@ -27,6 +27,7 @@ def test_a_peer_learns_the_generator_that_it_was_trained_on(name: str, manifest_
     # 64-pixel images are continued by reflection where a peer wants more.
     overrides = {"epochs": 4, "crop": 128 if "frank" in name else 64, **PEER_TRAINING[name]}
     config = TrainConfig(
+        lattice_pairs=60,
         detector=f"peer/{name}",
         pretrained="none",
         train_on=("alpha",),

@@ -65,7 +65,7 @@ class PlantedLattice:
         if kind:
             activity = _activity(image)
             lattice = lattice * _relative(activity if kind == 1 else np.sqrt(activity))[..., None]
-        return np.clip(np.round(image + lattice), 0, 255).astype(np.uint8)
+        return np.asarray(np.clip(np.round(image + lattice), 0, 255), dtype=np.uint8)
 
     def _pattern(self, random: np.random.Generator) -> NDArray[np.float64]:
         """One period, (P, P, 3), of mean 0 in each colour and deviation 1."""

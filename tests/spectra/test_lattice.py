@@ -1,0 +1,189 @@
+"""The lattice by physics: a known null, a planted lattice that grows as theory says, processing that adds none."""
+
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from torch import Tensor
+
+from fakefreq.data.degrade.planted_lattices import PlantedLattice
+from fakefreq.errors import UserError
+from fakefreq.models.streams.lattice import read_lattice, read_lattice_of_image
+from fakefreq.spectra import (
+    lattice_frequencies,
+    lattice_pvalue,
+    lattice_residual,
+    lattice_scores,
+    lattice_tile,
+    rgb_to_ycbcr,
+)
+
+
+def noise(count: int, side: int, colour: str, seed: int = 0) -> Tensor:
+    """Pictures of noise, (count, 1, side, side), about .5."""
+    random = np.random.default_rng(seed)
+    large = 2 * side
+    spectrum = np.fft.fft2(random.normal(size=(count, large, large)))
+    radius = np.hypot(np.fft.fftfreq(large)[:, None], np.fft.fftfreq(large))
+    radius[0, 0] = 1
+    gain = {"white": 1.0, "blurred": np.exp(-((radius / 0.25) ** 2)), "1/f": 1 / radius}[colour]
+    # Half of a larger frame: what wraps around is cut off.
+    pictures = np.fft.ifft2(spectrum * gain).real[:, :side, :side]
+    pictures *= 0.08 / pictures.std()
+    return torch.from_numpy(pictures + 0.5).float().unsqueeze(1)
+
+
+@pytest.mark.parametrize("colour", ["white", "blurred", "1/f"])
+@pytest.mark.parametrize(("side", "count"), [(64, 120), (101, 80), (256, 30)])
+def test_squares_of_scores_are_exponential_where_there_is_no_lattice(colour: str, side: int, count: int) -> None:
+    z = lattice_scores(noise(count, side, colour)).flatten(1)[:, lattice_frequencies(8).flatten()]
+    squares = z.square().flatten().double().numpy()
+    assert len(squares) > 900
+    # Thousands of draws would find a deviation of .05 in the distribution function. Strongly blurred noise of 64 pixels
+    # has the largest, to the safe side: its mean is .89.
+    assert stats.kstest(squares, "expon").statistic < 0.06
+    assert squares.mean() == pytest.approx(1.0, abs=0.12)
+
+
+@pytest.mark.parametrize("period", [2, 3, 6, 12])
+def test_the_null_holds_for_other_periods(period: int) -> None:
+    z = lattice_scores(noise(150, 96, "white", seed=3), period).flatten(1)
+    squares = z[:, lattice_frequencies(period).flatten()].square().flatten().double().numpy()
+    assert stats.kstest(squares, "expon").statistic < 0.09
+
+
+def test_pvalues_of_pictures_without_a_lattice_are_uniform() -> None:
+    pictures = torch.cat([noise(400, 64, "white", seed=channel) for channel in range(3)], dim=1)
+    p = lattice_pvalue(pictures).double().numpy()
+    assert stats.kstest(p, "uniform").pvalue > 0.001
+    assert 0.02 < (p < 0.05).mean() < 0.09
+
+
+def planted(side: int, amplitude: float, seed: int = 0) -> Tensor:
+    """White noise of deviation 8 grey levels with a chequered pattern on it, amplitude in grey levels."""
+    picture = 0.5 + 0.4 * (noise(1, side, "white", seed) - 0.5)  # .08 * .4 * 255 = 8 grey levels
+    place = torch.arange(side)
+    checks = 1 - 2 * ((place.view(-1, 1) + place) % 2).float()
+    return picture + amplitude / 255 * checks
+
+
+def test_a_planted_lattice_gives_the_score_that_theory_says() -> None:
+    """|mean A| is the amplitude in units of the scaled residual, and its deviation that of a mean of n^2 residuals."""
+    side, amplitude = 256, 0.6
+    residual = lattice_residual(planted(side, 0.0))[0, 0]
+    # How much of a faint chequered pattern the median, scale and clip let through, measured on the tile itself.
+    place = torch.arange(8)
+    checks = 1 - 2 * ((place.view(-1, 1) + place) % 2).float()
+    carried = ((lattice_tile(planted(side, amplitude)) - lattice_tile(planted(side, 0.0)))[0, 0] * checks).mean()
+    # Power of the residual's noise at (1/2, 1/2): from the frequencies around it, not at it.
+    spectrum = torch.fft.fft2(residual).abs().square()
+    around = spectrum[side // 2 - 6 : side // 2 + 7, side // 2 - 6 : side // 2 + 7].clone()
+    around[6, 6] = 0
+    deviation = (around.sum() / 168).sqrt() / side**2
+    expected = float(carried / deviation)
+    # For a real frequency z^2 = -log of the two tails of Student's law beyond it, with 64 segments of 32 pixels.
+    theory = float(np.sqrt(-(stats.t.logsf(expected, df=63) + np.log(2))))
+    found = float(lattice_scores(planted(side, amplitude))[0, 0, 4, 4])
+    assert found == pytest.approx(theory, rel=0.15)
+    assert found > 4
+
+
+def test_scores_grow_with_the_side() -> None:
+    found = [
+        float(torch.stack([lattice_scores(planted(side, 0.5, seed))[0, 0, 4, 4] for seed in range(4)]).mean())
+        for side in (64, 128, 256, 512)
+    ]
+    assert found[1] > found[0]
+    assert found[2] > 1.5 * found[1]
+    assert found[3] == pytest.approx(2 * found[2], rel=0.25)  # beyond the noise z is in proportion to the side
+
+
+def test_where_the_crop_begins_does_not_matter() -> None:
+    whole = planted(264, 0.6)
+    scores = [
+        float(lattice_scores(whole[..., y : y + 256, x : x + 256])[0, 0, 4, 4]) for y, x in ((0, 0), (3, 5), (7, 1))
+    ]
+    assert max(scores) < 1.15 * min(scores)
+
+
+def test_bytes_never_wrap_and_agree_with_floats() -> None:
+    picture = (noise(2, 64, "1/f") * 255).round().clamp(0, 255).byte()
+    torch.testing.assert_close(lattice_scores(picture), lattice_scores(picture.float() / 255), rtol=1e-3, atol=1e-3)
+
+
+def photographs(count: int) -> list[np.ndarray]:
+    """Photographs whose JPEG lattice was moved off multiples of 1/8 by a resize to 157 pixels."""
+    folder = os.environ.get("FAKEFREQ_FACEBENCH")
+    if not folder:
+        pytest.skip("FAKEFREQ_FACEBENCH names no folder of real faces")
+    files = sorted((Path(folder) / "stylegan" / "0_real").iterdir())[:count]
+    read = [cv2.cvtColor(cv2.imread(str(file)), cv2.COLOR_BGR2RGB) for file in files]
+    return [cv2.resize(image, (157, 157), interpolation=cv2.INTER_LANCZOS4) for image in read]
+
+
+def pvalue(image: np.ndarray) -> float:
+    planes = rgb_to_ycbcr(torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1).unsqueeze(0))
+    return float(lattice_pvalue(planes))
+
+
+PROCESSED = {
+    "as it is": lambda image: image,
+    "blurred": lambda image: cv2.GaussianBlur(image, (0, 0), 0.8),
+    "resized": lambda image: cv2.resize(image, None, fx=0.83, fy=0.83, interpolation=cv2.INTER_AREA),
+    "sharpened": lambda image: cv2.addWeighted(image, 1.6, cv2.GaussianBlur(image, (0, 0), 1.0), -0.6, 0),
+    "denoised": lambda image: cv2.fastNlMeansDenoisingColored(image, None, 4, 4, 5, 11),
+}
+
+
+@pytest.mark.parametrize("name", PROCESSED)
+def test_photographs_stay_within_the_null_whatever_was_done_to_them(name: str) -> None:
+    p = np.array([pvalue(PROCESSED[name](image)) for image in photographs(60)])
+    assert (p < 0.05).mean() <= 0.15  # of 60 at 5 %: six or fewer in 98 of 100 draws; nine are allowed
+    assert (p < 0.001).mean() <= 0.04
+    assert 0.3 < np.median(p) < 0.7
+
+
+def test_jpeg_has_a_lattice_of_its_own_which_is_told_apart() -> None:
+    """Of period 8, and of 16 in chroma that was halved (4:2:0), so that luma alone tells it apart."""
+
+    def saved(image: np.ndarray) -> Tensor:
+        coded = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 60])[1]
+        again = cv2.imdecode(coded, cv2.IMREAD_COLOR)[..., ::-1].copy()
+        return rgb_to_ycbcr(torch.from_numpy(again).permute(2, 0, 1).unsqueeze(0))
+
+    planes = [saved(image) for image in photographs(20)]
+    assert np.mean([float(lattice_pvalue(image, 8)) < 0.05 for image in planes]) > 0.8
+    assert np.mean([float(lattice_pvalue(image[:, :1], 16, without=8)) < 0.05 for image in planes]) <= 0.25
+
+
+@pytest.mark.parametrize("value", [0, 128, 255])
+@pytest.mark.parametrize("size", [(1, 1), (15, 40), (16, 16), (64, 64)])
+def test_flat_and_tiny_images_say_nothing(value: int, size: tuple[int, int]) -> None:
+    image = np.full((*size, 3), value, np.uint8)
+    assert read_lattice_of_image(image).max() < 0.2
+    if min(size) >= 16:
+        assert pvalue(image) > 0.999
+
+
+@pytest.mark.parametrize("size", [(16, 16), (17, 40), (64, 64), (131, 97), (256, 256)])
+def test_the_loaders_way_reads_the_same_as_the_tensors(size: tuple[int, int]) -> None:
+    random = np.random.default_rng(0)
+    image = cv2.GaussianBlur(random.integers(0, 256, (*size, 3), dtype=np.uint8), (0, 0), 0.7)
+    image = PlantedLattice().plant(image, random)
+    expected = read_lattice(torch.from_numpy(image).permute(2, 0, 1).unsqueeze(0))[0].numpy()
+    np.testing.assert_allclose(read_lattice_of_image(image), expected, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize(("arguments", "message"), [((33,), "2 to 32"), ((1,), "2 to 32"), ((32,), "two periods")])
+def test_a_wrong_period_is_answered_with_what_is_allowed(arguments: tuple[int], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        lattice_scores(torch.zeros(1, 1, 48, 48), *arguments)
+
+
+def test_a_period_whose_frequencies_are_all_jpegs_is_refused() -> None:
+    with pytest.raises(UserError, match="no frequency"):
+        lattice_pvalue(torch.zeros(1, 1, 48, 48), 4, without=8)
