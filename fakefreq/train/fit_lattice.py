@@ -103,7 +103,8 @@ def fit_lattice(
     if len(pictures) < LEAST:
         raise UserError(
             f"the lattice stream is fitted to photographs, and {len(pictures)} of at least {SMALLEST} pixels a side "
-            "are there; it takes {LEAST} or more: give more real images, or a detector without it (--spectrum block_dct)"
+            f"are there; it takes {LEAST} or more: give more real images, or a spectrum without it, such as "
+            "--spectrum block_dct"
         )
     maker = _PairMaker(pictures, fit, make_fake, simulated)
     held = [number for number in range(len(pictures)) if number % _HELD_OUT == 0]

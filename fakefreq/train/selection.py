@@ -60,7 +60,9 @@ def select_training(manifest: "pd.DataFrame", generators: tuple[str, ...], needs
     Raises:
         UserError: no split, or a part that lacks a class.
     """
-    rows = rows_of_generators(manifest, generators)
+    # Photographs alone stand against no generator.
+    only_photographs = not needs_fakes and not (manifest["label"] == 1).any()
+    rows = manifest if only_photographs else rows_of_generators(manifest, generators)
     parts = {}
     for name in ("train", "val"):
         part = rows[rows["split"] == name].reset_index(drop=True)

@@ -1,0 +1,145 @@
+"""The lattice is fitted without a fake, the learnt streams learn as they would alone, and evidence adds up."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from fakefreq.data.degrade.planted_lattices import PlantedLattice
+from fakefreq.data.images.decode import read_image
+from fakefreq.data.manifests import read_manifest, write_manifest
+from fakefreq.errors import UserError
+from fakefreq.evaluate.scores import read_scores
+from fakefreq.models import load_detector
+from fakefreq.models.fusion import DOUBT, LATTICE_SHARE, EvidenceFusion
+from fakefreq.models.streams.lattice import LatticeStream, read_lattice_of_image
+from fakefreq.train.fit_lattice import LatticeFit, fit_lattice
+from fakefreq.train.train import train
+from tests.helpers.small_runs import CONFIG, assert_same, weights
+
+
+@pytest.fixture(scope="module")
+def photographs(manifest_path: Path) -> pd.DataFrame:
+    manifest = read_manifest(manifest_path)
+    return manifest[manifest["label"] == 0].reset_index(drop=True)
+
+
+@pytest.fixture(scope="module")
+def fitted(photographs: pd.DataFrame, manifest_path: Path) -> LatticeStream:
+    stream = LatticeStream()
+    fit_lattice(stream, photographs, manifest_path.parent, LatticeFit(pairs=300))
+    return stream
+
+
+def test_two_streams_hold_the_pixel_stream_that_training_pixels_alone_gives(
+    manifest_path: Path, one_thread: None, tmp_path: Path
+) -> None:
+    del one_thread
+    for name in ("pixel", "two_stream"):
+        train(manifest_path, tmp_path / name, replace(CONFIG, detector=name))
+    alone, both = weights(tmp_path / "pixel"), weights(tmp_path / "two_stream")
+    assert_same(
+        {name.replace("head.decide.", "head.decide.pixel."): value for name, value in alone.items()},
+        {name: value for name, value in both.items() if name.startswith(("streams.pixel", "head.decide"))},
+    )
+    taken = tmp_path / "taken"
+    train(manifest_path, taken, replace(CONFIG, detector="two_stream"), pixel_run=tmp_path / "pixel")
+    assert_same(weights(taken), both)
+
+
+def test_a_pixel_run_of_another_backbone_is_refused(manifest_path: Path, tmp_path: Path) -> None:
+    train(manifest_path, tmp_path / "pixel", replace(CONFIG, detector="pixel", backbone="test_resnet", epochs=1))
+    with pytest.raises(UserError, match="another pixel stream"):
+        train(manifest_path, tmp_path / "both", CONFIG, pixel_run=tmp_path / "pixel")
+
+
+def test_the_lattice_detector_needs_no_fake_and_keeps_the_false_alarms_that_were_asked_for(
+    manifest_path: Path, tmp_path: Path
+) -> None:
+    manifest = read_manifest(manifest_path)
+    only = manifest_path.with_name("photographs.csv")
+    write_manifest(manifest[manifest["label"] == 0], only)
+    config = replace(CONFIG, detector="lattice", train_on=(), false_alarms=0.2)
+    summary = train(only, tmp_path / "run", config)
+    detector = load_detector(tmp_path / "run")
+    assert detector.lattice is not None and detector.lattice.is_fitted
+    assert math.isnan(summary["val_auc"])
+    assert float((detector.lattice.null > detector.threshold).float().mean()) == pytest.approx(0.2, abs=0.01)
+    assert float(detector.lattice.pvalue(torch.tensor(detector.threshold))) == pytest.approx(0.2, abs=0.01)
+    scores = read_scores(tmp_path / "run" / "val_scores.csv")
+    assert scores["lattice_pvalue"].astype(float).between(0, 1).all()
+
+
+def test_a_fit_repeats_to_the_bit_for_any_number_of_threads(
+    photographs: pd.DataFrame, manifest_path: Path, fitted: LatticeStream
+) -> None:
+    again = LatticeStream()
+    shuffled = photographs.sample(frac=1, random_state=1)
+    fit_lattice(again, shuffled, manifest_path.parent, LatticeFit(pairs=300), jobs=1)
+    assert_same(dict(fitted.state_dict()), dict(again.state_dict()))
+
+
+def test_planted_lattices_stand_out_and_photographs_do_not(
+    photographs: pd.DataFrame, manifest_path: Path, fitted: LatticeStream
+) -> None:
+    images = [read_image(manifest_path.parent / path) for path in photographs["path"]]
+    strong = PlantedLattice(amplitude=(8.0, 8.0))
+    fakes = [strong.plant(image, np.random.default_rng(number)) for number, image in enumerate(images)]
+    l_photos, l_fakes = (
+        fitted.judge(torch.from_numpy(np.stack([read_lattice_of_image(image) for image in group]))).squeeze(1)
+        for group in (images, fakes)
+    )
+    assert float((l_fakes[:, None] > l_photos[None]).float().mean()) > 0.9
+    assert float(fitted.pvalue(l_fakes).median()) < 0.05 < 0.2 < float(fitted.pvalue(l_photos).median())
+
+
+def test_pvalues_fall_with_evidence_and_go_on_beyond_the_null(fitted: LatticeStream) -> None:
+    l = torch.linspace(float(fitted.null[0]) - 1, float(fitted.null[-1]) + 8, 200)  # noqa: E741
+    p = fitted.pvalue(l)
+    assert bool((p[1:] <= p[:-1] + 1e-6).all())
+    assert float(p[0]) == 1.0
+    assert 0 < float(p[-1]) < 1e-3
+    assert LatticeStream().pvalue(l).eq(1).all()
+
+
+def test_too_few_photographs_are_an_error(photographs: pd.DataFrame, manifest_path: Path) -> None:
+    with pytest.raises(UserError, match="takes 8 or more.*block_dct"):
+        fit_lattice(LatticeStream(), photographs.head(5), manifest_path.parent)
+
+
+def test_evidence_is_bounded_below_and_a_strong_lattice_decides() -> None:
+    head = EvidenceFusion({"pixel": 4, "lattice": 1}, dropout=0.0).eval()
+    head.calibrate(2.0, 0.5)
+    l = torch.tensor([-50.0, 0.0, 3.0, 50.0])  # noqa: E741
+    expected = torch.log(1 - LATTICE_SHARE + LATTICE_SHARE * torch.exp(l.double())).float()
+    torch.testing.assert_close(head.evidence(l), expected)
+    assert float(head.evidence(torch.tensor(-1e6))) == pytest.approx(math.log(1 - LATTICE_SHARE))
+    p = torch.linspace(-40, 40, 101)
+    bounded = head.bounded(p)
+    assert bool((bounded[1:] >= bounded[:-1] - 1e-5).all())
+    assert float(bounded[-1]) == pytest.approx(-math.log(DOUBT), abs=1e-4)
+    assert float(bounded[0]) == pytest.approx(math.log(DOUBT), abs=1e-4)
+    middle = torch.log((DOUBT + torch.exp(torch.tensor(0.5))) / (1 + DOUBT * torch.exp(torch.tensor(0.5))))
+    torch.testing.assert_close(head.bounded(torch.tensor(0.0)), middle)
+
+
+def test_the_whole_image_is_read_and_not_the_crop(manifest_path: Path, tmp_path: Path) -> None:
+    """A detector of 64-pixel crops sees a lattice that lies outside of its crop."""
+    train(manifest_path, tmp_path / "run", replace(CONFIG, detector="lattice", crop=32))
+    detector = load_detector(tmp_path / "run")
+    random = np.random.default_rng(0)
+    image = random.integers(100, 156, (256, 256, 3), dtype=np.uint8)
+    lattice = np.zeros((256, 256), dtype=np.int64)
+    lattice[::2, ::2] = 24
+    lattice[96:160, 96:160] = 0  # the centre crop shows none
+    fake = np.clip(image + lattice[..., None], 0, 255).astype(np.uint8)
+    import cv2
+
+    for name, picture in (("photo", image), ("fake", fake)):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), picture)
+    table = detector.predict([tmp_path / "photo.png", tmp_path / "fake.png"])
+    assert table["lattice_pvalue"].iloc[1] < 0.01 < table["lattice_pvalue"].iloc[0]
