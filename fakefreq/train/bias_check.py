@@ -47,4 +47,6 @@ def check_bias(rows: pd.DataFrame, audit: Audit, say: Callable[[str], None]) -> 
     Raises:
         UserError: the audit failed, and that is refused.
     """
-    return "skipped" if audit == "skip" else audit_training(rows, say, audit == "refuse").verdict
+    if audit == "skip" or rows["label"].nunique() < 2:  # of one class there is nothing to tell apart
+        return "skipped"
+    return audit_training(rows, say, audit == "refuse").verdict

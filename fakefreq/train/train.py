@@ -118,7 +118,7 @@ def train(
         "detector": config.detector,
         "epochs": progress.epoch,
         "best_epoch": progress.best_epoch,
-        "val_auc": auc(scores["label"].to_numpy(), scores["logit"].to_numpy()) if both else float("nan"),
+        "val_auc": auc(scores["label"].to_numpy(), scores["logit"].to_numpy()) if both else None,
         "threshold": best.threshold,
         "manifest_digest": manifest_digest(manifest),
         "audit": verdict,
