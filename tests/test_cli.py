@@ -110,7 +110,20 @@ def test_predict_agrees_with_score(compared: Path, tiny_set: Path, tmp_path: Pat
 
 def test_train_resumes_by_flag(manifest: Path, tmp_path: Path) -> None:
     run = str(tmp_path / "run")
-    words = ["train", str(manifest), "--out", run, "--detector", "frequency", "--epochs", "1", "--allow-biased", *FAST]
+    words = [
+        "train",
+        str(manifest),
+        "--out",
+        run,
+        "--detector",
+        "frequency",
+        "--spectrum",
+        "block_dct",
+        "--epochs",
+        "1",
+        "--allow-biased",
+        *FAST,
+    ]
     assert fakefreq(*words) == 0
     assert fakefreq(*words, "--resume") == 0
 

@@ -113,12 +113,15 @@ def train(
     val = selection.val.assign(manifest=manifest_digest(manifest))
     scores, _ = score_rows(best, val, manifest_path.parent, workers=config.workers, progress="validate")
     write_scores(scores, folder.path / "val_scores.csv")
-    both = scores["label"].nunique() == 2
+    val_auc: float | None = progress.best_auc
+    if best.lattice is not None:
+        has_both = scores["label"].nunique() == 2
+        val_auc = auc(scores["label"].to_numpy(), scores["logit"].to_numpy()) if has_both else None
     summary = {
         "detector": config.detector,
         "epochs": progress.epoch,
         "best_epoch": progress.best_epoch,
-        "val_auc": auc(scores["label"].to_numpy(), scores["logit"].to_numpy()) if both else None,
+        "val_auc": val_auc,
         "threshold": best.threshold,
         "manifest_digest": manifest_digest(manifest),
         "audit": verdict,

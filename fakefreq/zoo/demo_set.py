@@ -25,11 +25,12 @@ DEMO_HISTORY = History(size=64, kernel="area", codec="jpeg", quality=90, subsamp
 DEMO_FAMILIES = {family.name: family for family in map(parse_family, ("transposed4", "nearest"))}
 """Simulated families, which need no download."""
 
-DEMO_TRAIN_ON = ("cyclegan", "sim_transposed4_k3")
+# The audit refuses to train on the others: their files are smaller or larger than their photographs' (AUC .60 to .90).
+DEMO_TRAIN_ON = ("sim_transposed4_k3",)
 DEMO_COUNTS = {
-    "cyclegan": 200,
-    "sim_transposed4_k3": 150,
-    "dcgan": 200,
+    "cyclegan": 120,
+    "sim_transposed4_k3": 250,
+    "dcgan": 150,
     "realesrgan_compact": 120,
     "sim_nearest_k3": 100,
     "control_bicubic": 75,

@@ -17,7 +17,7 @@ Activation = Literal["relu", "leaky_relu", "tanh", "silu", "linear"]
 UPSAMPLERS: list[str] = list(get_args(Upsampler))
 ACTIVATIONS: list[str] = list(get_args(Activation))
 KERNELS = (3, 5, 7)
-MAX_DEPTH = 3
+MAX_DEPTH = 4
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class SimulatedFamily:
             convolution and `pixel_shuffle`.
         kernel: side of the convolutions, 3, 5 or 7.
         activation: between the two convolutions of a step.
-        depth: steps of doubling, 1 to 3; traces of step d lie at multiples of 1 / 2**d cycles a pixel.
+        depth: steps of doubling, 1 to 4; traces of step d lie at multiples of 1 / 2**d cycles a pixel.
         width: channels between the convolutions, 8 to 128.
         noise: relative deviation of the last weights of a step from their optimum, in [0, 0.5]: a trained network
             is not at an optimum either.

@@ -43,7 +43,7 @@ def simulate(images: NDArray[np.uint8], family: SimulatedFamily, seed: int = 0) 
     are kept. An image never depends on the others of its batch.
 
     Args:
-        images: RGB, sides of at least 16 pixels.
+        images: RGB, sides of at least 16 pixels, 32 for depth 4.
         family: what the decoder is made of.
         seed: of its weights; each seed is another generator of the family.
 
@@ -57,9 +57,11 @@ def simulate(images: NDArray[np.uint8], family: SimulatedFamily, seed: int = 0) 
     >>> fakes.shape, bool(np.abs(fakes.astype(int) - 100).max() < 12)
     ((2, 20, 24, 3), True)
     """
-    if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8 or min(images.shape[1:3]) < 16:
+    smallest = max(16, 2 ** (family.depth + 1))
+    if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8 or min(images.shape[1:3]) < smallest:
         raise UserError(
-            f"simulate takes RGB bytes (N, H, W, 3) with sides of at least 16, got {images.dtype} {images.shape}"
+            f"simulate takes RGB bytes (N, H, W, 3) with sides of at least {smallest} for depth {family.depth}, "
+            f"got {images.dtype} {images.shape}"
         )
     network = build_autoencoder(family, seed)
     made = np.empty_like(images)

@@ -12,9 +12,7 @@ from fakefreq.data.manifests import index_folder, read_manifest, write_manifest
 from tests.conftest import draw_set
 
 TINY = TrainConfig(
-    
     lattice_pairs=60, backbone="test_resnet", pretrained="none", crop=32, epochs=1, batch_size=16, workers=0
-
 )
 
 

@@ -101,6 +101,7 @@ def test_their_number_goes_with_the_weights_and_every_command_follows(manifest: 
     config = TrainConfig(
         lattice_pairs=60,
         detector="frequency",
+        spectrum="block_dct",
         train_on=("alpha",),
         crop=48,
         epochs=1,

@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 from fakefreq.config.run import TrainConfig
 
 CONFIG = TrainConfig(
-    lattice_pairs=60,
+    spectrum="block_dct",
     detector="two_stream",
     backbone="test_efficientnet",
     pretrained="none",

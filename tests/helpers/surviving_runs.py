@@ -13,7 +13,7 @@ from fakefreq.train.train import train
 
 # All that a state has to hold is switched on: dropout, averages, mixing, moments, a schedule.
 CONFIG = TrainConfig(
-    lattice_pairs=60,
+    spectrum="block_dct",
     detector="two_stream",
     backbone="test_efficientnet",
     pretrained="none",

@@ -11,7 +11,7 @@ from torch import Tensor
 from fakefreq.errors import UserError
 from fakefreq.models import Detector, create_detector
 
-NAMES = ["pixel", "frequency", "two_stream", "peer/npr", "peer/safe"]
+NAMES = ["pixel", "frequency", "lattice", "two_stream", "peer/npr", "peer/safe"]
 
 
 def pixels(seed: int = 0) -> Tensor:
@@ -20,7 +20,8 @@ def pixels(seed: int = 0) -> Tensor:
 
 def made(name: str) -> Detector:
     torch.manual_seed(0)
-    return create_detector(name, backbone="test_efficientnet", pretrained="none").eval()
+    spectrum = "lattice" if name == "lattice" else "block_dct"
+    return create_detector(name, backbone="test_efficientnet", spectrum=spectrum, pretrained="none").eval()
 
 
 @pytest.fixture(params=NAMES)

@@ -15,11 +15,14 @@ from fakefreq.data.manifests import read_manifest, write_manifest
 from fakefreq.errors import UserError
 from fakefreq.evaluate.scores import read_scores
 from fakefreq.models import load_detector
-from fakefreq.models.fusion import DOUBT, LATTICE_SHARE, EvidenceFusion
+from fakefreq.models.fusion import DOUBT, LATTICE_SHARE, MARGIN, EvidenceFusion
 from fakefreq.models.streams.lattice import LatticeStream, read_lattice_of_image
 from fakefreq.train.fit_lattice import LatticeFit, fit_lattice
 from fakefreq.train.train import train
-from tests.helpers.small_runs import CONFIG, assert_same, weights
+from tests.helpers.small_runs import CONFIG as LEARNT
+from tests.helpers.small_runs import assert_same, weights
+
+CONFIG = replace(LEARNT, spectrum="lattice", lattice_pairs=60)
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +118,7 @@ def test_evidence_is_bounded_below_and_a_strong_lattice_decides() -> None:
     head = EvidenceFusion({"pixel": 4, "lattice": 1}, dropout=0.0).eval()
     head.calibrate(2.0, 0.5)
     l = torch.tensor([-50.0, 0.0, 3.0, 50.0])  # noqa: E741
-    expected = torch.log(1 - LATTICE_SHARE + LATTICE_SHARE * torch.exp(l.double())).float()
+    expected = torch.log(1 - LATTICE_SHARE + LATTICE_SHARE * torch.exp(l.double() - MARGIN)).float()
     torch.testing.assert_close(head.evidence(l), expected)
     assert float(head.evidence(torch.tensor(-1e6))) == pytest.approx(math.log(1 - LATTICE_SHARE))
     p = torch.linspace(-40, 40, 101)

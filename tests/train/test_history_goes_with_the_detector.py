@@ -33,6 +33,7 @@ HISTORY = "size=48,kernel=any,codec=jpeg:60-90"
 CONFIG = TrainConfig(
     lattice_pairs=60,
     detector="frequency",
+    spectrum="block_dct",
     train_on=("alpha",),
     crop=48,
     epochs=1,

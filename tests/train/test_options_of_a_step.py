@@ -17,12 +17,14 @@ from fakefreq.train.optim import make_optimizer
 from fakefreq.train.stages import frozen_parameters, hold_still, stages_of
 from fakefreq.train.step import Stepper, mix
 
-CONFIG = TrainConfig(lattice_pairs=60, backbone="test_efficientnet", pretrained="none", crop=64, dropout=0.0)
+CONFIG = TrainConfig(spectrum="block_dct", backbone="test_efficientnet", pretrained="none", crop=64, dropout=0.0)
 
 
 def make(name: str = "two_stream", backbone: str = "test_efficientnet") -> Detector:
     torch.manual_seed(0)
-    return create_detector(name, backbone=backbone, pretrained="none", dropout=0.0, fusion="concat")
+    return create_detector(
+        name, backbone=backbone, pretrained="none", dropout=0.0, fusion="concat", spectrum="block_dct"
+    )
 
 
 def head(detector: Detector) -> nn.Linear:

@@ -35,7 +35,7 @@ def test_a_run_says_where_its_pretrained_weights_came_from(finished: Path) -> No
 
 
 def test_the_loss_falls_and_the_artefact_is_learnt(manifest_path: Path, tmp_path: Path) -> None:
-    config = replace(CONFIG, detector="frequency", epochs=12, head_learning_rate=5e-3)
+    config = replace(CONFIG, detector="frequency", spectrum="block_dct", epochs=12, head_learning_rate=5e-3)
     summary = train(manifest_path, tmp_path / "run", config)
     log = pd.read_csv(tmp_path / "run" / "log.csv")
     losses = log.loc[log["phase"] == "train", "loss"]
@@ -107,7 +107,7 @@ def test_norms_and_biases_are_not_decayed_and_the_head_learns_faster() -> None:
 @pytest.mark.parametrize("steps", [1, 2, 7, 100])
 def test_schedules_peak_at_the_given_rate_for_any_length(schedule: str, steps: int) -> None:
     config = replace(CONFIG, schedule=schedule)  # type: ignore[arg-type]
-    optimizer = make_optimizer(create_detector("frequency"), config)
+    optimizer = make_optimizer(create_detector("frequency", spectrum="block_dct"), config)
     plan = make_schedule(optimizer, config, steps)
     rates = []
     for _ in range(steps):

@@ -109,7 +109,7 @@ def test_families_are_written_and_read_back_and_drawn_over_everything() -> None:
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("bicubic", "upsampler"), ("kernel=4", "kernel"), ("depth=9", "1 to 3"), ("width=x", "number"), ("k=3", "part")],
+    [("bicubic", "upsampler"), ("kernel=4", "kernel"), ("depth=9", "1 to 4"), ("width=x", "number"), ("k=3", "part")],
 )
 def test_wrong_families_say_what_is_allowed(text: str, message: str) -> None:
     with pytest.raises(UserError, match=message):

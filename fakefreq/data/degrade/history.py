@@ -85,23 +85,28 @@ class History:
         return ",".join(parts)
 
 
+NATIVE = History(size=None, codec="jpeg", quality=(75, 95), crop="none")
+"""Nothing resized or cropped, one JPEG law for all: where low-level evidence can be judged fairly."""
+
 RAW = History(size=None, codec="png", crop="none")
 """The generator's own output, or the photo as it was decoded, without loss."""
 
 
 def parse_history(text: str) -> History:
-    """Read a history such as `size=128,kernel=lanczos,antialias,codec=jpeg:80-95`, or `raw`.
+    """Read a history such as `size=128,kernel=lanczos,antialias,codec=jpeg:80-95`, or `raw`, or `native`.
+
+    `native` is `crop=none,size=keep,codec=jpeg:75-95`.
 
     Raises:
         UserError: an unknown word, or a value out of range.
 
     >>> str(parse_history("size=64,kernel=lanczos,no-antialias,codec=jpeg:80-95"))
     'crop=center,size=64,kernel=lanczos,no-antialias,codec=jpeg:80-95,subsampling=4:2:0'
-    >>> parse_history("raw") == RAW
-    True
+    >>> parse_history("raw") == RAW, str(parse_history("native"))
+    (True, 'crop=none,size=keep,kernel=area,antialias,codec=jpeg:75-95,subsampling=4:2:0')
     """
-    if text.strip() == "raw":
-        return RAW
+    if text.strip() in ("raw", "native"):
+        return RAW if text.strip() == "raw" else NATIVE
     history = History()
     for part in filter(None, (part.strip() for part in text.split(","))):
         word, _, value = part.partition("=")
@@ -121,7 +126,7 @@ def parse_history(text: str) -> History:
             elif word in ("kernel", "subsampling"):
                 history = replace(history, **{word: value})  # type: ignore[arg-type]
             else:
-                words = ["size", "kernel", "antialias", "no-antialias", "codec", "subsampling", "crop", "raw"]
+                words = ["size", "kernel", "antialias", "no-antialias", "codec", "subsampling", "crop", "raw", "native"]
                 choose(word, words, "part of a history", "--history")
                 raise UserError(f"cannot read {part!r} in --history; write it like size=128,codec=jpeg:90")
         except ValueError as error:
