@@ -16,8 +16,8 @@
 #
 #     FAKEFREQ_FOLDER=runs/benchmark python notebooks/build.py 03_cross_generator
 #
-# **The scores of the committed figures are drawn, not measured**, as in `02_roc`. They show how to read the matrix and the
-# paired test, and rank nothing.
+# **The scores of the committed figures are drawn, not measured**, as in `02_roc`. They show how to read the matrix and
+# the paired test, and rank nothing.
 
 # %%
 import os
