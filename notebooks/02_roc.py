@@ -17,11 +17,9 @@
 #
 #     FAKEFREQ_FOLDER=runs/benchmark python notebooks/build.py 02_roc
 #
-# **The scores of the committed figures** are small and real: the demo's set (photographs of CelebA; CycleGAN, DCGAN,
-# the compact Real-ESRGAN, two simulated upsamplers; 64 pixels), split 60 / 10 / 30, and the matrix of its five
-# families with three seeds, three epochs each: `fakefreq benchmark split.csv --protocol matrix --seeds 0 1 2
-# --pretrained wheel --crop 64 --epochs 3`. With 30 to 60 test images a class they show how to read such curves; they
-# do not rank detectors.
+# **The scores of the committed figures are drawn, not measured**: small normal samples for three made-up generators and
+# two detectors, as the tests draw them (`tests/helpers/drawn_scores.py`). They show how to read such curves and rank
+# nothing. Open a folder of yours for figures that mean something.
 
 # %%
 import os

@@ -16,9 +16,8 @@
 #
 #     FAKEFREQ_FOLDER=runs/benchmark python notebooks/build.py 03_cross_generator
 #
-# **The scores of the committed figures** are those of `02_roc`: the demo's five families at 64 pixels, each trained
-# on alone (`--protocol matrix`), pixel network against two streams, three seeds, three epochs, 30 to 60 test images a
-# class.
+# **The scores of the committed figures are drawn, not measured**, as in `02_roc`. They show how to read the matrix and
+# the paired test, and rank nothing.
 
 # %%
 import os

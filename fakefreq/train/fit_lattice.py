@@ -41,7 +41,7 @@ PROCESSING = "0.5*resize:0.5:any|resize:0.4..0.95:any|rescale:0.5..1.5:any|blur:
 _EDGES = (0.5, 1.0, 1.25, 1.5, 1.75, 2.0, 2.25, 2.5, 2.75, 3.0, 3.5, 4.0, 5.0, 6.0, 8.0, 11.0)
 _SMALLEST_CROP = 64
 # Fewer photographs cannot stand for others.
-LEAST = 8
+LEAST = 4
 # One photograph in so many is kept out of the fit: what it says of these is the null.
 _HELD_OUT = 4
 
@@ -95,7 +95,7 @@ def fit_lattice(
         mean of l over photographs.
 
     Raises:
-        UserError: fewer than 8 photographs of at least 16 pixels, or one that does not decode.
+        UserError: fewer than 4 photographs of at least 16 pixels, or one that does not decode.
     """
     fit = fit or LatticeFit()
     rows = _choose(photographs, fit.photographs)

@@ -93,11 +93,11 @@ def test_a_student_learns_from_the_default_of_its_own_seed(tiny_set: Path, tmp_p
     said: list[str] = []
     config = replace(CONFIG, max_steps=2, batch_size=8)
     table = ablate(
-        manifest, tmp_path / "out", config, ["distillation", "fusion"], (0, 1), ["pixel_taught", "logit_sum"],
+        manifest, tmp_path / "out", config, ["distillation", "fusion"], (0, 1), ["pixel_taught", "evidence"],
         draws=100, allow_biased=True, say=said.append,
     )  # fmt: skip
     # The default's own fusion is no variant of it.
-    assert set(table["variant"]) == {"pixel_taught"} and "fusion: logit_sum is the default" in said
+    assert set(table["variant"]) == {"pixel_taught"} and "fusion: evidence is the default" in said
     assert set(table["n_seeds"]) == {2}
     cells = pd.read_csv(tmp_path / "out" / "distillation" / "cells.csv")
     for seed in (0, 1):

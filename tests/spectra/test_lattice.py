@@ -1,6 +1,7 @@
 """The lattice by physics: a known null, a planted lattice that grows as theory says, processing that adds none."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -10,7 +11,9 @@ import torch
 from scipy import stats
 from torch import Tensor
 
+from fakefreq.data.degrade.distortions import jpeg
 from fakefreq.data.degrade.planted_lattices import PlantedLattice
+from fakefreq.data.images.decode import read_image
 from fakefreq.errors import UserError
 from fakefreq.models.streams.lattice import read_lattice, read_lattice_of_image
 from fakefreq.spectra import (
@@ -121,8 +124,8 @@ def photographs(count: int) -> list[np.ndarray]:
     if not folder:
         pytest.skip("FAKEFREQ_FACEBENCH names no folder of real faces")
     files = sorted((Path(folder) / "stylegan" / "0_real").iterdir())[:count]
-    read = [cv2.cvtColor(cv2.imread(str(file)), cv2.COLOR_BGR2RGB) for file in files]
-    return [cv2.resize(image, (157, 157), interpolation=cv2.INTER_LANCZOS4) for image in read]
+    images = [read_image(file) for file in files]
+    return [np.asarray(cv2.resize(image, (157, 157), interpolation=cv2.INTER_LANCZOS4)) for image in images]
 
 
 def pvalue(image: np.ndarray) -> float:
@@ -130,7 +133,7 @@ def pvalue(image: np.ndarray) -> float:
     return float(lattice_pvalue(planes))
 
 
-PROCESSED = {
+PROCESSED: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "as it is": lambda image: image,
     "blurred": lambda image: cv2.GaussianBlur(image, (0, 0), 0.8),
     "resized": lambda image: cv2.resize(image, None, fx=0.83, fy=0.83, interpolation=cv2.INTER_AREA),
@@ -151,9 +154,7 @@ def test_jpeg_has_a_lattice_of_its_own_which_is_told_apart() -> None:
     """Of period 8, and of 16 in chroma that was halved (4:2:0), so that luma alone tells it apart."""
 
     def saved(image: np.ndarray) -> Tensor:
-        coded = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 60])[1]
-        again = cv2.imdecode(coded, cv2.IMREAD_COLOR)[..., ::-1].copy()
-        return rgb_to_ycbcr(torch.from_numpy(again).permute(2, 0, 1).unsqueeze(0))
+        return rgb_to_ycbcr(torch.from_numpy(jpeg(image, 60)).permute(2, 0, 1).unsqueeze(0))
 
     planes = [saved(image) for image in photographs(20)]
     assert np.mean([float(lattice_pvalue(image, 8)) < 0.05 for image in planes]) > 0.8
@@ -172,8 +173,8 @@ def test_flat_and_tiny_images_say_nothing(value: int, size: tuple[int, int]) -> 
 @pytest.mark.parametrize("size", [(16, 16), (17, 40), (64, 64), (131, 97), (256, 256)])
 def test_the_loaders_way_reads_the_same_as_the_tensors(size: tuple[int, int]) -> None:
     random = np.random.default_rng(0)
-    image = cv2.GaussianBlur(random.integers(0, 256, (*size, 3), dtype=np.uint8), (0, 0), 0.7)
-    image = PlantedLattice().plant(image, random)
+    blurred = cv2.GaussianBlur(random.integers(0, 256, (*size, 3), dtype=np.uint8), (0, 0), 0.7)
+    image = PlantedLattice().plant(np.asarray(blurred, dtype=np.uint8), random)
     expected = read_lattice(torch.from_numpy(image).permute(2, 0, 1).unsqueeze(0))[0].numpy()
     np.testing.assert_allclose(read_lattice_of_image(image), expected, rtol=1e-3, atol=1e-3)
 

@@ -110,8 +110,8 @@ def test_pvalues_fall_with_evidence_and_go_on_beyond_the_null(fitted: LatticeStr
 
 
 def test_too_few_photographs_are_an_error(photographs: pd.DataFrame, manifest_path: Path) -> None:
-    with pytest.raises(UserError, match="takes 8 or more.*block_dct"):
-        fit_lattice(LatticeStream(), photographs.head(5), manifest_path.parent)
+    with pytest.raises(UserError, match="takes 4 or more.*block_dct"):
+        fit_lattice(LatticeStream(), photographs.head(3), manifest_path.parent)
 
 
 def test_evidence_is_bounded_below_and_a_strong_lattice_decides() -> None:

@@ -17,7 +17,7 @@ EXPERIMENTS = (
         name="spectrum",
         question="Which spectrum helps the pixels most?",
         expected="Differences within the spread of seeds; those that see processing most (fft) transfer worst.",
-        cost="13 trainings of about the default's time; by operations `fad` 1.8, `srm` 1.4, `bayar` 1.2 times it.",
+        cost="14 trainings of about the default's time; by operations `fad` 1.8, `srm` 1.4, `bayar` 1.2 times it.",
         variants={
             "bayar": ("spectrum=bayar",),
             "block_dct": ("spectrum=block_dct",),
@@ -25,6 +25,7 @@ EXPERIMENTS = (
             "fad": ("spectrum=fad",),
             "fft": ("spectrum=fft",),
             "fft_residual": ("spectrum=fft_residual",),
+            "lattice": ("spectrum=lattice",),
             "median": ("spectrum=median",),
             "npr": ("spectrum=npr",),
             "profiles": ("spectrum=profiles",),
@@ -38,7 +39,7 @@ EXPERIMENTS = (
         question="What does each spectrum know without the pixels?",
         expected="Far below the default everywhere; NPR and block DCT best, profiles last.",
         cost=(
-            "12 trainings, by operations a tenth of the default's or less; `npr`, `median`, `wavelet` .2, `bayar` "
+            "13 trainings, by operations a tenth of the default's or less; `npr`, `median`, `wavelet` .2, `bayar` "
             ".3, `srm` .5, `fad` .9."
         ),
         variants={
@@ -48,6 +49,7 @@ EXPERIMENTS = (
             "fad": ("detector=frequency", "spectrum=fad"),
             "fft": ("detector=frequency", "spectrum=fft"),
             "fft_residual": ("detector=frequency", "spectrum=fft_residual"),
+            "lattice": ("detector=frequency", "spectrum=lattice"),
             "median": ("detector=frequency", "spectrum=median"),
             "npr": ("detector=frequency", "spectrum=npr"),
             "profiles": ("detector=frequency", "spectrum=profiles"),
@@ -87,10 +89,11 @@ EXPERIMENTS = (
         name="fusion",
         question="How should the streams become one logit?",
         expected="Sums of logits and gates harm least where the spectrum misleads; concatenation overfits it.",
-        cost="6 trainings of the default's time.",
+        cost="7 trainings of the default's time.",
         variants={
             "attention": ("fusion=attention",),
             "concat": ("fusion=concat",),
+            "evidence": ("fusion=evidence",),
             "film": ("fusion=film",),
             "gated": ("fusion=gated",),
             "logit_sum": ("fusion=logit_sum",),
@@ -102,11 +105,12 @@ EXPERIMENTS = (
         expected=(
             "Nothing where all images have one quality, as here (75); more where qualities are drawn for both classes."
         ),
-        cost="4 trainings; the estimate takes 2.0 ms of one core for an image of 224 pixels, a scoring 30.6.",
+        cost="5 trainings; the estimate takes 2.0 ms of one core for an image of 224 pixels, a scoring 30.6.",
         variants={
-            "quality": ("condition=quality",),
-            "jpeg_any": ("degrade=0.5*jpeg:40..95",),
-            "quality_and_jpeg_any": ("condition=quality", "degrade=0.5*jpeg:40..95"),
+            "none": ("spectrum=block_dct",),
+            "quality": ("spectrum=block_dct", "condition=quality"),
+            "jpeg_any": ("spectrum=block_dct", "degrade=0.5*jpeg:40..95"),
+            "quality_and_jpeg_any": ("spectrum=block_dct", "condition=quality", "degrade=0.5*jpeg:40..95"),
         },
     ),
     Experiment(

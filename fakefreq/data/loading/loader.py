@@ -109,8 +109,8 @@ class Batches:
                 labels = np.where(is_twin, np.float32(1), self._labels[pack.rows])
                 # Pixels lie channels last in memory, as decoded and as the backbone wants them.
                 whole = None if pack.whole is None else torch.from_numpy(pack.whole)
-                told = (torch.from_numpy(part) for part in (labels, pack.rows, is_twin))
-                yield Batch(pixels.permute(0, 3, 1, 2), *told, whole=whole)
+                told, index, made = map(torch.from_numpy, (labels, pack.rows, is_twin))
+                yield Batch(pixels.permute(0, 3, 1, 2), told, index, made, whole)
 
     def _make_slots(self) -> SharedSlots | None:
         loader = self._loader
