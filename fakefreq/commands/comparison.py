@@ -84,7 +84,7 @@ class CompareScores:
 class Demo:
     """Do the main job on real images that it fetches: CelebA photographs, and fakes of the zoo.
 
-    Trains pixel-only and two-stream on a CycleGAN and a simulated family; tests on a DCGAN, on Real-ESRGAN, on
+    Trains pixel-only and two-stream on a simulated family; tests on a CycleGAN, a DCGAN, on Real-ESRGAN, on
     another simulated family, and on photographs that were merely resampled, recompressed or sharpened.
 
     Example: fakefreq demo --out demo

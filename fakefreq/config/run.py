@@ -27,9 +27,10 @@ class TrainConfig:
     Args:
         detector: `two_stream`, or a part of it: `pixel` or `frequency`.
         backbone: a timm model with pooled features, such as resnet18, resnet50, vgg16 or efficientnet_b0.
-        spectrum: what the frequency stream reads: `block_dct`, `fft` or `block_dct+fft`.
+        spectrum: what the frequency stream reads: `lattice`, or others such as `block_dct` or `block_dct+lattice`.
         dropout: probability of dropping a feature before the last layer.
-        fusion: how the streams become one logit: `concat`, `logit_sum`, `gated`, `film` or `attention`.
+        fusion: how the streams become one logit: `evidence` (as `logit_sum`, and the lattice adds
+            its log likelihood ratio), `concat`, `logit_sum`, `gated`, `film` or `attention`.
         stream_dropout: probability in training of silencing one whole stream of an image.
         condition: what modulates the frequency stream's features: `none`, or `quality`, the last JPEG's as estimated
             from the pixels.

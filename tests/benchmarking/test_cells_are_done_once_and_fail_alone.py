@@ -40,6 +40,7 @@ def _start(manifest: Path, out: Path) -> "subprocess.Popen[bytes]":
     words = ["benchmark", str(manifest), "--out", str(out), "--backbone", TINY.backbone, "--pretrained", "none"]
     words += ["--crop", str(TINY.crop), "--epochs", "1", "--batch-size", str(TINY.batch_size), "--workers", "0"]
     words += ["--draws", "100", "--allow-biased", "--spectra", "0"]
+    words += ["--lattice-pairs", str(TINY.lattice_pairs)]
     code = "import sys; from fakefreq.cli import main; sys.exit(main())"
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
     return subprocess.Popen([sys.executable, "-c", code, *words], env=environment, stdout=subprocess.DEVNULL)
