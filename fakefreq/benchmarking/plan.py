@@ -163,7 +163,7 @@ def parse_detectors(words: Sequence[str], settings: Sequence[str], base: TrainCo
 
     >>> found = parse_detectors(["pixel", "fft=two_stream"], ["fft.spectrum=fft", "fft.crop=96"], TrainConfig())
     >>> [(label, config.detector, config.spectrum, config.crop) for label, config in found.items()]
-    [('pixel', 'pixel', 'block_dct', 224), ('fft', 'two_stream', 'fft', 96)]
+    [('pixel', 'pixel', 'lattice', 224), ('fft', 'two_stream', 'fft', 96)]
     """
     found: dict[str, TrainConfig] = {}
     for word in words:

@@ -136,11 +136,16 @@ class EvidenceFusion(Fusion):
         """Return g(a p + b)."""
         scale, offset, doubt = self.trust.unbind()
         calibrated = scale * learnt.float() + offset
-        return torch.logaddexp(doubt, calibrated) - nn.functional.softplus(calibrated + doubt)
+        return _log_of_sum(doubt, calibrated) - nn.functional.softplus(calibrated + doubt)
 
     def evidence(self, lattice: Tensor) -> Tensor:
         """Return log(1 - pi + pi e^(l - m))."""
-        return torch.logaddexp(self.share[1], self.share[0] + lattice - MARGIN)
+        return _log_of_sum(self.share[1], self.share[0] + lattice - MARGIN)
+
+
+def _log_of_sum(first: Tensor, second: Tensor) -> Tensor:
+    """log(e^first + e^second), in operations that ONNX has."""
+    return torch.maximum(first, second) + torch.log1p(torch.exp(-(first - second).abs()))
 
 
 class GatedFusion(LogitSumFusion):
