@@ -10,8 +10,8 @@ from fakefreq.errors import UserError, choose
 
 # The stream whose logit is evidence by itself.
 LATTICE = "lattice"
-# pi, the margin and eps of `EvidenceFusion`, chosen on photographs and generators that no table tests on
-# (benchmarks/results/README.md): the largest mean AUC among those that cost no more than .0012 on validation images.
+# pi, the margin and eps of `EvidenceFusion`: benchmarks/results/README.md tells how they were chosen, and what had been
+# seen of test folders before.
 LATTICE_SHARE = 0.5
 MARGIN = 2.0
 DOUBT = 0.3

@@ -4,9 +4,8 @@ Each pair, a photograph and its fake, goes through one history: half of the phot
 is planted after that, and both are saved by one codec. So what tells them apart is the lattice alone.
 """
 
-import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +28,7 @@ from fakefreq.data.images.headers.header import ImageError
 from fakefreq.data.loading.samples import bring
 from fakefreq.errors import UserError
 from fakefreq.models.streams.lattice import KNOTS, NULL_QUANTILES, SMALLEST, LatticeStream, read_lattice_of_image
+from fakefreq.train.environment import one_torch_thread
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -51,7 +51,7 @@ class LatticeFit:
     """How the lattice stream is fitted.
 
     Args:
-        pairs: photographs with a fake beside each, about; 15 ms of one core a pair of 256 pixels.
+        pairs: photographs with a fake beside each, about.
         photographs: of these at most, chosen by the hash of their bytes.
         planted: the lattices.
         processing: in the words of `fakefreq.data.degrade.language.parse_augmentation`.
@@ -223,16 +223,5 @@ def _fit_curves(photos: Floats, fakes: Floats, seed: int) -> Floats:
 
 def _in_threads(work: Callable[[Any], Any], tasks: list[Any], name: str, jobs: int) -> list[Any]:
     count = (os.cpu_count() or 1) if jobs < 1 else jobs
-    with _one_torch_thread(), ThreadPoolExecutor(count) as pool:
+    with one_torch_thread(), ThreadPoolExecutor(count) as pool:
         return list(tqdm(pool.map(work, tasks), total=len(tasks), desc=name, unit="image", leave=False))
-
-
-@contextlib.contextmanager
-def _one_torch_thread() -> Iterator[None]:
-    """Each task has a thread of its own; sums do not depend on how many there are."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

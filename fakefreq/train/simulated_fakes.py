@@ -1,7 +1,6 @@
 """Fakes of our own making: a photo's twin that went through a simulated upsampler and then through its codec."""
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
@@ -13,6 +12,7 @@ from fakefreq.data.degrade.distortions import jpeg, webp
 from fakefreq.data.degrade.history import SUBSAMPLINGS, Codec, History, Subsampling, draw_quality
 from fakefreq.data.loading.samples import Twins
 from fakefreq.errors import choose
+from fakefreq.train.environment import one_torch_thread
 from fakefreq.zoo.families import UPSAMPLERS, SimulatedFamily, draw_family
 
 # Generators are drawn once and used often: a new one costs a fit of a fraction of a second, in each worker.
@@ -46,7 +46,7 @@ class UpsampledTwin:
         family, seed = self.families[int(random.integers(len(self.families)))]
         if min(image.shape[:2]) < SMALLEST:
             return None
-        with _one_thread():
+        with one_torch_thread():
             twin: NDArray[np.uint8] = simulate(np.ascontiguousarray(image)[None], family, seed)[0]
         if not self.quality[row]:
             return twin
@@ -54,19 +54,6 @@ class UpsampledTwin:
             return webp(twin, self.quality[row])
         subsampling = self.subsampling[row]
         return jpeg(twin, self.quality[row], cast(Subsampling, subsampling if subsampling in SUBSAMPLINGS else "4:4:4"))
-
-
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """As in a worker process: sums in another order would make another twin where no worker is used."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def read_families(text: str) -> tuple[tuple[SimulatedFamily, int], ...]:

@@ -45,7 +45,7 @@ def read_lattice(images: Tensor) -> Tensor:
 def read_lattice_of_image(image: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Return `read_lattice` of one decoded image, for the loader's worker processes.
 
-    The same steps by OpenCV, whose 3x3 median takes a tenth of the time on a CPU (`benchmarks/lattice_cost.py`).
+    The same steps by OpenCV, which is faster on a CPU; a test holds the two together.
 
     Shape: (H, W, 3) uint8 -> (99,).
     """
