@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from fakefreq.errors import UserError, choose
+from fakefreq.models.familiarity import Familiarity
 
 # The stream whose logit is evidence by itself.
 LATTICE = "lattice"
@@ -88,14 +89,15 @@ class LogitSumFusion(Fusion):
 class EvidenceFusion(Fusion):
     """The learnt streams' logits are added up and bounded; what the lattice says is added as a log likelihood ratio.
 
-    s = g(a p + b) + log(1 - pi + pi e^(l - m)), p the sum of the learnt logits, l the lattice's.
+    s = t g(a p + b) + log(1 - pi + pi e^(l - m)), p the sum of the learnt logits, l the lattice's, t the trust in p.
 
     A fake carries a lattice with probability pi. So a missing one is no evidence of a photograph, the term is bounded
     below by log(1 - pi), and a strong one decides. The margin m keeps it so for photographs of other cameras, whose l
     varies more than that of the photographs of the fit. g(x) = log((eps + e^x) / (1 + eps e^x)) says that the learnt
     streams know nothing of an image with probability eps, as with a generator or a camera that training never saw. g
-    lies within log(eps) and -log(eps) and rises with x: without a lattice the order of images is the learnt
-    streams' own. a and b are fitted on validation images (`fakefreq.train.fit_lattice`).
+    lies within log(eps) and -log(eps) and rises with x. t, in [0, 1], falls with the image's distance from the training
+    images (`fakefreq.models.familiarity.Familiarity`). a, b and t are fitted on training and validation images
+    (`fakefreq.train.evidence`).
 
     In training the lattice is silent, and the learnt streams learn as they would alone. Of the lattice alone s is l.
 
@@ -114,6 +116,7 @@ class EvidenceFusion(Fusion):
         # Until `calibrate`: a learnt logit as it is, never in doubt.
         self.register_buffer("trust", torch.tensor([1.0, 0.0, -1e4]))
         self.register_buffer("share", torch.tensor([math.log(LATTICE_SHARE), math.log(1 - LATTICE_SHARE)]))
+        self.familiarity = Familiarity(sum(learnt.values())) if learnt else None
 
     def calibrate(self, scale: float, offset: float) -> None:
         """Set a, above 0, and b; from here on eps bounds the learnt logit."""
@@ -123,14 +126,18 @@ class EvidenceFusion(Fusion):
         learnt = {name: value for name, value in features.items() if name != LATTICE}
         if not learnt:
             return features[LATTICE].squeeze(1), {}
-        learnt = {name: self.dropout(value) for name, value in self._silence(learnt).items()}
-        parts = {name: self.decide[name](value).squeeze(1) for name, value in learnt.items()}
-        total = torch.stack(list(parts.values())).sum(dim=0)
+        total, parts = self.learnt({name: self.dropout(value) for name, value in self._silence(learnt).items()})
         # Of one stream the part is the sum: it has no loss of its own.
         own = parts if len(parts) > 1 else {}
-        if self.training or LATTICE not in features:
+        if self.training or LATTICE not in features or self.familiarity is None:
             return total, own
-        return self.bounded(total) + self.evidence(features[LATTICE].squeeze(1)), own
+        trust = self.familiarity(torch.cat(list(learnt.values()), dim=1))
+        return trust * self.bounded(total) + self.evidence(features[LATTICE].squeeze(1)), own
+
+    def learnt(self, features: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the sum p of the learnt streams' logits, and each of them, all (B,)."""
+        parts = {name: self.decide[name](value).squeeze(1) for name, value in features.items()}
+        return torch.stack(list(parts.values())).sum(dim=0), parts
 
     def bounded(self, learnt: Tensor) -> Tensor:
         """Return g(a p + b)."""
