@@ -103,7 +103,7 @@ class EvidenceFusion(Fusion):
 
     Attributes:
         trust: a, b and log(eps).
-        share: log(pi) and log(1 - pi).
+        share: log(pi) - m and log(1 - pi).
     """
 
     trust: Tensor
@@ -115,7 +115,7 @@ class EvidenceFusion(Fusion):
         self.decide = nn.ModuleDict({name: nn.Linear(width, 1) for name, width in learnt.items()})
         # Until `calibrate`: a learnt logit as it is, never in doubt.
         self.register_buffer("trust", torch.tensor([1.0, 0.0, -1e4]))
-        self.register_buffer("share", torch.tensor([math.log(LATTICE_SHARE), math.log(1 - LATTICE_SHARE)]))
+        self.register_buffer("share", torch.tensor([math.log(LATTICE_SHARE) - MARGIN, math.log(1 - LATTICE_SHARE)]))
         self.familiarity = Familiarity(sum(learnt.values())) if learnt else None
 
     def calibrate(self, scale: float, offset: float) -> None:
@@ -147,7 +147,7 @@ class EvidenceFusion(Fusion):
 
     def evidence(self, lattice: Tensor) -> Tensor:
         """Return log(1 - pi + pi e^(l - m))."""
-        return _log_of_sum(self.share[1], self.share[0] + lattice - MARGIN)
+        return _log_of_sum(self.share[1], self.share[0] + lattice)
 
 
 def _log_of_sum(first: Tensor, second: Tensor) -> Tensor:
