@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import tyro
 
-from fakefreq.commands import ablation, audit, benchmark, comparison, data, detectors, report, spectrum, zoo
+from fakefreq.commands import ablation, audit, benchmark, comparison, data, detectors, explain, report, spectrum, zoo
 from fakefreq.commands.base import Command
 from fakefreq.errors import UserError
 
@@ -17,6 +17,7 @@ COMMANDS: dict[str, Callable[..., Command]] = {
     **comparison.COMMANDS,
     **data.COMMANDS,
     **detectors.COMMANDS,
+    **explain.COMMANDS,
     **report.COMMANDS,
     **spectrum.COMMANDS,
     **zoo.COMMANDS,

@@ -1,0 +1,213 @@
+"""Figures of an explanation: single panels of phone width, drawn from its numbers."""
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.transforms import blended_transform_factory
+from numpy.typing import NDArray
+
+from fakefreq.explaining.explanation import PLANES, Explanation
+from fakefreq.explaining.frequencies import SpectrumSeen
+from fakefreq.explaining.lattice import LatticeSeen
+from fakefreq.explaining.pixels import HeatMap
+from fakefreq.report.atlas_page import draw_map
+from fakefreq.report.figures import COLOURS, STYLE, WIDTH
+
+Array = NDArray[np.float64]
+REAL, FAKE = COLOURS[0], COLOURS[1]
+# Of signed values: negative, towards real, is blue-violet; positive, towards fake, is orange.
+SIGNED = "PuOr_r"
+
+
+def draw_terms(terms: dict[str, float], logit: float, threshold: float) -> Figure:
+    """Return the terms as bars, each beginning where the one above ends, and the logit that they add up to."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH * 1.5, 1.0 + 0.55 * (len(terms) + 1)), layout="constrained")
+        axes = figure.add_subplot()
+        begin = 0.0
+        rows = [(name, value) for name, value in terms.items()]
+        for place, (name, value) in enumerate([*rows, ("logit", logit)]):
+            start = 0.0 if place == len(rows) else begin
+            axes.barh(-place, value, left=start, height=0.45, color=FAKE if value > 0 else REAL)
+            end = start + value
+            axes.plot([end, end], [-place - 0.225, -place - 0.775 if place < len(rows) else -place - 0.225],
+                      color="#555", linewidth=0.8)  # fmt: skip
+            beside = blended_transform_factory(axes.transAxes, axes.transData)
+            axes.text(0, -place + 0.28, f"{name}: {value:+.3f}", transform=beside, fontsize=9, va="bottom")
+            begin = end if place < len(rows) else begin
+        axes.axvline(0, color="#555", linewidth=0.8)
+        axes.axvline(threshold, color="#555", linestyle="--", linewidth=1)
+        low, high = axes.get_xlim()
+        axes.set(yticks=[], ylim=(-len(rows) - 0.5, 0.8), xlim=(min(low, -0.2), max(high, 0.2)))
+        axes.set_xlabel("towards real < logit > towards fake (dashed: threshold)")
+        axes.grid(visible=False, axis="y")
+    return figure
+
+
+def draw_crop(crop: NDArray[np.uint8]) -> Figure:
+    """Return the crop as it is."""
+    figure, axes = _picture()
+    axes.imshow(crop, interpolation="nearest")
+    return figure
+
+
+def draw_heat(crop: NDArray[np.uint8], heat: HeatMap) -> Figure:
+    """Return the heat map over the crop in grey."""
+    figure, axes = _picture(colorbar=True)
+    grey = crop.astype(np.float64).mean(axis=2)
+    axes.imshow(grey, cmap="gray", vmin=-60, vmax=315, interpolation="nearest")
+    top, left, height, width = heat.box
+    reach = float(np.abs(heat.values).max()) or 1.0
+    drawn = axes.imshow(
+        heat.values, cmap=SIGNED, vmin=-reach, vmax=reach, alpha=0.6, interpolation="bilinear",
+        extent=(left - 0.5, left + width - 0.5, top + height - 0.5, top - 0.5),
+    )  # fmt: skip
+    axes.set(xlim=(-0.5, crop.shape[1] - 0.5), ylim=(crop.shape[0] - 0.5, -0.5))
+    figure.colorbar(drawn, ax=axes, shrink=0.9).ax.tick_params(labelsize=8)
+    return figure
+
+
+def draw_spectrum(seen: SpectrumSeen) -> dict[str, tuple[Figure, str]]:
+    """Return the panels of a spectrum: name -> (figure, caption)."""
+    shown = [seen.seen] if seen.mean is None else [seen.seen, seen.mean]
+    known = np.concatenate([values[np.isfinite(values)] for values in shown])
+    low, high = (float(value) for value in np.quantile(known, [0.005, 0.995]))
+    reach = float(np.nanmax(np.abs(seen.added))) or 1.0
+    panels: dict[str, tuple[Figure, str]] = {}
+    for place in range(len(seen.seen)):
+        plane = "" if len(seen.seen) == 1 else f"{PLANES[place]}: "
+        ending = f"_{place}" if plane else ""
+        if seen.axes == "profiles":
+            panels[f"seen{ending}"] = (_lines(seen, place), f"{plane}what the stream saw, {seen.unit}")
+            panels[f"added{ending}"] = (_added_lines(seen, place), f"{plane}what each ring and sector adds")
+            continue
+        panels[f"seen{ending}"] = (
+            _map(seen.axes, seen.seen[place], "cividis", low, high),
+            f"{plane}what the stream saw, {seen.unit}",
+        )
+        if seen.mean is not None:
+            panels[f"mean{ending}"] = (
+                _map(seen.axes, seen.mean[place], "cividis", low, high),
+                f"{plane}mean of the training images, {seen.unit}",
+            )
+        added = _map(seen.axes, seen.added[place], SIGNED, -reach, reach)
+        panels[f"added{ending}"] = (added, f"{plane}what each value adds to the learnt logit")
+    panels["bands"] = (_bands(seen), "the learnt logit after each band is removed; dashed: with all bands")
+    return panels
+
+
+def draw_lattice(seen: LatticeSeen) -> dict[str, tuple[Figure, str]]:
+    """Return the panels of the lattice: name -> (figure, caption)."""
+    scores, added = seen.as_planes(seen.scores), seen.as_planes(seen.added)
+    size = float(np.abs(seen.tile).max()) or 1.0
+    highest, reach = max(float(np.nanmax(scores)), 3.0), float(np.nanmax(np.abs(added))) or 1.0
+    panels: dict[str, tuple[Figure, str]] = {}
+    for plane, tile in zip(PLANES, seen.tile, strict=True):
+        drawn = _map("tile", tile, SIGNED, -size, size)
+        panels[f"tile_{plane}"] = (drawn, f"{plane}: tile, mean scaled residual by position modulo 8")
+    for plane, values in zip(PLANES, scores, strict=True):
+        panels[f"z_{plane}"] = (draw_map(values, "cividis", 0.0, highest), f"{plane}: z by frequency")
+    for plane, values in zip(PLANES, added, strict=True):
+        panels[f"added_{plane}"] = (draw_map(values, SIGNED, -reach, reach), f"{plane}: what each frequency adds to l")
+    return panels
+
+
+def draw_all(explanation: Explanation) -> dict[str, tuple[Figure, str]]:
+    """Return all figures of an explanation in the order of the page: name of the file -> (figure, caption)."""
+    found = {
+        "terms": (
+            draw_terms(explanation.terms, explanation.logit, explanation.threshold),
+            "Each bar begins where the one above it ends; the last is their sum.",
+        )
+    }
+    if explanation.heat is not None:
+        caption = f"{explanation.heat.method}: orange speaks for fake, violet for real"
+        found["crop"] = (draw_crop(explanation.crop), "the centre crop that the network reads")
+        found["heat_map"] = (draw_heat(explanation.crop, explanation.heat), caption)
+    for seen in explanation.spectra:
+        parts = draw_spectrum(seen).items()
+        found |= {f"{file_name(seen.name)}_{part}": panel for part, panel in parts}
+    if explanation.lattice is not None:
+        found |= {f"lattice_{part}": panel for part, panel in draw_lattice(explanation.lattice).items()}
+    return found
+
+
+def file_name(text: str) -> str:
+    """Return a text as part of a file's name: of a spectrum's option the colon goes."""
+    return text.replace(":", "-")
+
+
+def _picture(colorbar: bool = False) -> tuple[Figure, Axes]:
+    with mpl.rc_context({**STYLE, "axes.grid": False}):
+        figure = Figure(figsize=(WIDTH + (0.6 if colorbar else 0), WIDTH), layout="constrained")
+        axes = figure.add_subplot()
+        axes.set_axis_off()
+    return figure, axes
+
+
+def _map(kind: str, plane: Array, colours: str, low: float, high: float) -> Figure:
+    if kind == "half-plane":
+        return draw_map(plane, colours, low, high)
+    with mpl.rc_context({**STYLE, "axes.grid": False}):
+        figure = Figure(figsize=(WIDTH, 3.0), layout="constrained")
+        axes = figure.add_subplot()
+        extent = (0, 0.5, 0.5, 0) if kind == "cells" else None
+        drawn = axes.imshow(plane, cmap=colours, vmin=low, vmax=high, interpolation="nearest", extent=extent)
+        if kind == "cells":
+            axes.set(xlabel="cycles / pixel", ylabel="cycles / pixel")
+        elif kind == "blocks":
+            axes.set(xlabel="horizontal coefficient", ylabel="vertical coefficient", xticks=range(8), yticks=range(8))
+        elif kind == "tile":
+            axes.set(xlabel="column modulo 8", ylabel="row modulo 8", xticks=range(8), yticks=range(8))
+        else:
+            axes.set_axis_off()
+        figure.colorbar(drawn, ax=axes, shrink=0.9).ax.tick_params(labelsize=8)
+    return figure
+
+
+def _line_panel() -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(WIDTH, 3.0), layout="constrained")
+    return figure, figure.add_subplot()
+
+
+def _rings(values: Array) -> tuple[Array, Array]:
+    """The rings of a profile: frequency, value; the 16 sectors come after them."""
+    rings = len(values) - 16
+    return np.arange(rings) / (2 * (rings - 1)), values[:rings]
+
+
+def _lines(seen: SpectrumSeen, place: int) -> Figure:
+    with mpl.rc_context(STYLE):
+        figure, axes = _line_panel()
+        assert seen.mean is not None
+        axes.plot(*_rings(seen.mean[place, 0]), color=REAL, linestyle="--", label="mean of training")
+        axes.plot(*_rings(seen.seen[place, 0]), color=FAKE, label="this image")
+        axes.set(xlabel="cycles / pixel", ylabel=seen.unit)
+        axes.legend()
+    return figure
+
+
+def _added_lines(seen: SpectrumSeen, place: int) -> Figure:
+    with mpl.rc_context(STYLE):
+        figure, axes = _line_panel()
+        values = seen.added[place, 0]
+        axes.bar(range(len(values)), values, color=np.where(values > 0, FAKE, REAL))
+        rings = len(values) - 16
+        axes.axvline(rings - 0.5, color="#555", linewidth=0.8)
+        axes.set(xlabel="rings 0 to 1/2 cycles / pixel | sectors", ylabel="added to the learnt logit")
+        axes.set_xticks([0, (rings - 1) / 2, rings - 1], ["0", "1/4", "1/2"])
+    return figure
+
+
+def _bands(seen: SpectrumSeen) -> Figure:
+    with mpl.rc_context(STYLE):
+        figure, axes = _line_panel()
+        without = np.array([band.learnt for band in seen.bands])
+        # Where the logit falls without a band, the band spoke for fake.
+        colours = np.where(without < seen.learnt, FAKE, REAL)
+        axes.bar(range(len(without)), without - seen.learnt, bottom=seen.learnt, color=colours)
+        axes.axhline(seen.learnt, color="#555", linestyle="--", linewidth=1)
+        axes.set_xticks(range(len(without)), [f"{band.low:.2g}" for band in seen.bands], fontsize=8)
+        axes.set(xlabel="band from ... cycles / pixel", ylabel="learnt logit without it")
+    return figure

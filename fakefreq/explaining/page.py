@@ -1,0 +1,223 @@
+"""An explanation as files: one self-contained page, its figures as PNG, its numbers as JSON."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from fakefreq.data.images.headers.header import ImageError
+from fakefreq.errors import UserError
+from fakefreq.explaining.explanation import PLANES, Explanation, explain_image
+from fakefreq.explaining.figures import draw_all, file_name
+from fakefreq.explaining.frequencies import SpectrumSeen
+from fakefreq.explaining.lattice import LatticeSeen
+from fakefreq.explaining.terms import CONSTANT, EVIDENCE
+from fakefreq.files import atomic_path, write_json
+from fakefreq.models import Detector
+from fakefreq.report.html import (
+    Section,
+    bullets,
+    draw_png,
+    facts_table,
+    figure,
+    panels,
+    paragraph,
+    png_element,
+    table,
+    write_page,
+)
+
+PAGE, NUMBERS = "explanation.html", "explanation.json"
+# Of the lattice's frequencies, so many are listed on the page; all are in the JSON file.
+LISTED = 8
+
+
+def explain_files(
+    detector: Detector,
+    images: Sequence[str | Path],
+    out: str | Path | None,
+    on_error: Literal["stop", "skip"] = "stop",
+    tell: Callable[[str], None] = lambda line: None,
+) -> tuple[list[Explanation], list[tuple[str, str]]]:
+    """Explain image files one after the other, and write each explanation as soon as it is made.
+
+    Args:
+        detector: as `fakefreq.load_detector` returns it.
+        images: paths of image files.
+        out: folder that gets one folder an image; None writes nothing.
+        on_error: `stop` at an image that cannot be explained, or `skip` it.
+        tell: gets one line an image.
+
+    Returns:
+        The explanations, and the skipped images as (path, reason).
+
+    Raises:
+        UserError: no image; with `stop`, an image that does not decode or is too small; files that cannot be written.
+    """
+    if not images:
+        raise UserError("there is no image to explain; give at least one file")
+    explanations: list[Explanation] = []
+    skipped: list[tuple[str, str]] = []
+    names: set[str] = set()
+    for path in images:
+        try:
+            explanation = explain_image(detector, path)
+        except (ImageError, UserError) as error:
+            reason = error.reason if isinstance(error, ImageError) else str(error)
+            if on_error == "stop":
+                raise UserError(f"{path}: {reason}") from error
+            skipped.append((str(path), reason))
+            tell(f"{path}: skipped, {reason}")
+            continue
+        explanations.append(explanation)
+        line = f"{path}: logit {explanation.logit:+.3f}, {verdict(explanation)}"
+        if out is not None:
+            folder = Path(out) / _folder_name(path, names)
+            write_explanation(folder, explanation)
+            line += f"; {folder / PAGE}"
+        tell(line)
+    return explanations, skipped
+
+
+def _folder_name(path: str | Path, names: set[str]) -> str:
+    """A name out of the file's, not yet taken by another image of the call."""
+    stem = Path(path).stem or "image"
+    name = next(name for n in range(1, len(names) + 2) if (name := stem if n == 1 else f"{stem}-{n}") not in names)
+    names.add(name)
+    return name
+
+
+def verdict(explanation: Explanation) -> str:
+    """Return how the image is called, and on which side of the threshold that is."""
+    called, side = ("fake", "above") if explanation.label else ("real", "not above")
+    return f"called {called}: {side} the threshold {explanation.threshold:+.3f}"
+
+
+def write_explanation(folder: Path, explanation: Explanation) -> None:
+    """Write explanation.html, explanation.json and the figures, each whole, the page last.
+
+    Args:
+        folder: it is made where missing.
+        explanation: of one image.
+
+    Raises:
+        UserError: a file cannot be written.
+    """
+    drawn = {name: (draw_png(drawing), caption) for name, (drawing, caption) in draw_all(explanation).items()}
+    for name, (content, _) in drawn.items():
+        with atomic_path(folder / f"{name}.png") as temporary:
+            temporary.write_bytes(content)
+    write_json(folder / NUMBERS, explanation.as_dict())
+
+    def show(prefix: str) -> str:
+        chosen = {name: panel for name, panel in drawn.items() if name.startswith(prefix)}
+        return panels(figure(png_element(content, caption), caption) for content, caption in chosen.values())
+
+    content, caption = drawn["terms"]
+    sections = [
+        Section("", _headline(explanation)),
+        Section(
+            "The logit, term by term",
+            figure(png_element(content, _as_words(explanation)), caption, single=True) + _terms(explanation),
+        ),
+    ]
+    if explanation.heat is not None:
+        crop, heat = (figure(png_element(*drawn[name]), drawn[name][1]) for name in ("crop", "heat_map"))
+        sections.append(Section("Pixels", paragraph(_of_pixels(explanation)) + panels([crop, heat])))
+    for seen in explanation.spectra:
+        sections.append(Section(f"Spectrum {seen.name}", _of_spectrum(seen, show(f"{file_name(seen.name)}_"))))
+    if explanation.lattice is not None:
+        text = _of_lattice(explanation.lattice)
+        sections.append(Section("Lattice", text[0] + show("lattice_") + text[1]))
+    sections.append(Section("How it was made", facts_table(_facts(explanation))))
+    write_page(folder / PAGE, f"Why {Path(explanation.sight.path).name} is {verdict(explanation).partition(':')[0]}",
+               sections)  # fmt: skip
+
+
+def _headline(explanation: Explanation) -> str:
+    text = (
+        f"Logit {explanation.logit:+.3f}, {verdict(explanation)}. Probability of fake {explanation.probability:.3f}, "
+        "not calibrated."
+    )
+    limit = (
+        "An explanation shows what moved this detector. It does not show that the detector is right, and it is no "
+        "evidence against anyone."
+    )
+    return paragraph(text, "headline") + paragraph(limit)
+
+
+def _as_words(explanation: Explanation) -> str:
+    return ", ".join(f"{name} {value:+.3f}" for name, value in {**explanation.terms, "logit": explanation.logit}.items())
+
+
+def _terms(explanation: Explanation) -> str:
+    views = explanation.detector["views"]
+    notes = [f"All values are means over the detector's {views} crops."] if views > 1 else []
+    if EVIDENCE in explanation.terms:
+        notes.append(
+            "p is the learnt streams' logit, g(a p + b) is calibrated and bounded. t is the trust in it: it falls with "
+            "the image's distance from the training images. l is the lattice's log likelihood ratio. A missing lattice "
+            "is no evidence of a photograph, so its term is bounded below."
+        )
+    elif CONSTANT in explanation.terms:
+        notes.append("The constant is what the head says when no stream speaks.")
+    rows = [[name, f"{value:.4g}"] for name, value in explanation.made_of.items()]
+    made_of = table(["quantity", "value"], rows, "What the terms are made of") if rows else ""
+    return "".join(paragraph(note) for note in notes) + made_of
+
+
+def _of_pixels(explanation: Explanation) -> str:
+    assert explanation.heat is not None
+    height, width = explanation.heat.values.shape
+    how = (
+        f"Grad-CAM over the network's last maps, {height}x{width} of them ({explanation.heat.layer}): no finer than that."
+        if explanation.heat.layer
+        else f"Gradients integrated from a picture of the crop's mean colour, added up in {height}x{width} cells."
+    )
+    return f"{how} It explains the learnt logit of the centre crop, {explanation.learnt:+.3f}."
+
+
+def _of_spectrum(seen: SpectrumSeen, figures: str) -> str:
+    text = (
+        f"The learnt logit is {seen.learnt:+.3f}; with the mean of the training images in place of this spectrum it is "
+        f"{seen.learnt_of_mean:+.3f}. What each value adds is its gradient, integrated from that mean to this image."
+    )
+    if seen.axes == "picture":
+        text += " The values are pixels of a residual, so its bands are those of the residual's own Fourier transform."
+    rows = [[f"{band.low:.3f} to {band.high:.3f}", f"{band.learnt:+.3f}", f"{band.logit:+.3f}"] for band in seen.bands]
+    header = ["band, cycles/pixel", "learnt logit without it", "logit without it"]
+    return paragraph(text) + figures + table(header, rows, "After each band is removed, one at a time")
+
+
+def _of_lattice(seen: LatticeSeen) -> tuple[str, str]:
+    """What stands above the figures, and the table below them."""
+    chance = (
+        f"p-value {seen.pvalue:.4g}: the share of photographs whose l is as large."
+        if seen.pvalue is not None
+        else "The stream is not fitted, so there is no p-value."
+    )
+    above = bullets(
+        [
+            f"l = {seen.likelihood:+.3f}, the sum of what each frequency adds and {seen.constant:+.3f}. {chance}",
+            "The whole image is read, not the crop. Period 8 and its divisors are JPEG's too: the curves know what "
+            "JPEG does to photographs.",
+        ]
+    )
+    number, rows = seen.as_planes(np.arange(len(seen.scores), dtype=np.float64)), []
+    for place in np.argsort(-np.abs(seen.added))[:LISTED]:
+        plane, row, column = (int(index) for index in np.argwhere(number == place)[0])
+        vertical = row - 8 if row > 4 else row
+        rows.append([f"{PLANES[plane]} ({vertical}/8, {column}/8)", f"{seen.scores[place]:.2f}", f"{seen.added[place]:+.3f}"])
+    header = ["plane (vertical, horizontal), cycles/pixel", "z", "adds to l"]
+    return above, table(header, rows, f"The {LISTED} frequencies that add or take most")
+
+
+def _facts(explanation: Explanation) -> dict[str, object]:
+    sight = explanation.sight
+    return {
+        "image": sight.path,
+        "SHA-256": sight.sha256,
+        "size": f"{sight.size[0]}x{sight.size[1]}",
+        **{f"detector: {name}": value for name, value in explanation.detector.items()},
+    }
