@@ -23,10 +23,10 @@ SIGNED = "PuOr_r"
 def draw_terms(terms: dict[str, float], logit: float, threshold: float) -> Figure:
     """Return the terms as bars, each beginning where the one above ends, and the logit that they add up to."""
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH * 1.5, 1.0 + 0.55 * (len(terms) + 1)), layout="constrained")
+        figure = Figure(figsize=(WIDTH, 0.9 + 0.5 * (len(terms) + 1)), layout="constrained")
         axes = figure.add_subplot()
         begin = 0.0
-        rows = [(name, value) for name, value in terms.items()]
+        rows = list(terms.items())
         for place, (name, value) in enumerate([*rows, ("logit", logit)]):
             start = 0.0 if place == len(rows) else begin
             axes.barh(-place, value, left=start, height=0.45, color=FAKE if value > 0 else REAL)
@@ -34,13 +34,17 @@ def draw_terms(terms: dict[str, float], logit: float, threshold: float) -> Figur
             axes.plot([end, end], [-place - 0.225, -place - 0.775 if place < len(rows) else -place - 0.225],
                       color="#555", linewidth=0.8)  # fmt: skip
             beside = blended_transform_factory(axes.transAxes, axes.transData)
-            axes.text(0, -place + 0.28, f"{name}: {value:+.3f}", transform=beside, fontsize=9, va="bottom")
+            axes.text(
+                0.01, -place + 0.28, f"{name}: {value:+.3f}", transform=beside, fontsize=9, va="bottom",
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
+            )  # fmt: skip
             begin = end if place < len(rows) else begin
         axes.axvline(0, color="#555", linewidth=0.8)
         axes.axvline(threshold, color="#555", linestyle="--", linewidth=1)
-        low, high = axes.get_xlim()
-        axes.set(yticks=[], ylim=(-len(rows) - 0.5, 0.8), xlim=(min(low, -0.2), max(high, 0.2)))
-        axes.set_xlabel("towards real < logit > towards fake (dashed: threshold)")
+        low, high = axes.dataLim.intervalx
+        room = 0.05 * (high - low) + 0.02
+        axes.set(yticks=[], ylim=(-len(rows) - 0.5, 0.8), xlim=(low - room, high + room))
+        axes.set_xlabel("logit (dashed: the threshold)")
         axes.grid(visible=False, axis="y")
     return figure
 
@@ -54,7 +58,7 @@ def draw_crop(crop: NDArray[np.uint8]) -> Figure:
 
 def draw_heat(crop: NDArray[np.uint8], heat: HeatMap) -> Figure:
     """Return the heat map over the crop in grey."""
-    figure, axes = _picture(colorbar=True)
+    figure, axes = _picture(room=0.5)
     grey = crop.astype(np.float64).mean(axis=2)
     axes.imshow(grey, cmap="gray", vmin=-60, vmax=315, interpolation="nearest")
     top, left, height, width = heat.box
@@ -64,7 +68,7 @@ def draw_heat(crop: NDArray[np.uint8], heat: HeatMap) -> Figure:
         extent=(left - 0.5, left + width - 0.5, top + height - 0.5, top - 0.5),
     )  # fmt: skip
     axes.set(xlim=(-0.5, crop.shape[1] - 0.5), ylim=(crop.shape[0] - 0.5, -0.5))
-    figure.colorbar(drawn, ax=axes, shrink=0.9).ax.tick_params(labelsize=8)
+    figure.colorbar(drawn, ax=axes, location="bottom", fraction=0.08).ax.tick_params(labelsize=8)
     return figure
 
 
@@ -107,40 +111,31 @@ def draw_lattice(seen: LatticeSeen) -> dict[str, tuple[Figure, str]]:
         drawn = _map("tile", tile, SIGNED, -size, size)
         panels[f"tile_{plane}"] = (drawn, f"{plane}: tile, mean scaled residual by position modulo 8")
     for plane, values in zip(PLANES, scores, strict=True):
-        panels[f"z_{plane}"] = (draw_map(values, "cividis", 0.0, highest), f"{plane}: z by frequency")
+        panels[f"z_{plane}"] = (_cells(values, "cividis", 0.0, highest, "{:.1f}"), f"{plane}: z by frequency")
     for plane, values in zip(PLANES, added, strict=True):
-        panels[f"added_{plane}"] = (draw_map(values, SIGNED, -reach, reach), f"{plane}: what each frequency adds to l")
+        drawn = _cells(values, SIGNED, -reach, reach, "{:+.2f}")
+        panels[f"added_{plane}"] = (drawn, f"{plane}: what each frequency adds to l")
     return panels
 
 
-def draw_all(explanation: Explanation) -> dict[str, tuple[Figure, str]]:
-    """Return all figures of an explanation in the order of the page: name of the file -> (figure, caption)."""
-    found = {
-        "terms": (
-            draw_terms(explanation.terms, explanation.logit, explanation.threshold),
-            "Each bar begins where the one above it ends; the last is their sum.",
-        )
+def draw_pixels(explanation: Explanation) -> dict[str, tuple[Figure, str]]:
+    """Return the crop and the heat map: name -> (figure, caption)."""
+    assert explanation.heat is not None
+    side, crop = min(explanation.sight.image.shape[:2]), explanation.crop
+    continued = f" (the image has {side} pixels: continued by reflection)" if side < len(crop) else ""
+    return {
+        "crop": (draw_crop(crop), f"the centre crop that the network reads{continued}"),
+        "heat_map": (
+            draw_heat(crop, explanation.heat),
+            f"{explanation.heat.method}: orange speaks for fake, violet for real",
+        ),
     }
-    if explanation.heat is not None:
-        caption = f"{explanation.heat.method}: orange speaks for fake, violet for real"
-        found["crop"] = (draw_crop(explanation.crop), "the centre crop that the network reads")
-        found["heat_map"] = (draw_heat(explanation.crop, explanation.heat), caption)
-    for seen in explanation.spectra:
-        parts = draw_spectrum(seen).items()
-        found |= {f"{file_name(seen.name)}_{part}": panel for part, panel in parts}
-    if explanation.lattice is not None:
-        found |= {f"lattice_{part}": panel for part, panel in draw_lattice(explanation.lattice).items()}
-    return found
 
 
-def file_name(text: str) -> str:
-    """Return a text as part of a file's name: of a spectrum's option the colon goes."""
-    return text.replace(":", "-")
-
-
-def _picture(colorbar: bool = False) -> tuple[Figure, Axes]:
+def _picture(room: float = 0.0) -> tuple[Figure, Axes]:
+    """A square panel without axes, and room below it, in inches."""
     with mpl.rc_context({**STYLE, "axes.grid": False}):
-        figure = Figure(figsize=(WIDTH + (0.6 if colorbar else 0), WIDTH), layout="constrained")
+        figure = Figure(figsize=(WIDTH, WIDTH + room), layout="constrained")
         axes = figure.add_subplot()
         axes.set_axis_off()
     return figure, axes
@@ -163,6 +158,26 @@ def _map(kind: str, plane: Array, colours: str, low: float, high: float) -> Figu
         else:
             axes.set_axis_off()
         figure.colorbar(drawn, ax=axes, shrink=0.9).ax.tick_params(labelsize=8)
+    return figure
+
+
+def _cells(plane: Array, colours: str, low: float, high: float, form: str) -> Figure:
+    """A half-plane of few frequencies, each with its number."""
+    rows, columns = plane.shape
+    shown = np.fft.fftshift(plane, axes=0)
+    with mpl.rc_context({**STYLE, "axes.grid": False}):
+        figure = Figure(figsize=(WIDTH, 3.4), layout="constrained")
+        axes = figure.add_subplot()
+        axes.imshow(shown, cmap=colours, vmin=low, vmax=high, interpolation="nearest", aspect="auto")
+        palette = mpl.colormaps[colours]
+        for row, column in np.argwhere(np.isfinite(shown)):
+            red, green, blue, _ = palette((shown[row, column] - low) / (high - low))
+            ink = "black" if 0.3 * red + 0.59 * green + 0.11 * blue > 0.45 else "white"
+            axes.text(column, row, form.format(shown[row, column]), ha="center", va="center", fontsize=8, color=ink)
+        axes.set(xlabel="horizontal, cycles / pixel", ylabel="vertical, cycles / pixel")
+        axes.set_xticks(range(columns), [f"{column}/{rows}" for column in range(columns)])
+        axes.set_yticks(range(rows), [f"{row - rows // 2}/{rows}" for row in range(rows)])
+        axes.tick_params(labelsize=8)
     return figure
 
 
@@ -206,8 +221,10 @@ def _bands(seen: SpectrumSeen) -> Figure:
         without = np.array([band.learnt for band in seen.bands])
         # Where the logit falls without a band, the band spoke for fake.
         colours = np.where(without < seen.learnt, FAKE, REAL)
-        axes.bar(range(len(without)), without - seen.learnt, bottom=seen.learnt, color=colours)
+        lows = [band.low for band in seen.bands]
+        width = 0.8 / 16
+        axes.bar(lows, without - seen.learnt, width, seen.learnt, align="edge", color=colours)
         axes.axhline(seen.learnt, color="#555", linestyle="--", linewidth=1)
-        axes.set_xticks(range(len(without)), [f"{band.low:.2g}" for band in seen.bands], fontsize=8)
-        axes.set(xlabel="band from ... cycles / pixel", ylabel="learnt logit without it")
+        axes.set_xticks(np.arange(5) / 8, ["0", "1/8", "1/4", "3/8", "1/2"])
+        axes.set(xlabel="band, cycles / pixel", ylabel="learnt logit without it")
     return figure

@@ -1,5 +1,6 @@
 """Which frequencies decided: gradients integrated over a spectrum's values, and the logit without each band."""
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -78,7 +79,7 @@ def explain_spectra(detector: Detector, pixels: Tensor, lattice: Tensor | None) 
 
     Shape: (1, 3, H, W), (1, 99)
     """
-    stream = detector.streams["frequency"] if "frequency" in detector.streams else None
+    stream = detector.streams.get("frequency", None)
     if not isinstance(stream, FrequencyStream):
         return []
     with torch.no_grad():
@@ -116,7 +117,7 @@ def _explain(
     added = gradients.attribute(spectrum, mean, n_steps=STEPS, internal_batch_size=AT_ONCE)
     with torch.no_grad():
         learnt, of_mean = (float(learnt_logit(detector, see(values))) for values in (spectrum, mean))
-        kept = {edges: _without(layout.radii, spectrum, mean, *edges) for edges in zip(EDGES, EDGES[1:], strict=False)}
+        kept = {edges: _without(layout.radii, spectrum, mean, *edges) for edges in itertools.pairwise(EDGES)}
         removed = {edges: values for edges, values in kept.items() if values is not None}
         left = see(torch.cat(list(removed.values())))
         pairs = zip(learnt_logit(detector, left).tolist(), detector.head(left).tolist(), strict=True)
@@ -142,9 +143,7 @@ def _mean_of_training(branch: SpectrumStream, spectrum: Tensor) -> Tensor:
     return means.view(1, -1, 1, 1).expand_as(spectrum).contiguous()  # type: ignore[no-any-return]
 
 
-def _without(
-    radii: Tensor | None, spectrum: Tensor, mean: Tensor, low: float, high: float
-) -> Tensor | None:
+def _without(radii: Tensor | None, spectrum: Tensor, mean: Tensor, low: float, high: float) -> Tensor | None:
     """The spectrum without a band; None where it has no value in it."""
     if radii is None:
         rows, columns = spectrum.shape[-2:]

@@ -54,7 +54,9 @@ def layout_of(branch: SpectrumStream) -> Layout:
         radii = torch.cat([rings, torch.full((branch.sectors,), math.nan)]).expand(3, -1)
         return Layout("profiles", "log power", radii, _as_rows, _as_rows, _as_rows)
     if isinstance(branch, LatticeFeatures):
-        return Layout("half-plane", "log(z + 0.3)", _radii_of_lattice(branch.width), lattice_map, lattice_map, lattice_map)
+        return Layout(
+            "half-plane", "log(z + 0.3)", _radii_of_lattice(branch.width), lattice_map, lattice_map, lattice_map
+        )
     return Layout("picture", "mean magnitude", None, _magnitude, lambda values: values.sum(dim=0, keepdim=True), None)
 
 

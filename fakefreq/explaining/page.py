@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from fakefreq.data.images.headers.header import ImageError
 from fakefreq.errors import UserError
 from fakefreq.explaining.explanation import PLANES, Explanation, explain_image
-from fakefreq.explaining.figures import draw_all, file_name
+from fakefreq.explaining.figures import draw_lattice, draw_pixels, draw_spectrum, draw_terms
 from fakefreq.explaining.frequencies import SpectrumSeen
 from fakefreq.explaining.lattice import LatticeSeen
 from fakefreq.explaining.terms import CONSTANT, EVIDENCE
@@ -104,35 +105,44 @@ def write_explanation(folder: Path, explanation: Explanation) -> None:
     Raises:
         UserError: a file cannot be written.
     """
-    drawn = {name: (draw_png(drawing), caption) for name, (drawing, caption) in draw_all(explanation).items()}
-    for name, (content, _) in drawn.items():
-        with atomic_path(folder / f"{name}.png") as temporary:
-            temporary.write_bytes(content)
     write_json(folder / NUMBERS, explanation.as_dict())
-
-    def show(prefix: str) -> str:
-        chosen = {name: panel for name, panel in drawn.items() if name.startswith(prefix)}
-        return panels(figure(png_element(content, caption), caption) for content, caption in chosen.values())
-
-    content, caption = drawn["terms"]
+    bars = draw_terms(explanation.terms, explanation.logit, explanation.threshold)
+    terms = png_element(_keep(folder / "terms.png", bars), _as_words(explanation))
+    caption = "Each bar begins where the one above it ends; the last is their sum."
     sections = [
         Section("", _headline(explanation)),
-        Section(
-            "The logit, term by term",
-            figure(png_element(content, _as_words(explanation)), caption, single=True) + _terms(explanation),
-        ),
+        Section("The logit, term by term", figure(terms, caption, single=True) + _terms(explanation)),
     ]
     if explanation.heat is not None:
-        crop, heat = (figure(png_element(*drawn[name]), drawn[name][1]) for name in ("crop", "heat_map"))
-        sections.append(Section("Pixels", paragraph(_of_pixels(explanation)) + panels([crop, heat])))
+        pictures = _panels(folder, "pixels", draw_pixels(explanation))
+        sections.append(Section("Pixels", paragraph(_of_pixels(explanation)) + pictures))
     for seen in explanation.spectra:
-        sections.append(Section(f"Spectrum {seen.name}", _of_spectrum(seen, show(f"{file_name(seen.name)}_"))))
+        # Of a spectrum's option the colon goes, which some file systems do not take.
+        drawn = _panels(folder, seen.name.replace(":", "-"), draw_spectrum(seen))
+        sections.append(Section(f"Spectrum {seen.name}", _of_spectrum(seen, drawn)))
     if explanation.lattice is not None:
-        text = _of_lattice(explanation.lattice)
-        sections.append(Section("Lattice", text[0] + show("lattice_") + text[1]))
+        above, below = _of_lattice(explanation.lattice)
+        drawn = _panels(folder, "lattice", draw_lattice(explanation.lattice))
+        sections.append(Section("Lattice", above + drawn + below))
     sections.append(Section("How it was made", facts_table(_facts(explanation))))
-    write_page(folder / PAGE, f"Why {Path(explanation.sight.path).name} is {verdict(explanation).partition(':')[0]}",
-               sections)  # fmt: skip
+    called = verdict(explanation).partition(":")[0]
+    write_page(folder / PAGE, f"Why {Path(explanation.sight.path).name} is {called}", sections)
+
+
+def _panels(folder: Path, name: str, drawn: dict[str, tuple[Figure, str]]) -> str:
+    """Figures side by side; each is written to a file too."""
+    return panels(
+        figure(png_element(_keep(folder / f"{name}_{part}.png", drawing), caption), caption)
+        for part, (drawing, caption) in drawn.items()
+    )
+
+
+def _keep(path: Path, drawing: Figure) -> bytes:
+    """Write a figure as a PNG file and return its bytes."""
+    content = draw_png(drawing)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+    return content
 
 
 def _headline(explanation: Explanation) -> str:
@@ -148,7 +158,9 @@ def _headline(explanation: Explanation) -> str:
 
 
 def _as_words(explanation: Explanation) -> str:
-    return ", ".join(f"{name} {value:+.3f}" for name, value in {**explanation.terms, "logit": explanation.logit}.items())
+    return ", ".join(
+        f"{name} {value:+.3f}" for name, value in {**explanation.terms, "logit": explanation.logit}.items()
+    )
 
 
 def _terms(explanation: Explanation) -> str:
@@ -208,9 +220,11 @@ def _of_lattice(seen: LatticeSeen) -> tuple[str, str]:
     for place in np.argsort(-np.abs(seen.added))[:LISTED]:
         plane, row, column = (int(index) for index in np.argwhere(number == place)[0])
         vertical = row - 8 if row > 4 else row
-        rows.append([f"{PLANES[plane]} ({vertical}/8, {column}/8)", f"{seen.scores[place]:.2f}", f"{seen.added[place]:+.3f}"])
-    header = ["plane (vertical, horizontal), cycles/pixel", "z", "adds to l"]
-    return above, table(header, rows, f"The {LISTED} frequencies that add or take most")
+        rows.append(
+            [f"{PLANES[plane]} ({vertical}/8, {column}/8)", f"{seen.scores[place]:.2f}", f"{seen.added[place]:+.3f}"]
+        )
+    caption = f"The {LISTED} frequencies (vertical, horizontal; cycles/pixel) that add or take most"
+    return above, table(["plane, frequency", "z", "adds to l"], rows, caption)
 
 
 def _facts(explanation: Explanation) -> dict[str, object]:

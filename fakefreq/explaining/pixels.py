@@ -90,7 +90,9 @@ def last_maps(stream: PixelStream, pixels: Tensor) -> str:
 
     network: Any = stream.network
     channels = int(network.num_features)
-    handles = [module.register_forward_hook(note(f"network.{name}")) for name, module in network.named_modules() if name]
+    handles = [
+        module.register_forward_hook(note(f"network.{name}")) for name, module in network.named_modules() if name
+    ]
     try:
         with torch.no_grad():
             stream(pixels)
