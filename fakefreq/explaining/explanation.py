@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from fakefreq.explaining.frequencies import SpectrumSeen, explain_spectra
-from fakefreq.explaining.lattice import LatticeSeen, explain_lattice
+from fakefreq.explaining.lattice import PLANES, LatticeSeen, explain_lattice
 from fakefreq.explaining.pixels import HeatMap, map_pixels
 from fakefreq.explaining.sight import Sight, see
 from fakefreq.explaining.terms import learnt_logit, split_logit
@@ -18,8 +18,6 @@ from fakefreq.models import Detector
 from fakefreq.models.fusion import EvidenceFusion
 from fakefreq.models.streams.lattice import PERIOD
 from fakefreq.version import __version__
-
-PLANES = ("Y", "Cb", "Cr")
 
 
 @dataclass(frozen=True)
@@ -159,14 +157,12 @@ def _of_spectrum(seen: SpectrumSeen) -> dict[str, Any]:
 
 
 def _of_lattice(seen: LatticeSeen) -> dict[str, Any]:
-    number = seen.as_planes(np.arange(len(seen.scores), dtype=np.float64))
-    frequencies = []
-    for place in range(len(seen.scores)):
-        # A frequency whose negative one is in the plane stands there twice; the first is the independent one.
-        plane, row, column = (int(index) for index in np.argwhere(number == place)[0])
-        vertical = (row - PERIOD if row > PERIOD // 2 else row) / PERIOD
-        where = {"plane": PLANES[plane], "vertical": vertical, "horizontal": column / PERIOD}
-        frequencies.append({**where, "z": float(seen.scores[place]), "adds": float(seen.added[place])})
+    frequencies = [
+        {"plane": plane, "vertical": vertical / PERIOD, "horizontal": horizontal / PERIOD, "z": z, "adds": adds}
+        for (plane, vertical, horizontal), z, adds in zip(
+            seen.places, seen.scores.tolist(), seen.added.tolist(), strict=True
+        )
+    ]
     return {
         "l": seen.likelihood,
         "pvalue": seen.pvalue,

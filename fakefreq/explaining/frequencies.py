@@ -79,7 +79,7 @@ def explain_spectra(detector: Detector, pixels: Tensor, lattice: Tensor | None) 
 
     Shape: (1, 3, H, W), (1, 99)
     """
-    stream = detector.streams.get("frequency", None)
+    stream = dict(detector.streams.items()).get("frequency")
     if not isinstance(stream, FrequencyStream):
         return []
     with torch.no_grad():

@@ -8,7 +8,9 @@ from numpy.typing import NDArray
 
 from fakefreq.explaining.sight import Sight
 from fakefreq.models.streams.lattice import PERIOD, SMALLEST, LatticeStream, lattice_map
-from fakefreq.spectra import lattice_tile, rgb_to_ycbcr
+from fakefreq.spectra import lattice_frequencies, lattice_tile, rgb_to_ycbcr
+
+PLANES = ("Y", "Cb", "Cr")
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,14 @@ class LatticeSeen:
     constant: float
     likelihood: float
     pvalue: float | None
+
+    @property
+    def places(self) -> list[tuple[str, int, int]]:
+        """Plane, vertical and horizontal frequency of each of the 99 values, in eighths of a cycle a pixel."""
+        rows, columns = lattice_frequencies(PERIOD).nonzero(as_tuple=True)
+        vertical = torch.where(rows > PERIOD // 2, rows - PERIOD, rows)
+        pairs = list(zip(vertical.tolist(), columns.tolist(), strict=True))
+        return [(plane, *pair) for plane in PLANES for pair in pairs]
 
     def as_planes(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Lay 99 values out as (3, 8, 5), rows of vertical frequency as `torch.fft.fftfreq`; NaN at frequency 0."""

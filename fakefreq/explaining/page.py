@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from fakefreq.data.images.headers.header import ImageError
 from fakefreq.errors import UserError
-from fakefreq.explaining.explanation import PLANES, Explanation, explain_image
+from fakefreq.explaining.explanation import Explanation, explain_image
 from fakefreq.explaining.figures import draw_lattice, draw_pixels, draw_spectrum, draw_terms
 from fakefreq.explaining.frequencies import SpectrumSeen
 from fakefreq.explaining.lattice import LatticeSeen
@@ -183,7 +183,7 @@ def _of_pixels(explanation: Explanation) -> str:
     assert explanation.heat is not None
     height, width = explanation.heat.values.shape
     how = (
-        f"Grad-CAM over the network's last maps, {height}x{width} of them ({explanation.heat.layer}): no finer than that."
+        f"Grad-CAM over the network's last maps, of {height}x{width} values ({explanation.heat.layer}): no finer."
         if explanation.heat.layer
         else f"Gradients integrated from a picture of the crop's mean colour, added up in {height}x{width} cells."
     )
@@ -216,13 +216,11 @@ def _of_lattice(seen: LatticeSeen) -> tuple[str, str]:
             "JPEG does to photographs.",
         ]
     )
-    number, rows = seen.as_planes(np.arange(len(seen.scores), dtype=np.float64)), []
-    for place in np.argsort(-np.abs(seen.added))[:LISTED]:
-        plane, row, column = (int(index) for index in np.argwhere(number == place)[0])
-        vertical = row - 8 if row > 4 else row
-        rows.append(
-            [f"{PLANES[plane]} ({vertical}/8, {column}/8)", f"{seen.scores[place]:.2f}", f"{seen.added[place]:+.3f}"]
-        )
+    rows, places = [], seen.places
+    for number in np.argsort(-np.abs(seen.added))[:LISTED]:
+        plane, vertical, horizontal = places[number]
+        where = f"{plane} ({vertical}/8, {horizontal}/8)"
+        rows.append([where, f"{seen.scores[number]:.2f}", f"{seen.added[number]:+.3f}"])
     caption = f"The {LISTED} frequencies (vertical, horizontal; cycles/pixel) that add or take most"
     return above, table(["plane, frequency", "z", "adds to l"], rows, caption)
 

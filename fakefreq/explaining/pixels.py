@@ -78,21 +78,20 @@ def map_pixels(detector: Detector, pixels: Tensor, lattice: Tensor | None) -> He
 
 def last_maps(stream: PixelStream, pixels: Tensor) -> str:
     """Return the name of the layer that gives the network's last maps, (B, width, h, w); empty where none does."""
-    found = [""]
+    network: Any = stream.network
+    channels, found = int(network.num_features), [""]
 
     def note(name: str) -> Any:
         def hook(_: nn.Module, __: Any, output: Any) -> None:
-            if isinstance(output, Tensor) and output.ndim == 4 and output.shape[1] == channels:
-                if min(output.shape[2:]) > 1:
-                    found[0] = name
+            if not isinstance(output, Tensor) or output.ndim != 4:
+                return
+            if output.shape[1] == channels and min(output.shape[2:]) > 1:
+                found[0] = name
 
         return hook
 
-    network: Any = stream.network
-    channels = int(network.num_features)
-    handles = [
-        module.register_forward_hook(note(f"network.{name}")) for name, module in network.named_modules() if name
-    ]
+    modules = [(name, module) for name, module in network.named_modules() if name]
+    handles = [module.register_forward_hook(note(f"network.{name}")) for name, module in modules]
     try:
         with torch.no_grad():
             stream(pixels)
