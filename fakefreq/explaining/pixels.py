@@ -77,19 +77,24 @@ def map_pixels(detector: Detector, pixels: Tensor, lattice: Tensor | None) -> He
 
 
 def last_maps(stream: PixelStream, pixels: Tensor) -> str:
-    """Return the name of the layer that gives the network's last maps, (B, width, h, w); empty where none does."""
+    """Return the name of the layer that gives the network's last maps, (B, C, h, w); empty where it has none.
+
+    A ViT's last values are tokens; those of some others have channels last, or no extent in a crop this small.
+    """
     network: Any = stream.network
-    channels, found = int(network.num_features), [""]
+    found = [""]
 
     def note(name: str) -> Any:
         def hook(_: nn.Module, __: Any, output: Any) -> None:
-            if not isinstance(output, Tensor) or output.ndim != 4:
-                return
-            if output.shape[1] == channels and min(output.shape[2:]) > 1:
+            if isinstance(output, Tensor) and output.shape == maps.shape:
                 found[0] = name
 
         return hook
 
+    with torch.no_grad():
+        maps = network.forward_features(stream.normalised(pixels))
+    if maps.ndim != 4 or str(getattr(network, "output_fmt", "NCHW")) != "NCHW" or min(maps.shape[2:]) < 2:
+        return ""
     modules = [(name, module) for name, module in network.named_modules() if name]
     handles = [module.register_forward_hook(note(f"network.{name}")) for name, module in modules]
     try:
