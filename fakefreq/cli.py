@@ -5,7 +5,19 @@ from collections.abc import Callable, Sequence
 
 import tyro
 
-from fakefreq.commands import ablation, audit, benchmark, comparison, data, detectors, explain, report, spectrum, zoo
+from fakefreq.commands import (
+    ablation,
+    audit,
+    benchmark,
+    comparison,
+    data,
+    detectors,
+    explain,
+    export,
+    report,
+    spectrum,
+    zoo,
+)
 from fakefreq.commands.base import Command
 from fakefreq.errors import UserError
 
@@ -18,6 +30,7 @@ COMMANDS: dict[str, Callable[..., Command]] = {
     **data.COMMANDS,
     **detectors.COMMANDS,
     **explain.COMMANDS,
+    **export.COMMANDS,
     **report.COMMANDS,
     **spectrum.COMMANDS,
     **zoo.COMMANDS,

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from fakefreq.evaluate.sight import Sight, see
 from fakefreq.explaining.frequencies import SpectrumSeen, explain_spectra
 from fakefreq.explaining.lattice import PLANES, LatticeSeen, explain_lattice
 from fakefreq.explaining.pixels import HeatMap, map_pixels
-from fakefreq.explaining.sight import Sight, see
 from fakefreq.explaining.terms import learnt_logit, split_logit
 from fakefreq.models import Detector
 from fakefreq.models.fusion import EvidenceFusion

@@ -149,7 +149,8 @@ def _without(radii: Tensor | None, spectrum: Tensor, mean: Tensor, low: float, h
         rows, columns = spectrum.shape[-2:]
         plane = distances(torch.fft.fftfreq(rows), torch.fft.rfftfreq(columns)).to(spectrum.device)
         kept = torch.fft.rfft2(spectrum).masked_fill(_is_in(plane, low, high), 0)
-        return torch.fft.irfft2(kept, s=(rows, columns))
+        without: Tensor = torch.fft.irfft2(kept, s=(rows, columns))
+        return without
     inside = _is_in(radii.to(spectrum.device), low, high)
     return torch.where(inside, mean, spectrum) if inside.any() else None
 

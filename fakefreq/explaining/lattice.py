@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fakefreq.explaining.sight import Sight
+from fakefreq.evaluate.sight import Sight
 from fakefreq.models.streams.lattice import PERIOD, SMALLEST, LatticeStream, lattice_map
 from fakefreq.spectra import lattice_frequencies, lattice_tile, rgb_to_ycbcr
 

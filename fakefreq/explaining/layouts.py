@@ -88,7 +88,7 @@ def _layout_of_blocks(branch: BlockDCTStream) -> Layout:
         return values.square().mean(dim=(1, 2)).sqrt().view(-1, side, side)
 
     def size_of_mean(values: Tensor) -> Tensor:
-        return (values[:, 0, 0].square() + variance).sqrt().view(-1, side, side)
+        return torch.sqrt(values[:, 0, 0].square() + variance).view(-1, side, side)
 
     return Layout(
         "blocks", "log coefficient, root mean square", radii, size,

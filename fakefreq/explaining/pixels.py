@@ -71,6 +71,7 @@ def map_pixels(detector: Detector, pixels: Tensor, lattice: Tensor | None) -> He
         found = gradients.attribute(pixels, colour, n_steps=STEPS, internal_batch_size=AT_ONCE)
         return HeatMap("integrated gradients", "", add_in_cells(found[0].sum(dim=0)), (0, 0, height, width))
     cam = LayerGradCam(learnt, stream.get_submodule(layer)).attribute(pixels)
+    assert isinstance(stream, PixelStream)
     side = (stream.minimum_size, stream.minimum_size) if stream.fixed_size else (height, width)
     box = ((height - side[0]) // 2, (width - side[1]) // 2, *side)
     return HeatMap("Grad-CAM", layer, _array(cam[0, 0]), box)

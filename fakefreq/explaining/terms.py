@@ -51,7 +51,7 @@ def split_logit(head: Fusion, features: Features) -> tuple[dict[str, Tensor], di
     if isinstance(head, LogitSumFusion):
         return dict(head.fuse(features)[1]), {}
     if isinstance(head, ConcatFusion):
-        columns = head.decide.weight[0].split([value.shape[1] for value in features.values()])
+        columns = torch.split(head.decide.weight[0], [value.shape[1] for value in features.values()])
         terms = {name: value @ column for (name, value), column in zip(features.items(), columns, strict=True)}
         return {**terms, CONSTANT: head.decide.bias.detach().expand(len(next(iter(features.values()))))}, {}
     return _shapley(head, features), {}

@@ -40,8 +40,8 @@ def lattice_map(values: Tensor) -> Tensor:
     tensor([nan, 4., 9., 14., 19., 14., 9., 4.])
     """
     planes = values.new_full((*values.shape[:-1], 3, PERIOD * (PERIOD // 2 + 1)), math.nan)
-    planes[..., _CHOSEN] = values.unflatten(-1, (3, -1))
-    planes = planes.unflatten(-1, (PERIOD, -1))
+    planes[..., _CHOSEN] = values.reshape(*values.shape[:-1], 3, -1)
+    planes = planes.reshape(*planes.shape[:-1], PERIOD, -1)
     opposite = planes.roll(-1, dims=-2).flip(-2)  # row -k
     return torch.where(planes.isnan(), opposite, planes)
 
@@ -56,7 +56,7 @@ def read_lattice(images: Tensor) -> Tensor:
         - input: (B, 3, H, W), any size; below 16 pixels a side there is nothing to see, and z is 0
         - output: (B, 99), 0 or more; see `fakefreq.spectra.lattice_scores`
     """
-    if min(images.shape[-2:]) < SMALLEST:
+    if images.shape[-2] < SMALLEST or images.shape[-1] < SMALLEST:
         return to_float(images).new_zeros(len(images), 3 * len(_CHOSEN))
     scores = lattice_scores(rgb_to_ycbcr(images), PERIOD).flatten(2)
     return scores.index_select(2, torch.tensor(_CHOSEN, device=images.device)).flatten(1)
