@@ -220,7 +220,7 @@ def segment_side(height: int, width: int, period: int) -> int:
     Four segments along the shorter side, two where there is no room for more, or more of 32 pixels: the variance
     needs some.
     """
-    if torch.jit.is_tracing():  # type: ignore[no-untyped-call]
+    if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
         # Sizes are tensors then, and stay free in what is exported.
         room = torch.minimum(torch.as_tensor(height), torch.as_tensor(width)) // (4 * period)
         return cast(int, period * room.clamp(1, _SEGMENT // period))

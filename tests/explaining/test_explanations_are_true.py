@@ -66,7 +66,7 @@ CASES = [
 
 @pytest.mark.parametrize(("name", "settings"), CASES)
 def test_the_terms_add_up_to_the_logit_that_predict_gives(name: str, settings: dict[str, str], image: Path) -> None:
-    detector = make(name, views=2, **settings)
+    detector = make(name, 0, 96, 2, **settings)
     found = explain_image(detector, image)
     assert sum(found.terms.values()) == pytest.approx(found.logit, abs=1e-5)
     table = fakefreq.predict(detector, image)
