@@ -64,12 +64,13 @@ def test_the_lattice_alone_reads_whole_images(tmp_path: Path) -> None:
         ("pixel", {"backbone": "test_vit"}, True),  # it reads the middle
         ("frequency", {"spectrum": "fft", "fusion": "logit_sum"}, False),
         ("frequency", {"spectrum": "fad", "fusion": "logit_sum"}, False),
+        ("frequency", {"spectrum": "lattice", "fusion": "logit_sum"}, True),
     ],
 )
 def test_the_size_is_free_where_the_network_allows_it(
     name: str, settings: dict[str, str], is_free: bool, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    detector = make(name, 0, 160 if settings.get("backbone") == "test_vit" else 64, **settings)
+    detector = make(name, 0, 160 if settings.get("backbone") == "test_vit" else 64, 1, **settings)
     written = export_detector(detector, tmp_path / "a.onnx")
     side = detector.crop
     assert written.inputs["images"] == ["batch", 3, *(["height", "width"] if is_free else [side, side])]
@@ -114,7 +115,7 @@ def test_bad_input_gives_one_line_and_no_file(
     name: str, settings: dict[str, str], words: list[str], message: str,
     tmp_path: Path, capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    save_detector(make(name, 0, 64, **settings), tmp_path / "best.safetensors")
+    save_detector(make(name, 0, 64, 1, **settings), tmp_path / "best.safetensors")
     assert main(["export", str(tmp_path), *(word.format(folder=tmp_path) for word in words)]) == 2
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1 and lines[0].startswith("error: ") and message in lines[0]

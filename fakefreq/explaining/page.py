@@ -198,8 +198,12 @@ def _of_spectrum(seen: SpectrumSeen, figures: str) -> str:
     if seen.axes == "picture":
         text += " The values are pixels of a residual, so its bands are those of the residual's own Fourier transform."
     rows = [[f"{band.low:.3f} to {band.high:.3f}", f"{band.learnt:+.3f}", f"{band.logit:+.3f}"] for band in seen.bands]
-    header = ["band, cycles/pixel", "learnt logit without it", "logit without it"]
-    return paragraph(text) + figures + table(header, rows, "After each band is removed, one at a time")
+    header = ["band", "learnt logit", "logit"]
+    return (
+        paragraph(text)
+        + figures
+        + table(header, rows, "The logits after each band (cycles/pixel) is removed, one at a time")
+    )
 
 
 def _of_lattice(seen: LatticeSeen) -> tuple[str, str]:
