@@ -172,11 +172,18 @@ def likeness(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.corrcoef(a.ravel(), b.ravel())[0, 1])
 
 
-@pytest.mark.parametrize(("backbone", "method"), [("test_resnet", "Grad-CAM"), ("test_vit", "integrated gradients")])
-def test_other_weights_give_another_heat_map(backbone: str, method: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "backbone", "method"),
+    [
+        ("pixel", "test_resnet", "Grad-CAM"),
+        ("pixel", "test_vit", "integrated gradients"),
+        ("peer/univfd", "test_vit", "integrated gradients"),
+    ],
+)
+def test_other_weights_give_another_heat_map(name: str, backbone: str, method: str) -> None:
     """Adebayo et al. 2018, "Sanity checks for saliency maps"."""
     crop = to_float(tensor(photo(1, 192)))
-    first, again, other = (map_pixels(make("pixel", seed, backbone=backbone), crop, None) for seed in (0, 0, 1))
+    first, again, other = (map_pixels(make(name, seed, backbone=backbone), crop, None) for seed in (0, 0, 1))
     assert first is not None and again is not None and other is not None
     assert first.method == method
     assert likeness(first.values, again.values) > 0.999
