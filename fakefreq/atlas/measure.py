@@ -228,6 +228,8 @@ def write_tables(fingerprints: Sequence[Fingerprint], out: Path) -> None:
             for (vertical, horizontal), mean in np.ndenumerate(images.blocks.mean):
                 blocks.append({**first, "vertical": vertical, "horizontal": horizontal, "log_magnitude": mean})
             arrays[f"{found.name}/{kind}/log_power"] = images.log_power.mean
+            arrays[f"{found.name}/{kind}/lattice_tile"] = images.lattice.mean
+            arrays[f"{found.name}/{kind}/lattice_z2"] = images.evidence.mean
         if found.z is not None:
             arrays[f"{found.name}/z"] = found.z
     columns = ["generator", "vertical", "horizontal", "z", "z_real", "difference"]

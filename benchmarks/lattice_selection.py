@@ -1,0 +1,247 @@
+"""Selection sets for the lattice, and what runs do on them: no test image of any folder is read.
+
+The photographs are the validation photographs of one generator's folder (FFHQ-like) and CelebA's; the fakes are made of
+them, or sampled, by generators of the zoo at native size and by simulated families of depth 1 to 4, which planted
+lattices do not imitate; the controls are the photographs, processed. The validation fakes are judged too, against their
+own photographs and, crossed, against CelebA's. All go through four histories. Thresholds are set on the validation
+photographs, as they are. Two tables come out: what each detector does on each set, and what other constants of the
+fusion `evidence` would do.
+
+Example:
+    fakefreq train faces/manifest.csv --train-on stylegan --out runs/two_stream
+    python benchmarks/lattice_selection.py --runs runs/two_stream --out runs/lattice_selection
+"""
+
+import itertools
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import pandas as pd
+import torch
+import tyro
+from face_folder import FaceFolder
+from torch import Tensor
+
+from fakefreq.cli import main as fakefreq
+from fakefreq.data.degrade.language import parse_degradation
+from fakefreq.data.manifests import read_manifest
+from fakefreq.errors import UserError
+from fakefreq.evaluate.metrics import auc
+from fakefreq.evaluate.predict import score_degraded
+from fakefreq.files import atomic_path
+from fakefreq.models import Detector, load_detector
+from fakefreq.models.fusion import DOUBT, LATTICE, LATTICE_SHARE, MARGIN, EvidenceFusion
+
+SIMULATED = (
+    "upsampler=nearest", "upsampler=nearest,depth=2", "upsampler=bilinear", "upsampler=transposed2",
+    "upsampler=transposed3,depth=2", "upsampler=transposed4,kernel=3", "upsampler=transposed4,depth=3",
+    "upsampler=pixel_shuffle,depth=4", "upsampler=zero_insertion",
+)  # fmt: skip
+GENERATORS = {"ffhq": ("cyclegan", "srgan", "srresnet"), "celeba": ("dcgan", "srgan", "realesrgan_compact")}
+# What photographs and fakes alike go through before they are scored.
+HISTORIES = {
+    "raw": "none",
+    "native": "jpeg:75..95",
+    "halved": "rescale:0.5:any+jpeg:75..95",
+    "moved": "rescale:0.6..0.9:any+jpeg:75..95",
+}
+# Constants of the fusion: eps, pi, margin, and whether the trust counts.
+CANDIDATES = list(itertools.product((0.1, 0.3, 0.5), (0.2, 0.5, 0.8), (0.0, 1.0, 2.0), (True, False)))
+RATES = (0.05, 0.01)
+
+
+@dataclass
+class Config:
+    """What to run.
+
+    Args:
+        faces: the folder whose validation photographs are used.
+        runs: folders of runs of `two_stream` with the lattice; their means are shown.
+        generator: the folder's subset that the runs trained on.
+        count: images of each set and class.
+        histories: what all of them go through, names of `HISTORIES`.
+        out: folder of the sets and of the tables.
+    """
+
+    faces: Annotated[FaceFolder, tyro.conf.arg(name="")] = field(default_factory=FaceFolder)
+    runs: tuple[Path, ...] = ()
+    generator: str = "stylegan"
+    count: int = 40
+    histories: tuple[str, ...] = tuple(HISTORIES)
+    out: Path = Path("runs/lattice_selection")
+
+
+def build(config: Config) -> dict[str, Path]:
+    """Make the sets that are missing; return their manifests by the source of their photographs."""
+    photographs = _validation(config)
+    photographs = photographs[photographs["label"] == 0]
+    folder = config.out / "photographs"
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in photographs["path"]:
+        link = folder / Path(path).name
+        if not link.exists():
+            link.symlink_to(Path(path).resolve())
+    manifests = {}
+    for source, generators in GENERATORS.items():
+        reals = str(folder) if source == "ffhq" else source
+        manifests[source] = config.out / source / "manifest.csv"
+        if manifests[source].exists():
+            continue
+        words = ["zoo", "build", "--generators", *generators, "--simulate", *SIMULATED, "--controls", "all"]
+        words += ["--reals", reals, "--share-photos", "--count", str(config.count), "--history", "raw"]
+        if fakefreq([*words, "--out", str(manifests[source].parent)]):
+            raise UserError(f"the set {manifests[source].parent} could not be built")
+    return manifests
+
+
+def _validation(config: Config) -> pd.DataFrame:
+    """Validation rows of the folder, with full paths."""
+    manifest = config.faces.index(config.out / "faces.csv")
+    rows = read_manifest(manifest)
+    rows = rows[(rows["subset"] == config.generator) & (rows["split"] == "val")].reset_index(drop=True)
+    return rows.assign(path=[str((manifest.parent / path).resolve()) for path in rows["path"]])
+
+
+class _Parts:
+    """What the fusion adds up, kept while a detector scores: calibrated learnt logit, trust, l."""
+
+    def __init__(self, detector: Detector) -> None:
+        if not isinstance(detector.head, EvidenceFusion) or detector.head.familiarity is None:
+            raise UserError("--runs takes runs of two_stream with the fusion evidence")
+        self.head, self.found = detector.head, [torch.empty(0, 3)]
+        detector.head.register_forward_pre_hook(self._keep)
+
+    def _keep(self, _: torch.nn.Module, given: tuple[dict[str, Tensor]]) -> None:
+        assert self.head.familiarity is not None
+        learnt = {name: value for name, value in given[0].items() if name != LATTICE}
+        scale, offset, _ = self.head.trust.unbind()
+        logit = scale * self.head.learnt(learnt)[0] + offset
+        trust = self.head.familiarity(torch.cat(list(learnt.values()), dim=1))
+        self.found.append(torch.stack([logit, trust, given[0][LATTICE].squeeze(1)], dim=1).cpu())
+
+    def take(self) -> pd.DataFrame:
+        """Return what was kept, and forget it."""
+        table = pd.DataFrame(torch.cat(self.found).double().numpy(), columns=["learnt", "trust", "lattice"])
+        self.found = [torch.empty(0, 3)]
+        return table
+
+
+def score(run: Path, config: Config, manifests: dict[str, Path]) -> pd.DataFrame:
+    """Return one row an image and history: source, subset, label, learnt logit, trust, l, fused logit."""
+    detector = load_detector(run)
+    parts = _Parts(detector)
+    tables = []
+    for source, history, rows, root in _tasks(config, manifests):
+        # The sets share their photographs.
+        unique = rows.drop_duplicates("sha256").reset_index(drop=True)
+        fused = score_degraded(detector, unique, root, parse_degradation(HISTORIES[history]))
+        found = unique[["sha256"]].join(parts.take()).assign(fused=fused, source=source, history=history)
+        tables.append(rows[["sha256", "subset", "label"]].merge(found, on="sha256"))
+        print(f"{run}: {source}, {history}: {len(unique)} images", flush=True)
+    return pd.concat(tables, ignore_index=True)
+
+
+def _tasks(config: Config, manifests: dict[str, Path]) -> list[tuple[str, str, pd.DataFrame, Path]]:
+    sets = [(source, read_manifest(path), path.parent) for source, path in manifests.items()]
+    sets.insert(0, ("validation", _validation(config), Path("/")))
+    # Thresholds are those of the untouched validation photographs.
+    histories = dict.fromkeys(manifests, config.histories) | {"validation": ("raw", *config.histories)}
+    return [
+        (source, history, rows, root)
+        for source, rows, root in sets
+        for history in HISTORIES
+        if history in histories[source]
+    ]
+
+
+def evidence(parts: pd.DataFrame, eps: float, pi: float, margin: float, trusts: bool) -> pd.Series:
+    """The fusion's sum for other constants, as `EvidenceFusion` says it."""
+    bounded = np.logaddexp(np.log(eps), parts["learnt"]) - np.logaddexp(0.0, parts["learnt"] + np.log(eps))
+    weight = parts["trust"] if trusts else 1.0
+    return weight * bounded + np.logaddexp(np.log(1 - pi), np.log(pi) + parts["lattice"] - margin)
+
+
+def _with_crossed(parts: pd.DataFrame) -> pd.DataFrame:
+    """Add, by history, the validation fakes against photographs of the source that training never saw."""
+    fakes = parts[(parts["source"] == "validation") & (parts["label"] == 1)]
+    others = parts[(parts["source"] == "celeba") & (parts["label"] == 0)]
+    others = others[~others["subset"].str.startswith("control_")].drop_duplicates(["sha256", "history"])
+    return pd.concat([parts, pd.concat([fakes, others]).assign(source="crossed", subset="seen_fakes")])
+
+
+def judge(parts: pd.DataFrame) -> pd.DataFrame:
+    """A row a detector, set and history: AUC, and shares above the thresholds of the validation photographs."""
+    is_threshold = (parts["source"] == "validation") & (parts["history"] == "raw") & (parts["label"] == 0)
+    validation = parts[is_threshold]
+    rows = []
+    for (source, history, subset), part in _with_crossed(parts).groupby(["source", "history", "subset"]):
+        for detector, column in (("pixel", "learnt"), ("lattice", "lattice"), ("two_stream", "fused")):
+            labels, values = part["label"].to_numpy(), part[column].to_numpy()
+            row = {"detector": detector, "source": source, "set": subset, "history": history}
+            row |= {"n_real": int((labels == 0).sum()), "n_fake": int((labels == 1).sum())}
+            row["auc"] = auc(labels, values) if row["n_fake"] and row["n_real"] else np.nan
+            for rate in RATES:
+                above = values > validation[column].quantile(1 - rate)
+                row[f"alarms_at_{rate:.0%}"] = above[labels == 0].mean()
+                row[f"found_at_{rate:.0%}"] = above[labels == 1].mean() if row["n_fake"] else np.nan
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _area(part: pd.DataFrame) -> float:
+    return auc(part["label"].to_numpy(), part["value"].to_numpy())
+
+
+def compare(parts: pd.DataFrame) -> pd.DataFrame:
+    """A row a candidate: mean AUC over the sets by history, AUC on validation images, and the change against pixels."""
+    sums = {"pixel": parts["learnt"], "lattice": parts["lattice"]}
+    rows = []
+    for candidate in [("pixel",), ("lattice",), *CANDIDATES]:
+        value = sums[candidate[0]] if len(candidate) == 1 else evidence(parts, *candidate)
+        scored = _with_crossed(parts.assign(value=value))
+        has_fakes = scored.groupby(["source", "history", "subset"])["label"].transform("max") == 1
+        by_set = scored[has_fakes].groupby(["source", "history", "subset"])[["label", "value"]]
+        areas = by_set.apply(lambda part: auc(part["label"].to_numpy(), part["value"].to_numpy())).reset_index(
+            name="auc"
+        )
+        judged = areas[~areas["source"].isin(["validation", "crossed"])]
+        row = dict(zip(("eps", "pi", "margin", "trust"), candidate, strict=True)) if len(candidate) > 1 else {}
+        row = {"sum": "evidence" if row else candidate[0], **row, **judged.groupby("history")["auc"].mean().to_dict()}
+        row |= {"mean": judged["auc"].mean(), "worst": judged["auc"].min()}
+        for seen in ("validation", "crossed"):
+            row[seen] = areas.loc[areas["source"] == seen, "auc"].mean()
+        row["is_default"] = len(candidate) > 1 and candidate == (DOUBT, LATTICE_SHARE, MARGIN, True)
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def main(config: Config) -> None:
+    """Build the sets, score the runs, write both tables whole."""
+    manifests = build(config)
+    if not config.runs:
+        print(f"sets built in {config.out}; give --runs to judge them")
+        return
+    judged, compared = [], []
+    for number, run in enumerate(config.runs):
+        kept = config.out / f"parts-{run.resolve().parent.name}-{run.name}.parquet"
+        if not kept.exists():
+            with atomic_path(kept) as temporary:
+                score(run, config, manifests).to_parquet(temporary, index=False)
+        parts = pd.read_parquet(kept)
+        judged.append(judge(parts).assign(run=number))
+        compared.append(compare(parts).assign(run=number))
+    keys = {"sets": ["detector", "source", "set", "history"], "fusion": ["sum", "eps", "pi", "margin", "trust"]}
+    for (name, by), tables in zip(keys.items(), (judged, compared), strict=True):
+        table = pd.concat(tables).groupby(by, sort=False, dropna=False).mean().drop(columns="run").reset_index()
+        with atomic_path(config.out / f"{name}.csv") as temporary:
+            table.to_csv(temporary, index=False, float_format="%.4f")
+        print(table.round(3).to_string(index=False))
+
+
+if __name__ == "__main__":
+    try:
+        main(tyro.cli(Config, description=__doc__))
+    except UserError as error:
+        raise SystemExit(f"error: {error}") from error
