@@ -6,14 +6,13 @@ alarms are shares above the thresholds that its own null gives for 5 % and 1 %. 
 planted frequencies in luma, measured (median over images), and what theory says: z^2 - 1 grows with the number of
 pixels, so one measured z, that of 256 pixels, gives those of all other sides.
 
-Example: python benchmarks/lattice_limits.py --run runs/lattice --out runs/lattice_limits.csv
+Example: python benchmarks/lattice_limits.py faces/manifest.csv --run runs/lattice --out runs/lattice_limits.csv
 """
 
 import itertools
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import cv2
 import matplotlib
@@ -21,7 +20,6 @@ import numpy as np
 import pandas as pd
 import torch
 import tyro
-from face_folder import FaceFolder
 from numpy.typing import NDArray
 from tqdm import tqdm
 
@@ -49,8 +47,8 @@ class Config:
     """What to run.
 
     Args:
+        manifest: the one that the run was trained with; of it the validation photographs are used.
         run: a run of the detector `lattice`.
-        faces: the folder whose validation photographs are used.
         generator: the folder's subset that the run trained on.
         sides: of square images in pixels.
         qualities: of the JPEG that photograph and fake go through; 0 is none.
@@ -60,8 +58,8 @@ class Config:
         out: the table; a figure of the same name lies beside it.
     """
 
+    manifest: tyro.conf.Positional[Path]
     run: Path
-    faces: Annotated[FaceFolder, tyro.conf.arg(name="")] = field(default_factory=FaceFolder)
     generator: str = "stylegan"
     sides: tuple[int, ...] = (64, 128, 256, 512, 1024)
     qualities: tuple[int, ...] = (0, 95, 85, 75, 60)
@@ -73,10 +71,9 @@ class Config:
 
 def photographs(config: Config) -> list[Image]:
     """Validation photographs, decoded."""
-    manifest = config.faces.index(config.out.with_suffix(".faces.csv"))
-    rows = read_manifest(manifest)
+    rows = read_manifest(config.manifest)
     rows = rows[(rows["subset"] == config.generator) & (rows["split"] == "val") & (rows["label"] == 0)]
-    return [read_image(manifest.parent / path) for path in rows.sort_values("path")["path"]]
+    return [read_image(config.manifest.parent / path) for path in rows.sort_values("path")["path"]]
 
 
 def of_side(pictures: list[Image], number: int, side: int) -> Image:

@@ -9,19 +9,17 @@ fusion `evidence` would do.
 
 Example:
     fakefreq train faces/manifest.csv --train-on stylegan --out runs/two_stream
-    python benchmarks/lattice_selection.py --runs runs/two_stream --out runs/lattice_selection
+    python benchmarks/lattice_selection.py faces/manifest.csv --runs runs/two_stream --out runs/lattice_selection
 """
 
 import itertools
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
 import pandas as pd
 import torch
 import tyro
-from face_folder import FaceFolder
 from torch import Tensor
 
 from fakefreq.cli import main as fakefreq
@@ -32,7 +30,7 @@ from fakefreq.evaluate.metrics import auc
 from fakefreq.evaluate.predict import score_degraded
 from fakefreq.files import atomic_path
 from fakefreq.models import Detector, load_detector
-from fakefreq.models.fusion import DOUBT, LATTICE, LATTICE_SHARE, MARGIN, EvidenceFusion
+from fakefreq.models.fusion import LATTICE, LATTICE_SHARE, LEARNT_SHARE, MARGIN, EvidenceFusion
 
 SIMULATED = (
     "upsampler=nearest", "upsampler=nearest,depth=2", "upsampler=bilinear", "upsampler=transposed2",
@@ -47,8 +45,8 @@ HISTORIES = {
     "halved": "rescale:0.5:any+jpeg:75..95",
     "moved": "rescale:0.6..0.9:any+jpeg:75..95",
 }
-# Constants of the fusion: eps, pi, margin, and whether the trust counts.
-CANDIDATES = list(itertools.product((0.1, 0.3, 0.5), (0.2, 0.5, 0.8), (0.0, 1.0, 2.0), (True, False)))
+# Constants of the fusion: rho, pi, margin.
+CANDIDATES = list(itertools.product((0.6, 0.75, 0.9, 0.97), (0.2, 0.5, 0.8), (0.0, 1.0, 2.0)))
 RATES = (0.05, 0.01)
 
 
@@ -57,7 +55,7 @@ class Config:
     """What to run.
 
     Args:
-        faces: the folder whose validation photographs are used.
+        manifest: the one that the runs were trained with; of it the validation images are used.
         runs: folders of runs of `two_stream` with the lattice; their means are shown.
         generator: the folder's subset that the runs trained on.
         count: images of each set and class.
@@ -65,7 +63,7 @@ class Config:
         out: folder of the sets and of the tables.
     """
 
-    faces: Annotated[FaceFolder, tyro.conf.arg(name="")] = field(default_factory=FaceFolder)
+    manifest: tyro.conf.Positional[Path]
     runs: tuple[Path, ...] = ()
     generator: str = "stylegan"
     count: int = 40
@@ -98,38 +96,35 @@ def build(config: Config) -> dict[str, Path]:
 
 def _validation(config: Config) -> pd.DataFrame:
     """Validation rows of the folder, with full paths."""
-    manifest = config.faces.index(config.out / "faces.csv")
-    rows = read_manifest(manifest)
+    rows = read_manifest(config.manifest)
     rows = rows[(rows["subset"] == config.generator) & (rows["split"] == "val")].reset_index(drop=True)
-    return rows.assign(path=[str((manifest.parent / path).resolve()) for path in rows["path"]])
+    return rows.assign(path=[str((config.manifest.parent / path).resolve()) for path in rows["path"]])
 
 
 class _Parts:
-    """What the fusion adds up, kept while a detector scores: calibrated learnt logit, trust, l."""
+    """What the fusion adds up, kept while a detector scores: calibrated learnt logit x, l."""
 
     def __init__(self, detector: Detector) -> None:
-        if not isinstance(detector.head, EvidenceFusion) or detector.head.familiarity is None:
+        if not isinstance(detector.head, EvidenceFusion):
             raise UserError("--runs takes runs of two_stream with the fusion evidence")
-        self.head, self.found = detector.head, [torch.empty(0, 3)]
+        self.head, self.found = detector.head, [torch.empty(0, 2)]
         detector.head.register_forward_pre_hook(self._keep)
 
     def _keep(self, _: torch.nn.Module, given: tuple[dict[str, Tensor]]) -> None:
-        assert self.head.familiarity is not None
         learnt = {name: value for name, value in given[0].items() if name != LATTICE}
-        scale, offset, _ = self.head.trust.unbind()
+        scale, offset = self.head.scale.unbind()
         logit = scale * self.head.learnt(learnt)[0] + offset
-        trust = self.head.familiarity(torch.cat(list(learnt.values()), dim=1))
-        self.found.append(torch.stack([logit, trust, given[0][LATTICE].squeeze(1)], dim=1).cpu())
+        self.found.append(torch.stack([logit, given[0][LATTICE].squeeze(1)], dim=1).cpu())
 
     def take(self) -> pd.DataFrame:
         """Return what was kept, and forget it."""
-        table = pd.DataFrame(torch.cat(self.found).double().numpy(), columns=["learnt", "trust", "lattice"])
-        self.found = [torch.empty(0, 3)]
+        table = pd.DataFrame(torch.cat(self.found).double().numpy(), columns=["learnt", "lattice"])
+        self.found = [torch.empty(0, 2)]
         return table
 
 
 def score(run: Path, config: Config, manifests: dict[str, Path]) -> pd.DataFrame:
-    """Return one row an image and history: source, subset, label, learnt logit, trust, l, fused logit."""
+    """Return one row an image and history: source, subset, label, learnt logit, l, fused logit."""
     detector = load_detector(run)
     parts = _Parts(detector)
     tables = []
@@ -156,11 +151,10 @@ def _tasks(config: Config, manifests: dict[str, Path]) -> list[tuple[str, str, p
     ]
 
 
-def evidence(parts: pd.DataFrame, eps: float, pi: float, margin: float, trusts: bool) -> pd.Series:
+def evidence(parts: pd.DataFrame, rho: float, pi: float, margin: float) -> pd.Series:
     """The fusion's sum for other constants, as `EvidenceFusion` says it."""
-    bounded = np.logaddexp(np.log(eps), parts["learnt"]) - np.logaddexp(0.0, parts["learnt"] + np.log(eps))
-    weight = parts["trust"] if trusts else 1.0
-    return weight * bounded + np.logaddexp(np.log(1 - pi), np.log(pi) + parts["lattice"] - margin)
+    learnt = np.logaddexp(np.log(1 - rho), np.log(rho) + parts["learnt"])
+    return learnt + np.logaddexp(np.log(1 - pi), np.log(pi) + parts["lattice"] - margin)
 
 
 def _with_crossed(parts: pd.DataFrame) -> pd.DataFrame:
@@ -168,6 +162,7 @@ def _with_crossed(parts: pd.DataFrame) -> pd.DataFrame:
     fakes = parts[(parts["source"] == "validation") & (parts["label"] == 1)]
     others = parts[(parts["source"] == "celeba") & (parts["label"] == 0)]
     others = others[~others["subset"].str.startswith("control_")].drop_duplicates(["sha256", "history"])
+    fakes = fakes[fakes["history"].isin(others["history"])]
     return pd.concat([parts, pd.concat([fakes, others]).assign(source="crossed", subset="seen_fakes")])
 
 
@@ -207,12 +202,12 @@ def compare(parts: pd.DataFrame) -> pd.DataFrame:
             name="auc"
         )
         judged = areas[~areas["source"].isin(["validation", "crossed"])]
-        row = dict(zip(("eps", "pi", "margin", "trust"), candidate, strict=True)) if len(candidate) > 1 else {}
+        row = dict(zip(("rho", "pi", "margin"), candidate, strict=True)) if len(candidate) > 1 else {}
         row = {"sum": "evidence" if row else candidate[0], **row, **judged.groupby("history")["auc"].mean().to_dict()}
         row |= {"mean": judged["auc"].mean(), "worst": judged["auc"].min()}
         for seen in ("validation", "crossed"):
             row[seen] = areas.loc[areas["source"] == seen, "auc"].mean()
-        row["is_default"] = len(candidate) > 1 and candidate == (DOUBT, LATTICE_SHARE, MARGIN, True)
+        row["is_default"] = len(candidate) > 1 and candidate == (LEARNT_SHARE, LATTICE_SHARE, MARGIN)
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -232,7 +227,7 @@ def main(config: Config) -> None:
         parts = pd.read_parquet(kept)
         judged.append(judge(parts).assign(run=number))
         compared.append(compare(parts).assign(run=number))
-    keys = {"sets": ["detector", "source", "set", "history"], "fusion": ["sum", "eps", "pi", "margin", "trust"]}
+    keys = {"sets": ["detector", "source", "set", "history"], "fusion": ["sum", "rho", "pi", "margin"]}
     for (name, by), tables in zip(keys.items(), (judged, compared), strict=True):
         table = pd.concat(tables).groupby(by, sort=False, dropna=False).mean().drop(columns="run").reset_index()
         with atomic_path(config.out / f"{name}.csv") as temporary:

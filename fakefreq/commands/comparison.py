@@ -84,8 +84,8 @@ class CompareScores:
 class Demo:
     """Do the main job on real images that it fetches: CelebA photographs, and fakes of the zoo.
 
-    Trains pixel-only and two-stream on a simulated family; tests on a CycleGAN, a DCGAN, on Real-ESRGAN, on
-    another simulated family, and on photographs that were merely resampled, recompressed or sharpened.
+    Trains pixel-only and two-stream on one simulated upsampler; tests on a CycleGAN, on Real-ESRGAN, on three other
+    upsamplers, and on photographs that were merely resampled, recompressed or sharpened.
 
     Example: fakefreq demo --out demo
     """
@@ -101,6 +101,8 @@ class Demo:
 
     def run(self) -> None:
         from fakefreq.benchmarking.demo import demo
+        from fakefreq.files import atomic_path
+        from fakefreq.report.figures import gain_figure
         from fakefreq.report.page import write_report
         from fakefreq.report.tables import format_comparison
 
@@ -109,10 +111,14 @@ class Demo:
         say("step 4 of 4: what came out")
         say(format_comparison(table))
         say(
-            "These are small sets of 64-pixel faces: the demo shows the way, it does not measure the field. "
+            "These are small sets of small faces: the demo shows the way, it does not measure the field. "
             "Rows of photographs only give the rate at which real images are called fake."
         )
         say(f"table: {results / 'comparison.csv'}")
+        picture = results / "gain.png"
+        with atomic_path(picture) as temporary:
+            gain_figure(table).savefig(temporary, dpi=150, format="png")
+        say(f"figure: {picture}")
         say(f"report: {write_report(results)[0]}   ({time.perf_counter() - started:.0f} s)")
 
 

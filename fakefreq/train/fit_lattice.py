@@ -102,7 +102,7 @@ def fit_lattice(
         UserError: fewer than 4 photographs of at least 16 pixels, or one that does not decode.
     """
     fit = fit or LatticeFit()
-    rows = choose_by_hash(photographs, fit.photographs)
+    rows = _choose(photographs, fit.photographs)
     pictures = _decode(rows, Path(root), history, jobs)
     if len(pictures) < LEAST:
         raise UserError(
@@ -137,10 +137,10 @@ def fit_lattice(
     }
 
 
-def choose_by_hash(rows: pd.DataFrame, count: int) -> pd.DataFrame:
-    """Return the same images for any order of the table: those whose bytes' hashes come first."""
-    key = "sha256" if "sha256" in rows and (rows["sha256"] != "").all() else "path"
-    return rows.sort_values(key).head(count)
+def _choose(photographs: pd.DataFrame, count: int) -> pd.DataFrame:
+    """The same photographs for any order of the table: those whose bytes' hashes come first."""
+    key = "sha256" if "sha256" in photographs and (photographs["sha256"] != "").all() else "path"
+    return photographs.sort_values(key).head(count)
 
 
 def _decode(rows: pd.DataFrame, root: Path, history: History | None, jobs: int) -> list[Image]:

@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fakefreq.data.degrade.distortions import sharpen
+
 Control = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 
 
@@ -44,8 +46,7 @@ def control_sharpen(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
     Shape: (H, W, 3) uint8 -> the same.
     """
-    blurred = cv2.GaussianBlur(image, (0, 0), 1.0)
-    return np.asarray(cv2.addWeighted(image, 2.0, blurred, -1.0, 0.0), np.uint8)
+    return sharpen(image, 1.0)
 
 
 def control_denoise(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
