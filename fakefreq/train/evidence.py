@@ -1,6 +1,6 @@
 """What comes after the gradient steps: the lattice is fitted, the evidence calibrated, the threshold set."""
 
-from collections.abc import Callable
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -26,10 +26,10 @@ from fakefreq.train.fit_lattice import LatticeFit, MakeFake, choose_by_hash, fit
 from fakefreq.train.selection import Selection
 from fakefreq.train.simulated_fakes import make_fake_of
 
+logger = logging.getLogger(__name__)
 
-def fit_and_calibrate(
-    detector: Detector, config: TrainConfig, selection: Selection, root: Path, say: Callable[[str], None]
-) -> None:
+
+def fit_and_calibrate(detector: Detector, config: TrainConfig, selection: Selection, root: Path) -> None:
     """Fit the lattice stream, calibrate the learnt logit, set the threshold.
 
     Args:
@@ -37,7 +37,6 @@ def fit_and_calibrate(
         config: of the run.
         selection: photographs of the training rows make the lattice's pairs, validation rows calibrate.
         root: the folder that their paths are relative to.
-        say: called with lines for the user.
 
     Raises:
         UserError: too few photographs.
@@ -53,13 +52,13 @@ def fit_and_calibrate(
     if isinstance(head, EvidenceFusion) and head.familiarity is not None:
         _calibrate(detector, head, selection, root, config)
     found = fit_lattice(stream, photographs, root, fit, history, fake, config.lattice_simulated)
-    say(
+    logger.info(
         f"lattice: fitted to {found['pairs']} pairs of {found['photographs']} photographs; "
         f"AUC {found['held_out_auc']:.3f} on {found['held_out_pairs']} pairs of others"
     )
     if list(detector.streams) == [LATTICE]:
         detector.threshold = float(torch.quantile(stream.null.double(), 1 - config.false_alarms))
-        say(f"threshold {detector.threshold:.3f}: {config.false_alarms:.1%} of photographs lie above it")
+        logger.info(f"threshold {detector.threshold:.3f}: {config.false_alarms:.1%} of photographs lie above it")
     else:
         scores, _ = score_rows(detector, selection.val, root, config.batch_size, config.workers, progress="validate")
         detector.threshold = best_threshold(scores["label"].to_numpy(), scores["logit"].to_numpy())

