@@ -72,7 +72,7 @@ def main(config: Config) -> None:
     default = replace(config.config, crop=128, epochs=3, max_steps=40) if config.small else config.config
     table = ablate(
         manifest, config.work, default, config.experiments, config.seeds, config.only, config.jobs, config.draws,
-        config.allow_biased, print,
+        config.allow_biased,
     )  # fmt: skip
     draw_ablations(table, config.work / "ablations.png")
     for made, kept in (("ablations.csv", config.out), ("ablations.png", config.out.with_suffix(".png"))):

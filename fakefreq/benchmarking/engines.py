@@ -111,7 +111,7 @@ def _child(cell: Cell, folder: Path, threads: int, parent: int) -> None:
 
     torch.set_num_threads(threads)
     (folder / "failure.json").unlink(missing_ok=True)
-    if _attempt(cell, folder, lambda line: None):
+    if _attempt(cell, folder):
         raise SystemExit(1)
 
 

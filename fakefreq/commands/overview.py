@@ -7,7 +7,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "index": "make a manifest, the table of images, from a folder, from shards or from a list",
     },
     "check them": {
-        "audit": "tell whether codec, size or source give the label away; exit status 1 warns, 3 fails",
+        "audit": "tell whether codec, size or source give the label away (status 1 warns, 3 fails)",
         "align": "bring every image, real or fake, through one crop, size and codec",
         "split": "split a manifest into train, val and test, by group",
         "manifest": "merge, filter, sample, check or seal manifests",
