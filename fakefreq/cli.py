@@ -7,7 +7,9 @@ import tyro
 
 from fakefreq.commands import ablation, audit, benchmark, comparison, data, detectors, report, spectrum, zoo
 from fakefreq.commands.base import Command
+from fakefreq.commands.overview import overview
 from fakefreq.errors import UserError
+from fakefreq.messages import shown_messages, take_level
 
 # Each module of fakefreq.commands brings its own.
 COMMANDS: dict[str, Callable[..., Command]] = {
@@ -21,12 +23,6 @@ COMMANDS: dict[str, Callable[..., Command]] = {
     **spectrum.COMMANDS,
     **zoo.COMMANDS,
 }
-
-DESCRIPTION = """\
-Tell GAN-generated face images from photographs, and measure what spectra add over pixels alone.
-
-The usual way: index -> split -> compare. `fakefreq demo` does it all on data that it fetches.
-Example: fakefreq index faces/ --out faces/manifest.csv"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,10 +41,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"fakefreq {__version__}")
         return 0
     try:
-        command = tyro.extras.subcommand_cli_from_dict(
-            COMMANDS, prog="fakefreq", description=DESCRIPTION, args=words or ["--help"]
-        )
-        command.run()
+        level, words = take_level(words)
+        if words in ([], ["--help"], ["-h"]):
+            print(overview())
+            return 0
+        command = tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="fakefreq", args=words)
+        with shown_messages(level):
+            command.run()
     except UserError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2

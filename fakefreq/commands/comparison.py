@@ -1,5 +1,6 @@
 """Commands that compare detectors."""
 
+import logging
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,9 +8,11 @@ from typing import Annotated
 
 import tyro
 
-from fakefreq.commands.base import Flat, say
+from fakefreq.commands.base import Flat
 from fakefreq.config.run import TrainConfig
 from fakefreq.evaluate import DEFAULT_DRAWS
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -41,12 +44,10 @@ class Compare:
         from fakefreq.report.page import write_report
         from fakefreq.report.tables import format_comparison
 
-        table = compare(
-            self.manifest, self.out, self.config, self.detectors, self.seeds, self.draws, self.allow_biased, say
-        )
-        say(format_comparison(table))
-        say(f"table: {self.out / 'comparison.csv'}")
-        say(f"report: {write_report(self.out)[0]}")
+        table = compare(self.manifest, self.out, self.config, self.detectors, self.seeds, self.draws, self.allow_biased)
+        print(format_comparison(table))
+        logger.info(f"table: {self.out / 'comparison.csv'}")
+        logger.info(f"report: {write_report(self.out)[0]}")
 
 
 @dataclass
@@ -74,10 +75,10 @@ class CompareScores:
         from fakefreq.evaluate.tables import write_csv
         from fakefreq.report.tables import format_comparison
 
-        table = compare_outside(self.manifest, self.scores, self.train_on, self.draws, say)
+        table = compare_outside(self.manifest, self.scores, self.train_on, self.draws)
         write_csv(table, self.out)
-        say(format_comparison(table))
-        say(f"table: {self.out}")
+        print(format_comparison(table))
+        logger.info(f"table: {self.out}")
 
 
 @dataclass
@@ -107,19 +108,19 @@ class Demo:
         from fakefreq.report.tables import format_comparison
 
         started = time.perf_counter()
-        table, results = demo(self.out, self.epochs, self.seed, self.allow_biased, say)
-        say("step 4 of 4: what came out")
-        say(format_comparison(table))
-        say(
+        table, results = demo(self.out, self.epochs, self.seed, self.allow_biased)
+        logger.info("step 4 of 4: what came out")
+        print(format_comparison(table))
+        logger.info(
             "These are small sets of small faces: the demo shows the way, it does not measure the field. "
             "Rows of photographs only give the rate at which real images are called fake."
         )
-        say(f"table: {results / 'comparison.csv'}")
+        logger.info(f"table: {results / 'comparison.csv'}")
         picture = results / "gain.png"
         with atomic_path(picture) as temporary:
             gain_figure(table).savefig(temporary, dpi=150, format="png")
-        say(f"figure: {picture}")
-        say(f"report: {write_report(results)[0]}   ({time.perf_counter() - started:.0f} s)")
+        logger.info(f"figure: {picture}")
+        logger.info(f"report: {write_report(results)[0]}   ({time.perf_counter() - started:.0f} s)")
 
 
 COMMANDS = {"compare": Compare, "compare-scores": CompareScores, "demo": Demo}

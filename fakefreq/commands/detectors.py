@@ -1,13 +1,16 @@
 """Commands that train detectors and use them."""
 
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
-from fakefreq.commands.base import Flat, say
+from fakefreq.commands.base import Flat
 from fakefreq.config.run import TrainConfig
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -35,10 +38,9 @@ class Train:
             self.out,
             self.config,
             resume=self.resume,
-            say=say,
             audit="tell" if self.allow_biased else "refuse",
         )
-        say(
+        logger.info(
             f"best epoch {summary['best_epoch']}: validation AUC {summary['val_auc']:.4f} "
             f"(n = {summary['n_val']}); weights in {self.out / 'best.safetensors'}"
         )
@@ -93,17 +95,17 @@ class Score:
         check_splits(manifest)
         if detector.history:
             refuse_second_history(self.manifest, detector.history, "give --history none")
-            say(f"every image, real or fake, goes through {detector.history} first")
+            logger.info(f"every image, real or fake, goes through {detector.history} first")
         rows = manifest.assign(manifest=manifest_digest(manifest))
         if self.split != "all":
             rows = rows[rows["split"] == self.split]
         scores, skipped = score_rows(detector, rows, self.manifest.parent, self.batch_size, self.workers, self.on_error)
         write_scores(scores, self.out)
-        say(f"{len(scores)} images scored; written to {self.out}")
+        logger.info(f"{len(scores)} images scored; written to {self.out}")
         if skipped:
             listed = self.out.with_name(f"{self.out.stem}_skipped.csv")
             write_skipped(skipped, listed)
-            say(f"{len(skipped)} images skipped; listed with reasons in {listed}")
+            logger.warning(f"{len(skipped)} images skipped; listed with reasons in {listed}")
 
 
 @dataclass
@@ -132,12 +134,12 @@ class Predict:
         keep_freed_memory()
         detector = load_detector(self.detector).to(choose_device(self.device))
         if detector.history:
-            say(f"every image goes through {detector.history} first, as in the detector's training")
+            logger.info(f"every image goes through {detector.history} first, as in the detector's training")
         table = detector.predict(self.images)
         if self.out:
             with atomic_path(self.out) as temporary:
                 table.to_csv(temporary, index=False)
-        say(table.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
+        print(table.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
 
 
 COMMANDS = {"train": Train, "score": Score, "predict": Predict}

@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from fakefreq.data.degrade.history import parse_history
 from fakefreq.data.degrade.language import Degradation, image_rng
@@ -25,6 +24,7 @@ from fakefreq.evaluate.metrics import Array
 from fakefreq.evaluate.scores import KEY_COLUMNS
 from fakefreq.files import sha256_file
 from fakefreq.models.streams.lattice import read_lattice_of_image
+from fakefreq.progress import ProgressBar
 
 if TYPE_CHECKING:
     from fakefreq.models import Detector
@@ -61,7 +61,7 @@ def infer(
     was_training = detector.training
     detector.eval()
     try:
-        with torch.inference_mode(), tqdm(total=len(names), desc=progress, unit="image", leave=False) as bar:
+        with torch.inference_mode(), ProgressBar(progress, len(names)) as bar:
             for pixels, index, whole in batches:
                 images = pixels.to(detector.device, non_blocking=True)
                 lattice = None if whole is None else whole.to(detector.device)

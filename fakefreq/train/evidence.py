@@ -1,6 +1,6 @@
 """What comes after the gradient steps: the lattice is fitted, the evidence calibrated, the threshold set."""
 
-from collections.abc import Callable
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +21,10 @@ from fakefreq.train.fit_lattice import LatticeFit, MakeFake, fit_lattice
 from fakefreq.train.selection import Selection
 from fakefreq.train.simulated_fakes import make_fake_of
 
+logger = logging.getLogger(__name__)
 
-def fit_and_calibrate(
-    detector: Detector, config: TrainConfig, selection: Selection, root: Path, say: Callable[[str], None]
-) -> None:
+
+def fit_and_calibrate(detector: Detector, config: TrainConfig, selection: Selection, root: Path) -> None:
     """Fit the lattice stream, calibrate the learnt logit, set the threshold.
 
     Args:
@@ -32,7 +32,6 @@ def fit_and_calibrate(
         config: of the run.
         selection: photographs of the training rows make the lattice's pairs, validation rows calibrate.
         root: the folder that their paths are relative to.
-        say: called with lines for the user.
 
     Raises:
         UserError: too few photographs.
@@ -46,7 +45,7 @@ def fit_and_calibrate(
     fit = LatticeFit(pairs=config.lattice_pairs, seed=config.seed)
     learnt = _logits(detector, selection, root, config) if len(detector.streams) > 1 else None
     found = fit_lattice(stream, photographs, root, fit, history, fake, config.lattice_simulated)
-    say(
+    logger.info(
         f"lattice: fitted to {found['pairs']} pairs of {found['photographs']} photographs; "
         f"AUC {found['held_out_auc']:.3f} on {found['held_out_pairs']} pairs of others"
     )
@@ -55,7 +54,7 @@ def fit_and_calibrate(
         head.calibrate(*_platt(*learnt))
     if list(detector.streams) == [LATTICE]:
         detector.threshold = float(torch.quantile(stream.null.double(), 1 - config.false_alarms))
-        say(f"threshold {detector.threshold:.3f}: {config.false_alarms:.1%} of photographs lie above it")
+        logger.info(f"threshold {detector.threshold:.3f}: {config.false_alarms:.1%} of photographs lie above it")
     else:
         labels, logits = _logits(detector, selection, root, config)
         detector.threshold = best_threshold(labels, logits)

@@ -17,7 +17,6 @@ import torch
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
-from tqdm import tqdm
 
 from fakefreq.data.degrade.distortions import jpeg
 from fakefreq.data.degrade.history import History
@@ -28,6 +27,7 @@ from fakefreq.data.images.headers.header import ImageError
 from fakefreq.data.loading.samples import bring
 from fakefreq.errors import UserError
 from fakefreq.models.streams.lattice import KNOTS, NULL_QUANTILES, SMALLEST, LatticeStream, read_lattice_of_image
+from fakefreq.progress import track
 from fakefreq.train.environment import one_torch_thread
 
 Image = NDArray[np.uint8]
@@ -228,4 +228,4 @@ def _fit_curves(photos: Floats, fakes: Floats, seed: int) -> Floats:
 def _in_threads(work: Callable[[Any], Any], tasks: list[Any], name: str, jobs: int) -> list[Any]:
     count = (os.cpu_count() or 1) if jobs < 1 else jobs
     with one_torch_thread(), ThreadPoolExecutor(count) as pool:
-        return list(tqdm(pool.map(work, tasks), total=len(tasks), desc=name, unit="image", leave=False))
+        return list(track(pool.map(work, tasks), name, len(tasks)))

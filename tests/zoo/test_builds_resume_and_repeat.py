@@ -122,7 +122,7 @@ def test_before_the_resize_real_and_fake_are_reduced_alike(tmp_path: Path, photo
 
 
 def test_generators_run_on_one_thread_and_give_the_others_back(tmp_path: Path, photos: Draw) -> None:
-    network = registry.GENERATORS["negative"].load(print)
+    network = registry.GENERATORS["negative"].load()
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
