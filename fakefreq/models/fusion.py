@@ -13,7 +13,7 @@ LATTICE = "lattice"
 # rho, pi and the margin of `EvidenceFusion`: benchmarks/results/README.md tells how they were chosen, and what had been
 # seen of test folders before.
 LEARNT_SHARE = 0.75
-LATTICE_SHARE = 0.5
+LATTICE_SHARE = 0.8
 MARGIN = 1.0
 
 
