@@ -2,12 +2,13 @@
 
 import sys
 from collections.abc import Callable, Sequence
+from typing import get_args, get_type_hints
 
 import tyro
 
 from fakefreq.commands import ablation, audit, benchmark, comparison, data, detectors, report, spectrum, zoo
 from fakefreq.commands.base import Command
-from fakefreq.errors import UserError
+from fakefreq.errors import UserError, choose
 
 # Each module of fakefreq.commands brings its own.
 COMMANDS: dict[str, Callable[..., Command]] = {
@@ -21,6 +22,9 @@ COMMANDS: dict[str, Callable[..., Command]] = {
     **spectrum.COMMANDS,
     **zoo.COMMANDS,
 }
+
+# Commands that have commands below them.
+NESTED = ("manifest", "zoo")
 
 DESCRIPTION = """\
 Tell GAN-generated face images from photographs, and measure what spectra add over pixels alone.
@@ -45,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"fakefreq {__version__}")
         return 0
     try:
+        _refuse_unknown(words)
         command = tyro.extras.subcommand_cli_from_dict(
             COMMANDS, prog="fakefreq", description=DESCRIPTION, args=words or ["--help"]
         )
@@ -58,3 +63,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         return 0
     return 0
+
+
+def _refuse_unknown(words: Sequence[str]) -> None:
+    """Refuse an unknown command by name, also one that stands beside --help.
+
+    Raises:
+        UserError: names the commands that come close.
+    """
+    named = [word for word in words if not word.startswith("-")]
+    if not named or words[0] not in (named[0], "--help", "-h"):
+        return  # tyro refuses a flag before the command
+    first = choose(named[0].replace("_", "-"), list(COMMANDS), "command", "fakefreq")
+    if first in NESTED and len(named) > 1:
+        below = _subcommands(get_type_hints(COMMANDS[first], include_extras=True)["action"])
+        choose(named[1], below, f"command of {first}", f"fakefreq {first}")
+
+
+def _subcommands(hint: object) -> list[str]:
+    """Return the names of tyro's subcommands within a type."""
+    own = [item.name for item in getattr(hint, "__metadata__", ()) if isinstance(item, type(tyro.conf.subcommand("")))]
+    return own + [name for part in get_args(hint) for name in _subcommands(part)]

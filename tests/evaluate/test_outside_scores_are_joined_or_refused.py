@@ -10,7 +10,7 @@ from fakefreq.cli import main
 from fakefreq.data.manifests import index_folder, manifest_digest, rewrite_split
 from fakefreq.errors import UserError
 from fakefreq.evaluate.metrics import auc
-from fakefreq.evaluate.scores import read_outside_scores
+from fakefreq.evaluate.outside_scores import read_outside_scores
 
 
 @pytest.fixture(scope="module")
