@@ -141,7 +141,7 @@ def _own_images(table: pd.DataFrame, path: Path) -> pd.DataFrame:
         first = table[wrong].iloc[0]
         raise UserError(f"{path}: the label of {first['path']} is {first['label']!r}; it is 0 (real) or 1 (fake)")
     plain = {name: table[name].astype(str) if name in table else "" for name in KEY_COLUMNS[:-1] if name != "label"}
-    return table[["path"]].assign(**plain, label=label.astype(int))[KEY_COLUMNS[:-1]]  # type: ignore[arg-type]
+    return table[["path"]].assign(**plain, label=label.astype(int))[KEY_COLUMNS[:-1]]
 
 
 def _scale_of(table: pd.DataFrame, path: Path, column: str, given: str) -> str:
