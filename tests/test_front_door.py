@@ -1,5 +1,6 @@
 """What a new user types first: folders, patterns, bad files, mistyped commands, other settings, small images."""
 
+import tarfile
 from pathlib import Path
 
 import pandas as pd
@@ -77,6 +78,18 @@ def test_score_indexes_and_splits_a_folder_on_the_way(
     assert (run / "indexed" / f"{tiny_set.name}.csv").is_file()
 
 
+def test_score_takes_a_shard(run: Path, tiny_set: Path, tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "faces.tar", "w") as shard:
+        for number, label in enumerate(("0_real", "1_fake")):
+            name = tmp_path / f"{number}.cls"
+            name.write_text(str(number))
+            shard.add(next((tiny_set / "alpha" / label).iterdir()), f"{number}.jpg")
+            shard.add(name, f"{number}.cls")
+    words = ["score", str(run), str(tmp_path / "faces.tar"), "--out", str(tmp_path / "scores.csv"), "--workers", "0"]
+    assert main(words) == 0
+    assert sorted(pd.read_csv(tmp_path / "scores.csv")["label"]) == [0, 1]
+
+
 def test_score_of_a_folder_without_labels_names_predict(
     run: Path, tiny_set: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -96,8 +109,6 @@ def test_predict_takes_folders_and_patterns_like_files(run: Path, tiny_set: Path
     assert len(tables[0]) == 40 and set(tables[0]["threshold_from"]) == {"validation"}
     pd.testing.assert_frame_equal(tables[0], tables[1])
     pd.testing.assert_frame_equal(tables[0], tables[2])
-    assert main(["predict", str(folder), str(folder), "--detector", str(run), "--out", str(out)]) == 0
-    assert len(pd.read_csv(out)) == 40
     nested = str(tiny_set / "**" / "*real_0003.jpg")
     assert main(["predict", nested, "--detector", str(run), "--out", str(out)]) == 0
     assert len(pd.read_csv(out)) == 2
@@ -170,6 +181,7 @@ def test_images_smaller_than_the_crop_are_told_once(
 
 def test_a_name_of_timm_with_its_default_tag_is_the_same_network() -> None:
     assert DetectorConfig(backbone="resnet18.a1_in1k") == DetectorConfig(backbone="resnet18")
+    assert DetectorConfig(backbone="timm/resnet18.a1_in1k") == DetectorConfig(backbone="resnet18")
     assert DetectorConfig(backbone="test_resnet.r160_in1k").backbone == "test_resnet"
     with pytest.raises(UserError, match=r"give resnet18\.a1_in1k or resnet18"):
         DetectorConfig(backbone="resnet18.a2_in1k")

@@ -42,7 +42,7 @@ class DetectorConfig:
 
 
 def without_default_tag(backbone: str) -> str:
-    """Return timm's name of a model without the tag of its default weights.
+    """Return timm's name of a model without the tag of its default weights, and without the hub's `timm/`.
 
     Raises:
         UserError: a tag of other weights.
@@ -50,9 +50,9 @@ def without_default_tag(backbone: str) -> str:
     >>> without_default_tag("resnet18.a1_in1k")
     'resnet18'
     """
-    name, dot, tag = backbone.partition(".")
+    name, dot, tag = backbone.removeprefix("hf-hub:").removeprefix("hf_hub:").removeprefix("timm/").partition(".")
     if not dot:
-        return backbone
+        return name
     import timm
 
     if not timm.is_model(name):

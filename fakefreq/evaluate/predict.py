@@ -238,9 +238,9 @@ def predict_images(
         # What the history draws is drawn by the bytes. A file that is missing is told of where it is read.
         rows["sha256"] = [sha256_file(path) if Path(path).is_file() else "missing" for path in rows["path"]]
     scores, skipped = score_rows(detector, rows, Path("/"), batch_size, 0, on_error, progress="predict")
-    shown = dict(zip(rows["path"], files, strict=True))
+    shown, gone = dict(zip(rows["path"], files, strict=True)), {path for path, _ in skipped}
     kept = [name for name in ("path", "logit", "probability", "lattice_pvalue") if name in scores]
-    table = scores[kept].assign(path=scores["path"].map(shown))
+    table = scores[kept].assign(path=[file for file, path in zip(files, rows["path"], strict=True) if path not in gone])
     table = table.assign(label=(table["logit"] > detector.threshold).astype(int))
     return table, [*((one.path, one.reason) for one in problems), *((shown[path], why) for path, why in skipped)]
 

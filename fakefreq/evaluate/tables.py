@@ -318,6 +318,6 @@ def comparison_view(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     }
     ranks = {name: table[name].map({value: rank for rank, value in enumerate(order)}) for name, order in orders.items()}
     table = table.loc[pd.DataFrame(ranks).sort_values(list(ranks), kind="stable").index]
-    texts = {name: table[name].fillna("") for name in ("baseline", "note", "seen")}
+    texts = {name: table[name].astype(object).fillna("") for name in ("baseline", "note", "seen")}
     columns = [*COMPARISON_COLUMNS, *(["biased"] if "biased" in table else [])]
     return table.assign(**texts).reindex(columns=columns).reset_index(drop=True)

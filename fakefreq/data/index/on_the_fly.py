@@ -1,4 +1,4 @@
-"""A folder of images where a manifest is wanted: its manifest is made on the way."""
+"""A folder (or shard) of images where a manifest is wanted: its manifest is made on the way."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +20,7 @@ def manifest_or_index(
     """Return the manifest that is given, or that of a given folder, as `fakefreq index` (and `split`) make it.
 
     Args:
-        given: a manifest or a folder of images.
+        given: a manifest, or a folder or .tar shard of images.
         keep_in: folder for the manifest that is made; it is called as the images' folder.
         say: called with lines for the user.
         on_error: at an image that cannot be used: `stop`, or `skip` it and list it.
@@ -29,10 +29,10 @@ def manifest_or_index(
     Raises:
         UserError: the folder cannot be indexed or split.
     """
-    if not given.is_dir():
+    if not given.is_dir() and given.suffix.lower() != ".tar":
         return given
     manifest = keep_in / f"{given.resolve().name or 'images'}.csv"
-    say(f"{given} is a folder: indexed into {manifest}")
+    say(f"{given} is no manifest: its images are indexed into {manifest}")
     try:
         index_folder(given, manifest, on_error=on_error, allow_one_class=True, say=say)
     except UserError as error:

@@ -171,7 +171,7 @@ def _is_text(path: str) -> bool:
 
 
 def find_images(inputs: Iterable[str | Path]) -> tuple[list[str], list[ImageError]]:
-    """Return the image files that files, folders and patterns mean, in their order, each once.
+    """Return the image files that files, folders and patterns mean, in their order.
 
     Args:
         inputs: a folder means all images in it and below, a pattern such as `photos/**/*.jpg` what it matches. What
@@ -183,7 +183,7 @@ def find_images(inputs: Iterable[str | Path]) -> tuple[list[str], list[ImageErro
     Raises:
         UserError: nothing given; a folder or a pattern without an image.
     """
-    files: dict[str, None] = {}
+    files: list[str] = []
     problems: list[ImageError] = []
     for text in map(str, inputs):
         several = [text]
@@ -193,14 +193,14 @@ def find_images(inputs: Iterable[str | Path]) -> tuple[list[str], list[ImageErro
                 raise UserError(f"no file matches {text}")
         for path in several:
             if not Path(path).is_dir():
-                files[path] = None
+                files.append(path)
                 continue
             found = walk(path)
             if not found.images and not found.problems:
                 others = f"; it holds {found.others + len(found.shards)} other files" if found.endings else ""
                 raise UserError(f"the folder {path} holds no image{others}")
-            files |= {os.path.join(path, *filter(None, item)): None for item in found.images}  # noqa: PTH118
+            files += [os.path.join(path, *filter(None, item)) for item in found.images]  # noqa: PTH118
             problems += found.problems
     if not files and not problems:
         raise UserError("there is no image to predict; give files, folders or patterns")
-    return list(files), problems
+    return files, problems
