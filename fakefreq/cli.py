@@ -82,5 +82,6 @@ def _refuse_unknown(words: Sequence[str]) -> None:
 
 def _subcommands(hint: object) -> list[str]:
     """Return the names of tyro's subcommands within a type."""
-    own = [item.name for item in getattr(hint, "__metadata__", ()) if isinstance(item, type(tyro.conf.subcommand("")))]
+    metadata = [item for item in getattr(hint, "__metadata__", ()) if isinstance(item, type(tyro.conf.subcommand("")))]
+    own = [str(getattr(item, "name", "")) for item in metadata]
     return own + [name for part in get_args(hint) for name in _subcommands(part)]
