@@ -140,7 +140,9 @@ def _own_images(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     if wrong.any():
         first = table[wrong].iloc[0]
         raise UserError(f"{path}: the label of {first['path']} is {first['label']!r}; it is 0 (real) or 1 (fake)")
-    plain = {name: table[name].astype(str) if name in table else "" for name in KEY_COLUMNS[:-1] if name != "label"}
+    texts = [name for name in KEY_COLUMNS[:-1] if name != "label"]
+    # Parquet tables have missing texts where CSV tables have empty ones.
+    plain = {name: table[name].astype(object).fillna("").astype(str) if name in table else "" for name in texts}
     return table[["path"]].assign(**plain, label=label.astype(int))[KEY_COLUMNS[:-1]]
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from fakefreq.benchmarking.run import benchmark
 from fakefreq.cli import main
+from fakefreq.evaluate.scores import has_parquet
 from tests.benchmarking.conftest import TINY, tiny_plan
 
 
@@ -44,6 +45,11 @@ def test_its_scores_alone_give_the_same_numbers(cell: Path, small_manifest: Path
     scores = tmp_path / "scores.csv"
     assert main(["score", str(run_of(cell)), str(small_manifest), "--out", str(scores), "--workers", "0"]) == 0
     table = pd.read_csv(scores)
+    if has_parquet():  # pandas leaves missing texts in it
+        table.to_parquet(tmp_path / "again.parquet")
+        words = ["evaluate", str(tmp_path / "again.parquet"), "--train-on", "alpha", "--draws", "100"]
+        assert main(words) == 0
+        assert (tmp_path / "again_evaluation" / "metrics.csv").is_file()
     assert set(table["scale"]) == {"logit"} and set(table["threshold_from"]) == {"validation"}
     for given in ([], [str(small_manifest)]):  # the table tells label, generator and split itself
         out = tmp_path / f"with_{len(given)}"
