@@ -2,13 +2,14 @@
 
 import sys
 from collections.abc import Callable, Sequence
+from typing import get_args, get_type_hints
 
 import tyro
 
 from fakefreq.commands import ablation, audit, benchmark, comparison, data, detectors, report, spectrum, zoo
 from fakefreq.commands.base import Command
 from fakefreq.commands.overview import overview
-from fakefreq.errors import UserError
+from fakefreq.errors import UserError, choose
 from fakefreq.messages import shown_messages, take_level
 
 # Each module of fakefreq.commands brings its own.
@@ -23,6 +24,9 @@ COMMANDS: dict[str, Callable[..., Command]] = {
     **spectrum.COMMANDS,
     **zoo.COMMANDS,
 }
+
+# Commands that have commands below them.
+NESTED = ("manifest", "zoo")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if words in ([], ["--help"], ["-h"]):
             print(overview())
             return 0
+        _refuse_unknown(words)
         command = tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="fakefreq", args=words)
         with shown_messages(level):
             command.run()
@@ -57,3 +62,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         return 0
     return 0
+
+
+def _refuse_unknown(words: Sequence[str]) -> None:
+    """Refuse an unknown command by name, also one that stands beside --help.
+
+    Raises:
+        UserError: names the commands that come close.
+    """
+    named = [word for word in words if not word.startswith("-")]
+    if not named or words[0] not in (named[0], "--help", "-h"):
+        return  # tyro refuses a flag before the command
+    first = choose(named[0].replace("_", "-"), list(COMMANDS), "command", "fakefreq")
+    if first in NESTED and len(named) > 1:
+        below = _subcommands(get_type_hints(COMMANDS[first], include_extras=True)["action"])
+        choose(named[1], below, f"command of {first}", f"fakefreq {first}")
+
+
+def _subcommands(hint: object) -> list[str]:
+    """Return the names of tyro's subcommands within a type."""
+    metadata = [item for item in getattr(hint, "__metadata__", ()) if isinstance(item, type(tyro.conf.subcommand("")))]
+    own = [str(getattr(item, "name", "")) for item in metadata]
+    return own + [name for part in get_args(hint) for name in _subcommands(part)]

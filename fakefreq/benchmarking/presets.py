@@ -16,10 +16,7 @@ from fakefreq.config.run import TrainConfig
 from fakefreq.data.manifests import manifest_digest, read_manifest
 from fakefreq.errors import UserError, choose
 from fakefreq.evaluate import DEFAULT_DRAWS
-from fakefreq.evaluate.bootstrap import Draws
-from fakefreq.evaluate.measure import make_score_set
-from fakefreq.evaluate.scores import common_images, read_outside_scores, without_training_images
-from fakefreq.evaluate.tables import comparison_view, derive_tables, write_csv
+from fakefreq.evaluate.tables import comparison_view, write_csv
 from fakefreq.files import atomic_path
 
 logger = logging.getLogger(__name__)
@@ -70,48 +67,6 @@ def compare(
     table = comparison_view(result.tables)
     write_csv(table, Path(out) / "comparison.csv")
     return table
-
-
-def compare_outside(
-    manifest: str | Path,
-    files: Sequence[str],
-    train_on: Sequence[str] = (),
-    draws: int = DEFAULT_DRAWS,
-) -> pd.DataFrame:
-    """Compare anyone's detectors by their scores alone, on the images that all of them score.
-
-    Args:
-        manifest: the table of images.
-        files: NAME=FILE.csv each; the first is the baseline.
-        train_on: generators that were trained on; the others count as unseen, and training images of these are left
-            out.
-        draws: bootstrap draws behind the intervals.
-
-    Returns:
-        As `compare`.
-
-    Raises:
-        UserError: fewer than two files, or a table that cannot be joined to the manifest.
-    """
-    parts = [entry.partition("=") for entry in files]
-    paths = {name if file else Path(name).stem: file or name for name, _, file in parts}
-    if len(paths) < 2 or len(paths) < len(files):
-        raise UserError("--scores takes two or more NAME=FILE.csv of different names")
-    images = read_manifest(manifest)
-    tables, left_out = common_images({name: read_outside_scores(file, images) for name, file in paths.items()})
-    if left_out:
-        logger.warning(f"{left_out} images that not all detectors score are left out")
-    cells, thresholds = {}, {}
-    for name, table in tables.items():
-        kept = without_training_images(table, train_on)
-        is_val = (kept["split"] == "val") & (kept.loc[kept["split"] == "val", "label"].nunique() == 2)
-        cells[name, 0] = kept.assign(role=is_val.map({True: "val", False: "test"}))
-        if not is_val.any():
-            # Of a detector that was tested only: 0 for scores with negative values and .5 for probabilities, what its
-            # authors would use.
-            thresholds[name, 0] = 0.5 if table["logit"].between(0, 1).all() else 0.0
-    scores = make_score_set("chosen", "raw", sorted(train_on), cells, Draws.of(images, draws), thresholds)
-    return comparison_view(derive_tables([scores], next(iter(paths))))
 
 
 def ablate(

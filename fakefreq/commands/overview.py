@@ -19,6 +19,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "benchmark": "train and test detectors by protocol, with tables and a page; does what is missing",
         "ablate": "measure what each choice of spectrum, fusion, augmentation, ... is worth",
         "robustness": "test trained detectors on degraded images",
+        "evaluate": "write all tables for one detector: a run, or anyone's table of scores",
         "compare-scores": "compare anyone's detectors by their scores alone",
     },
     "look and hand on": {

@@ -10,18 +10,20 @@ import torch
 
 from fakefreq.config.run import TrainConfig
 from fakefreq.data.degrade.history import parse_history
+from fakefreq.data.loading.small_images import reflected_line
 from fakefreq.data.manifest.align import refuse_second_history
 from fakefreq.data.manifest.splits import check_splits
 from fakefreq.data.manifests import manifest_digest, read_manifest
 from fakefreq.evaluate.metrics import auc
-from fakefreq.evaluate.predict import score_rows
+from fakefreq.evaluate.outside_scores import say_scale
+from fakefreq.evaluate.predict import score_rows, threshold_origin
 from fakefreq.evaluate.scores import write_scores
 from fakefreq.files import read_json, write_json
 from fakefreq.models import load_detector, save_detector
 from fakefreq.models.fusion import LATTICE
 from fakefreq.models.registry import build_detector
 from fakefreq.train.bias_check import Audit, check_bias
-from fakefreq.train.checkpoint import Progress, RunFolder
+from fakefreq.train.checkpoint import Progress, RunFolder, write_trained_images
 from fakefreq.train.distill import teacher_digest
 from fakefreq.train.environment import choose_device, describe_environment, keep_freed_memory
 from fakefreq.train.evidence import fit_and_calibrate, take_pixel_run
@@ -44,7 +46,7 @@ def train(
 
     Args:
         manifest_path: a manifest whose `split` column is filled.
-        out: the run folder: config.json, environment.json, log.csv, best.safetensors, last.pt,
+        out: the run folder: config.json, environment.json, trained_images.txt, log.csv, best.safetensors, last.pt,
             val_scores.csv and summary.json.
         config: what to train.
         resume: go on where an interrupted run stopped; on CPU it ends in the same weights to the bit.
@@ -80,6 +82,9 @@ def train(
     if config.history:
         detector.history = str(parse_history(config.history))
         logger.info(f"every image, real or fake, goes through {detector.history} on its way in, in scoring too")
+    small = reflected_line(selection.train, config.crop, config.history, "a smaller --crop reads pixels alone")
+    if small:
+        logger.info(small)
     verdict = check_bias(selection.train, audit)
     environment = {**describe_environment(device), "audit": verdict}
     if config.teacher:
@@ -87,6 +92,7 @@ def train(
     if "pixel" in detector.streams:
         environment["pretrained_weights_from"] = detector.streams["pixel"].weights_from
     folder.claim(config, manifest_digest(manifest), environment)
+    write_trained_images(folder.path, selection.train["sha256"].astype(str))
     logger.info(
         f"{config.detector}: {sum(p.numel() for p in detector.parameters()) / 1e6:.2f} M parameters, "
         f"{len(selection.train)} training and {len(selection.val)} validation images, on {device}"
@@ -112,7 +118,7 @@ def train(
         save_detector(best, folder.path / "best.safetensors", facts)
     val = selection.val.assign(manifest=manifest_digest(manifest))
     scores, _ = score_rows(best, val, manifest_path.parent, workers=config.workers, progress="validate")
-    write_scores(scores, folder.path / "val_scores.csv")
+    write_scores(say_scale(scores, best.threshold, threshold_origin(best)), folder.path / "val_scores.csv")
     val_auc: float | None = progress.best_auc
     if best.lattice is not None:
         has_both = scores["label"].nunique() == 2
