@@ -25,6 +25,7 @@ from fakefreq.data.manifests import read_manifest
 from fakefreq.errors import UserError
 from fakefreq.evaluate import DEFAULT_DRAWS
 from fakefreq.files import atomic_path
+from fakefreq.messages import shown_messages
 from fakefreq.report.figures import draw_ablations
 
 # Needs weights that only timm's hub has.
@@ -64,13 +65,14 @@ class Config:
     out: Path = Path("benchmarks/results/ablations_facebench_raw_cpu.csv")
 
 
+@shown_messages()
 def main(config: Config) -> None:
     """Index, split, run the experiments, and copy the table and the figure that are kept."""
     manifest = config.faces.index(config.work / "manifest.csv")
     default = replace(config.config, crop=128, epochs=3, max_steps=40) if config.small else config.config
     table = ablate(
         manifest, config.work, default, config.experiments, config.seeds, config.only, config.jobs, config.draws,
-        config.allow_biased, print,
+        config.allow_biased,
     )  # fmt: skip
     draw_ablations(table, config.work / "ablations.png")
     for made, kept in (("ablations.csv", config.out), ("ablations.png", config.out.with_suffix(".png"))):

@@ -18,9 +18,10 @@ import cv2
 import numpy as np
 import pandas as pd
 import tyro
-from tqdm import tqdm
 
 from fakefreq.files import atomic_path
+from fakefreq.messages import shown_messages
+from fakefreq.progress import track
 
 
 @dataclass
@@ -36,6 +37,7 @@ class AtlasMemory:
     seed: int = 0
     """of the images"""
 
+    @shown_messages()
     def run(self) -> None:
         rows = []
         with tempfile.TemporaryDirectory() as folder:
@@ -52,7 +54,7 @@ class AtlasMemory:
 
     def _make(self, folder: Path, first: int, end: int) -> None:
         """Write images number `first` to `end` - 1 in the layout real/name, fake/generator/name."""
-        for number in tqdm(range(first, end), desc="drawing images"):
+        for number in track(range(first, end), "drawing images"):
             random = np.random.default_rng((self.seed, number))
             picture = cv2.GaussianBlur(random.integers(0, 256, (self.side, self.side, 3), dtype=np.uint8), (0, 0), 1.5)
             place = ("real", "fake/nearest", "real", "fake/cubic")[number % 4]

@@ -18,6 +18,7 @@ from fakefreq.data.manifest.splits import split_manifest
 from fakefreq.data.manifests import index_folder, read_manifest, write_manifest
 from fakefreq.errors import UserError
 from fakefreq.files import atomic_path
+from fakefreq.messages import shown_messages
 from fakefreq.report.page import write_report
 from fakefreq.report.tables import format_comparison
 
@@ -43,19 +44,20 @@ class BaselineVsTwoStream:
     allow_biased: bool = False
     """train although the audit of the training images fails"""
 
+    @shown_messages()
     def run(self) -> None:
         folder = self.folder or Path(os.environ.get("FAKEFREQ_FACEBENCH", ""))
         if not folder.is_dir() or folder == Path():
             raise UserError("there is no folder of images: give --folder, or set FAKEFREQ_FACEBENCH")
         manifest_path = self.work / "manifest.csv"
         if not manifest_path.exists():
-            manifest, _ = index_folder(folder, manifest_path, say=print)
+            manifest, _ = index_folder(folder, manifest_path)
             write_manifest(split_manifest(manifest, (0.7, 0.1, 0.2), seed=0), manifest_path)
         config = TrainConfig(
             pretrained="wheel", train_on=self.train_on, spectrum=self.spectrum, epochs=self.epochs, crop=224
         )
         out = self.work / f"{'+'.join(self.train_on)}-{self.spectrum}"
-        table = compare(manifest_path, out, config, seeds=self.seeds, allow_biased=self.allow_biased, say=print)
+        table = compare(manifest_path, out, config, seeds=self.seeds, allow_biased=self.allow_biased)
         with atomic_path(self.out) as temporary:
             table.to_csv(temporary, index=False, float_format="%.6g")
         print(format_comparison(table))

@@ -18,6 +18,7 @@ from fakefreq.data.degrade.history import parse_history
 from fakefreq.errors import UserError
 from fakefreq.evaluate import DEFAULT_DRAWS
 from fakefreq.files import atomic_path
+from fakefreq.messages import shown_messages
 
 
 @dataclass
@@ -55,6 +56,7 @@ class Config:
     out: Path = Path("benchmarks/results/one_to_all_facebench_raw_cpu")
 
 
+@shown_messages()
 def main(config: Config) -> None:
     """Index, split, align, run the protocols, and copy the tables that are kept."""
     manifest = config.faces.index(config.work / "manifest.csv")
@@ -63,7 +65,7 @@ def main(config: Config) -> None:
         from fakefreq.data.manifest.align import align_manifest
 
         aligned = config.work / "aligned" / "manifest.csv"
-        align_manifest(manifest, aligned.parent, parse_history(config.aligned), too_small="skip", say=print)
+        align_manifest(manifest, aligned.parent, parse_history(config.aligned), too_small="skip")
     plan = make_plan(
         {"raw": manifest, "aligned": aligned},
         protocols=config.protocol,
@@ -75,7 +77,7 @@ def main(config: Config) -> None:
         draws=config.draws,
         allow_biased=config.allow_biased,
     )
-    benchmark(plan, config.work / "tables", config.jobs, store=config.work / "cells", say=print)
+    benchmark(plan, config.work / "tables", config.jobs, store=config.work / "cells")
     for name in ("summary", "differences"):
         with atomic_path(config.out.with_name(f"{config.out.name}_{name}.csv")) as temporary:
             shutil.copyfile(config.work / "tables" / f"{name}.csv", temporary)

@@ -35,6 +35,6 @@ class FaceFolder:
         if not folder:
             raise UserError("no folder of faces: give --folder, or set FAKEFREQ_FACEBENCH")
         if not manifest.exists():
-            index_folder(folder, manifest, sources=dict(entry.split("=", 1) for entry in self.source), say=print)
-            rewrite_split(manifest, manifest, RATIOS, seed=0, keep=True, say=print)
+            index_folder(folder, manifest, sources=dict(entry.split("=", 1) for entry in self.source))
+            rewrite_split(manifest, manifest, RATIOS, seed=0, keep=True)
         return manifest

@@ -19,11 +19,11 @@ from typing import Any
 import pandas as pd
 import torch
 import tyro
-from tqdm import tqdm
 
 from fakefreq.config.detector import DEFAULT_BACKBONE
 from fakefreq.files import atomic_path
 from fakefreq.models import create_detector
+from fakefreq.progress import track
 from fakefreq.train.environment import keep_freed_memory
 
 
@@ -55,7 +55,7 @@ class FreedMemory:
             for size in self.sizes:
                 pairs = [
                     [self._child(detector, size, keep) for keep in ("default", "kept")]
-                    for _ in tqdm(range(self.rounds), desc=f"{detector} at {size}", unit="round")
+                    for _ in track(range(self.rounds), f"{detector} at {size}", unit="round")
                 ]
                 rows.append({"detector": detector, "size": size} | _row(pairs) | {"batch": self.batch_size})
                 print(rows[-1], flush=True)

@@ -17,6 +17,7 @@ from fakefreq.benchmarking.sweep import sweep_runs
 from fakefreq.errors import UserError
 from fakefreq.evaluate.robustness import read_sweep
 from fakefreq.files import atomic_path, read_json
+from fakefreq.messages import shown_messages
 from fakefreq.report.figures import robustness_figure
 from fakefreq.report.page import robustness_rows
 
@@ -48,6 +49,7 @@ class Robustness:
     work: Path = Path("runs/robustness")
     """keeps degraded scores, so that an interrupted sweep goes on"""
 
+    @shown_messages()
     def run(self) -> None:
         table = self.kept(self.swept())
         if table.empty:
@@ -82,7 +84,7 @@ class Robustness:
         if (self.folder / "config.json").exists():
             if self.manifest is None:
                 raise UserError("a run needs --manifest: the table of the images to degrade")
-            sweep_runs([self.folder], self.manifest, sweep, self.limit, self.work, self.draws, say=print)
+            sweep_runs([self.folder], self.manifest, sweep, self.limit, self.work, self.draws)
             return pd.read_csv(self.work / "robustness.csv", dtype=texts)
         facts = read_json(self.folder / "benchmark.json", "the record of a benchmark")
         cells = pd.read_csv(self.folder / "cells.csv", dtype={"train_on": str, "detector": str})
@@ -94,7 +96,7 @@ class Robustness:
             manifest = self.manifest or Path(facts["tracks"][track]["manifest"])
             runs = [(self.cells or self.folder / "cells") / name / "run" for name in rows["cell"]]
             labels, out = rows["detector"].tolist(), self.work / str(track)
-            sweep_runs(runs, manifest, sweep, self.limit, out, self.draws, say=print, labels=labels, track=str(track))
+            sweep_runs(runs, manifest, sweep, self.limit, out, self.draws, labels=labels, track=str(track))
             tables.append(pd.read_csv(out / "robustness.csv", dtype=texts))
         if not tables:
             raise UserError("no cell is left: see --detectors, --train-on and --seeds")

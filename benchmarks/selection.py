@@ -31,6 +31,7 @@ from fakefreq.errors import UserError
 from fakefreq.evaluate.metrics import Array, auc
 from fakefreq.evaluate.predict import score_degraded
 from fakefreq.files import atomic_path
+from fakefreq.messages import shown_messages
 from fakefreq.models import load_detector
 from fakefreq.train.train import train
 
@@ -143,6 +144,7 @@ def _row(kind: str, test: str, history: str, labels: Array, logits: Array) -> di
     }  # fmt: skip
 
 
+@shown_messages()
 def main(config: Config) -> None:
     """Train what is missing, judge all, write the table whole."""
     manifest = choose_validation(config)
@@ -164,7 +166,7 @@ def main(config: Config) -> None:
         plan = parse_detectors([f"{label}={name}"], others, config.config)[label]
         for seed in config.seeds:
             run = config.work / "trainings" / f"{label}-seed{seed}"
-            train(manifest, run, replace(plan, seed=seed, train_on=(config.generator,)), resume=True, say=print)
+            train(manifest, run, replace(plan, seed=seed, train_on=(config.generator,)), resume=True)
             judged = judge(run, manifest, held_out, more)
             judged.insert(0, "seed", seed)
             judged.insert(0, "candidate", label)

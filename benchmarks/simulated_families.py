@@ -16,10 +16,11 @@ import pandas as pd
 import tyro
 from numpy.typing import NDArray
 from scipy import stats
-from tqdm import tqdm
 
 from fakefreq.data.degrade.history import bring_to_size, parse_history
 from fakefreq.files import atomic_path
+from fakefreq.messages import shown_messages
+from fakefreq.progress import track
 from fakefreq.zoo.families import UPSAMPLERS, parse_family
 from fakefreq.zoo.reals import read_reals
 
@@ -44,6 +45,7 @@ class SimulatedFamilies:
     settings: str = "kernel=3,depth=1"
     """the other parts of each family"""
 
+    @shown_messages()
     def run(self) -> None:
         import torch
 
@@ -53,7 +55,7 @@ class SimulatedFamilies:
         history = parse_history(f"size={self.size},kernel=lanczos,antialias,codec=png")
         photos = np.stack([bring_to_size(photo.pixels(), history) for photo in read_reals(self.reals)[: self.photos]])
         rows = []
-        for upsampler in tqdm(UPSAMPLERS, unit="family"):
+        for upsampler in track(UPSAMPLERS, "simulated families", unit="family"):
             family = parse_family(f"upsampler={upsampler},{self.settings}")
             for seed in range(self.seeds):
                 started = time.perf_counter()

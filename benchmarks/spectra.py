@@ -26,10 +26,11 @@ import torch
 import tyro
 from spectra_others import OTHERS
 from torch import Tensor
-from tqdm import tqdm
 
 from fakefreq.errors import UserError
 from fakefreq.files import atomic_path
+from fakefreq.messages import shown_messages
+from fakefreq.progress import track
 from fakefreq.spectra import BlockDCT, PowerSpectrum, dct2, dct_basis, idct2, window_1d
 from fakefreq.train.environment import choose_device
 
@@ -52,6 +53,7 @@ class Spectra:
     device: str = "auto"
     """auto, cpu, cuda or cuda:N"""
 
+    @shown_messages()
     def run(self) -> None:
         if unknown := [name for name in self.transforms if name not in TRANSFORMS]:
             raise UserError(f"unknown transforms {unknown}; there are {', '.join(TRANSFORMS)} (--transforms)")
@@ -228,7 +230,7 @@ def _error(found: Any, expected: np.ndarray) -> float:
 def _interleaved(cases: dict[str, Case], repeats: int, device: torch.device, title: str) -> dict[str, list[float]]:
     """Run all variants in turn, one round to warm up, and return the seconds of each."""
     seconds: dict[str, list[float]] = {name: [] for name in cases}
-    for turn in tqdm(range(repeats + 1), desc=title, unit="round"):
+    for turn in track(range(repeats + 1), title, unit="round"):
         for name, case in cases.items():
             spent = _seconds(case, device)
             if turn:

@@ -20,12 +20,13 @@ import pandas as pd
 import torch
 import tyro
 from torch.utils.flop_counter import FlopCounterMode
-from tqdm import tqdm
 
 from fakefreq.config.detector import DEFAULT_BACKBONE
 from fakefreq.files import atomic_path
+from fakefreq.messages import shown_messages
 from fakefreq.models import Detector, create_detector, list_detectors
 from fakefreq.models.peers.classical import FittedDetector
+from fakefreq.progress import track
 from fakefreq.train.environment import choose_device, keep_freed_memory
 
 
@@ -50,6 +51,7 @@ class Throughput:
     device: str = "auto"
     """auto, cpu, cuda or cuda:N"""
 
+    @shown_messages()
     def run(self) -> None:
         device = choose_device(self.device)
         if device.type == "cpu":
@@ -140,7 +142,7 @@ def _interleaved(cases: dict[str, Detector], images: torch.Tensor, phase: str, r
     """Run the steps of all in turn, one round to warm up, and return the seconds of each."""
     steps = {name: _step(detector, images, phase) for name, detector in cases.items()}
     seconds: dict[str, list[float]] = {name: [] for name in steps}
-    for turn in tqdm(range(repeats + 1), desc=phase, unit="round"):
+    for turn in track(range(repeats + 1), phase, unit="round"):
         for name, step in steps.items():
             if step is None:
                 continue

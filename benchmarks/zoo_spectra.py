@@ -26,6 +26,7 @@ from fakefreq.data.degrade.history import parse_history
 from fakefreq.data.loading.loader import make_batches
 from fakefreq.data.manifests import fill_headers, read_manifest
 from fakefreq.files import atomic_path
+from fakefreq.messages import shown_messages
 from fakefreq.report.figures import STYLE
 from fakefreq.spectra import power_spectrum, rgb_to_gray, to_float
 from fakefreq.zoo.build import Subset, build_subsets
@@ -57,6 +58,7 @@ class ZooSpectra:
     seed: int = 0
     """of photos, latents, qualities and folds"""
 
+    @shown_messages()
     def run(self) -> None:
         history = parse_history(self.history)
         if history.size is None:
@@ -66,7 +68,7 @@ class ZooSpectra:
         for entry in found:
             if entry not in generators:
                 print(f"{entry.name} makes {entry.size} pixels, fewer than {history.size}: left out")
-        photos = read_celeba(print)
+        photos = read_celeba()
         order = np.random.default_rng(self.seed).permutation(len(photos))[: 2 * self.count]
         first, second = ([photos[index] for index in half] for half in np.split(order, [self.count]))
         subsets = [Subset(REALS, first, reals_only=True), Subset(OTHER_REALS, second, reals_only=True)]
@@ -74,7 +76,7 @@ class ZooSpectra:
             wanted = min(self.count, entry.limit or self.count, self.slow_count if entry.seconds > 0.25 else self.count)
             subsets.append(Subset(entry.name, (first if entry.paired else second)[:wanted], wanted))
         subsets += [Subset(name, first) for name in expand_controls(self.controls)]
-        manifest = read_manifest(build_subsets(self.folder, subsets, history, self.seed, print))
+        manifest = read_manifest(build_subsets(self.folder, subsets, history, self.seed))
         names = [subset.name for subset in subsets]
         table, spectra = self._probe(fill_headers(manifest, self.folder), names, history.size)
         with atomic_path(self.out) as temporary:

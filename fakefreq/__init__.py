@@ -6,6 +6,7 @@
 """
 
 import importlib
+import logging
 from typing import TYPE_CHECKING, Any
 
 from fakefreq.errors import UserError
@@ -32,6 +33,9 @@ __all__ = [
     "spectra",
     "tables",
 ]
+
+# What happens is logged, and a program that wants to see it says so: logging.basicConfig(level="INFO").
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 # `import fakefreq` stays light, so that the command line answers at once: torch comes with the first use.
 _LAZY = {

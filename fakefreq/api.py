@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from fakefreq.models import Detector
 
 __all__ = ["audit", "benchmark", "explain", "load_scores", "predict", "tables"]
-IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 
 
 def predict(detector: "Detector", images: str | Path | Sequence[str | Path], batch_size: int = 32) -> "pd.DataFrame":
@@ -24,7 +23,7 @@ def predict(detector: "Detector", images: str | Path | Sequence[str | Path], bat
 
     Args:
         detector: as `fakefreq.load_detector` returns it.
-        images: one file or folder, or several; of a folder all images in it and below.
+        images: one file, folder or pattern (`photos/*.jpg`), or several; of a folder all images in it and below.
         batch_size: images a step.
 
     Returns:
@@ -33,18 +32,9 @@ def predict(detector: "Detector", images: str | Path | Sequence[str | Path], bat
     Raises:
         UserError: a file is missing or does not decode; a folder without images.
     """
-    from fakefreq.errors import UserError
     from fakefreq.evaluate.predict import predict_files
 
-    files: list[Path] = []
-    for path in map(Path, [images] if isinstance(images, str | Path) else images):
-        found = [path]
-        if path.is_dir():
-            found = sorted(item for item in path.rglob("*") if item.suffix.lower() in IMAGES)
-            if not found:
-                raise UserError(f"the folder {path} holds no image ({', '.join(IMAGES)})")
-        files += found
-    return predict_files(detector, files, batch_size)
+    return predict_files(detector, images, batch_size)
 
 
 def explain(
@@ -54,7 +44,7 @@ def explain(
 
     Args:
         detector: as `fakefreq.load_detector` returns it.
-        images: one image file or several.
+        images: image files, folders and patterns, one or several.
         out: folder that gets a page, figures and numbers of each image; None writes nothing.
 
     Returns:
@@ -66,7 +56,7 @@ def explain(
     """
     from fakefreq.explaining.page import explain_files
 
-    return explain_files(detector, [images] if isinstance(images, str | Path) else images, out)[0]
+    return explain_files(detector, images, out)[0]
 
 
 def audit(manifest: str | Path, out: str | Path | None = None, **settings: Any) -> "AuditResult":

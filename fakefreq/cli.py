@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Sequence
+from typing import get_args, get_type_hints
 
 import tyro
 
@@ -19,7 +20,9 @@ from fakefreq.commands import (
     zoo,
 )
 from fakefreq.commands.base import Command
-from fakefreq.errors import UserError
+from fakefreq.commands.overview import overview
+from fakefreq.errors import UserError, choose
+from fakefreq.messages import shown_messages, take_level
 
 # Each module of fakefreq.commands brings its own.
 COMMANDS: dict[str, Callable[..., Command]] = {
@@ -36,11 +39,8 @@ COMMANDS: dict[str, Callable[..., Command]] = {
     **zoo.COMMANDS,
 }
 
-DESCRIPTION = """\
-Tell GAN-generated face images from photographs, and measure what spectra add over pixels alone.
-
-The usual way: index -> split -> compare. `fakefreq demo` does it all on data that it fetches.
-Example: fakefreq index faces/ --out faces/manifest.csv"""
+# Commands that have commands below them.
+NESTED = ("manifest", "zoo")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,10 +59,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"fakefreq {__version__}")
         return 0
     try:
-        command = tyro.extras.subcommand_cli_from_dict(
-            COMMANDS, prog="fakefreq", description=DESCRIPTION, args=words or ["--help"]
-        )
-        command.run()
+        level, words = take_level(words)
+        if words in ([], ["--help"], ["-h"]):
+            print(overview())
+            return 0
+        _refuse_unknown(words)
+        command = tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="fakefreq", args=words)
+        with shown_messages(level):
+            command.run()
     except UserError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
@@ -72,3 +76,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         return 0
     return 0
+
+
+def _refuse_unknown(words: Sequence[str]) -> None:
+    """Refuse an unknown command by name, also one that stands beside --help.
+
+    Raises:
+        UserError: names the commands that come close.
+    """
+    named = [word for word in words if not word.startswith("-")]
+    if not named or words[0] not in (named[0], "--help", "-h"):
+        return  # tyro refuses a flag before the command
+    first = choose(named[0].replace("_", "-"), list(COMMANDS), "command", "fakefreq")
+    if first in NESTED and len(named) > 1:
+        below = _subcommands(get_type_hints(COMMANDS[first], include_extras=True)["action"])
+        choose(named[1], below, f"command of {first}", f"fakefreq {first}")
+
+
+def _subcommands(hint: object) -> list[str]:
+    """Return the names of tyro's subcommands within a type."""
+    metadata = [item for item in getattr(hint, "__metadata__", ()) if isinstance(item, type(tyro.conf.subcommand("")))]
+    own = [str(getattr(item, "name", "")) for item in metadata]
+    return own + [name for part in get_args(hint) for name in _subcommands(part)]

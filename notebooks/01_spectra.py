@@ -167,7 +167,7 @@ for name in ("dcgan", "mobilestylegan"):
         print(f"{name}: not fetched; `fakefreq zoo fetch --generators {name}`")
         continue
     try:
-        made = generator.load(print).sample_at(range(1 if SMALL else 16 if name == "dcgan" else 2), seed=0)
+        made = generator.load().sample_at(range(1 if SMALL else 16 if name == "dcgan" else 2), seed=0)
     except UserError as error:
         print(f"{name}: {error}")
         continue

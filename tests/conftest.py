@@ -1,5 +1,6 @@
 """Pictures that the tests draw themselves: procedural photographs, and fakes with a real upsampling artefact."""
 
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -76,6 +77,13 @@ def draw_pixels(seed: int, height: int = 80, width: int = 72) -> NDArray[np.uint
 def pixels() -> Callable[..., NDArray[np.uint8]]:
     """`draw_pixels`."""
     return draw_pixels
+
+
+@pytest.fixture
+def logged(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    """Holds what fakefreq logs for the user during a test."""
+    caplog.set_level(logging.INFO, "fakefreq")
+    return caplog
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """The commands as a user runs them: the main job end to end, and one clear line for every mistake."""
 
+import re
 import subprocess
 import sys
 import time
@@ -136,12 +137,26 @@ def test_every_command_has_an_example_in_its_help(command: str, capsys: pytest.C
     assert f"Example: fakefreq {command}" in " ".join(capsys.readouterr().out.replace("│", " ").split())
 
 
+def test_help_is_one_screen_and_names_every_command_once(capsys: pytest.CaptureFixture[str]) -> None:
+    pages = []
+    for words in (["--help"], ["-h"], []):
+        assert fakefreq(*words) == 0
+        pages.append(capsys.readouterr().out)
+    assert len(set(pages)) == 1
+    lines = pages[0].splitlines()
+    assert len(lines) <= 40
+    assert max(map(len, lines)) <= 100
+    named = [line.split()[0] for line in lines if re.match(r"  \S", line)]
+    assert sorted(named) == sorted(COMMANDS)
+    assert named[:3] == ["demo", "zoo", "index"] and named.index("audit") < named.index("split") < named.index("train")
+
+
 def test_help_answers_at_once_without_torch() -> None:
     code = (
         "import sys, fakefreq.cli\n"
         "try: fakefreq.cli.main(['--help'])\n"
         "except SystemExit: pass\n"
-        "heavy = {'torch', 'timm', 'pandas', 'sklearn', 'cv2', 'matplotlib'} & set(sys.modules)\n"
+        "heavy = {'torch', 'numpy', 'tqdm', 'timm', 'pandas', 'sklearn', 'cv2', 'matplotlib'} & set(sys.modules)\n"
         "sys.exit(f'imported {heavy}' if heavy else 0)\n"
     )
     seconds = []
@@ -254,3 +269,52 @@ def test_mistakes_get_one_line_and_leave_nothing(
 def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert fakefreq("--version") == 0
     assert capsys.readouterr().out.startswith("fakefreq 0.")
+
+
+def test_quiet_shows_results_only_and_verbose_adds_details(
+    compared: Path, tiny_set: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = compared.parent / "levels.csv"
+    words = [str(compared.parent / "manifest.csv"), "--out", str(out), "--workers", "0"]
+    run = str(run_of(compared, "pixel"))
+    capsys.readouterr()
+    shown = {}
+    for flags in ([], ["--quiet"], ["--verbose"]):
+        assert fakefreq(*flags, "score", run, *words) == 0
+        before = capsys.readouterr().out
+        assert fakefreq("score", run, *words, *flags) == 0
+        assert capsys.readouterr().out == before
+        shown[" ".join(flags)] = before
+    assert shown["--quiet"] == ""
+    assert re.fullmatch(r"\d+ images scored; written to \S+\n", shown[""])
+    assert "fakefreq.commands.detectors: " + shown[""] in shown["--verbose"]
+    assert re.search(r"^fakefreq\.progress: score: 100 % \(image (\d+) of \1\)$", shown["--verbose"], re.MULTILINE)
+    image = str(tiny_set / "beta" / "1_fake" / "beta_fake_0003.jpg")
+    assert fakefreq("predict", image, "--detector", run, "--quiet") == 0
+    assert "beta_fake_0003.jpg" in capsys.readouterr().out
+
+
+def test_quiet_keeps_warnings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(3):
+        photo(tmp_path / "set" / "real" / f"r{number}.jpg")
+        photo(tmp_path / "set" / "fake" / f"f{number}.jpg", side=81)
+    (tmp_path / "set" / "real" / "bad.jpg").write_bytes(b"")
+    words = ["index", str(tmp_path / "set"), "--out", str(tmp_path / "m.csv"), "--jobs", "1", "--on-error", "skip"]
+    assert fakefreq(*words, "--quiet") == 0
+    assert capsys.readouterr().out == f"1 images skipped; listed with reasons in {tmp_path / 'skipped.csv'}\n"
+
+
+def test_quiet_and_verbose_exclude_each_other(manifest: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--quiet and --verbose" in failing(capsys, "manifest", "check", str(manifest), "--quiet", "--verbose")
+
+
+def test_the_log_of_a_training_has_a_line_an_epoch_and_no_bars(manifest: Path, tmp_path: Path) -> None:
+    words = ["--train-on", "alpha", "--detector", "pixel", "--epochs", "3", "--allow-biased", *FAST]
+    code = "import sys; from fakefreq.cli import main; sys.exit(main())"
+    command = [sys.executable, "-c", code, "train", str(manifest), "--out", str(tmp_path / "run"), *words]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    assert done.returncode == 0, done.stdout
+    assert b"\r" not in done.stdout
+    lines = done.stdout.decode().splitlines()
+    assert [line.split(":")[0] for line in lines if line.startswith("epoch")] == [f"epoch {n}/3" for n in (1, 2, 3)]
+    assert [line for line in lines if "%" in line and ("epoch" in line or "validate" in line)] == []

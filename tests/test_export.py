@@ -91,7 +91,7 @@ def test_the_command_writes_settings_and_compares_on_images(tmp_path: Path, caps
     for precision, flags in (("float32", []), ("float16", ["--half"])):
         out = tmp_path / f"{precision}.onnx"
         assert main(["export", str(tmp_path), "--out", str(out), "--images", *pictures, *flags]) == 0
-        printed = capsys.readouterr().out
+        printed = "".join(capsys.readouterr())
         assert "largest difference" in printed and "2 images and 4 batches" in printed
         found = header(out)
         assert (found["threshold"], found["history"], found["crop"]) == (0.75, detector.history, 64)

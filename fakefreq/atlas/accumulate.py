@@ -7,7 +7,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fakefreq.spectra import AngularProfile, BlockDCT, PowerSpectrum, RadialProfile, rgb_to_gray, to_float
+from fakefreq.spectra import (
+    AngularProfile,
+    BlockDCT,
+    PowerSpectrum,
+    RadialProfile,
+    lattice_scores,
+    lattice_tile,
+    rgb_to_gray,
+    to_float,
+)
 
 Array = NDArray[np.float64]
 PERMUTATIONS = 200
@@ -23,12 +32,16 @@ class Measurement:
         radial: log(1 + ring means of power), (B, tile // 2 + 1).
         angular: log(1 + sector means of power between 1/8 and 1/2 cycles/pixel), (B, 24).
         blocks: log(1 + mean magnitude of the 8x8 block DCT's coefficients), (B, 8, 8).
+        lattice: the luma's tile, its mean residual by position modulo 8, (B, 8, 8).
+        evidence: z^2 of that tile by frequency, 1 where there is no lattice, (B, 8, 5).
     """
 
     power: Tensor
     radial: Tensor
     angular: Tensor
     blocks: Tensor
+    lattice: Tensor
+    evidence: Tensor
 
 
 class Spectrograph:
@@ -55,6 +68,8 @@ class Spectrograph:
             self._radial(power)[:, 0].log1p(),
             self._angular(power)[:, 0].log1p(),
             coefficients.abs().mean(dim=(-2, -1)).reshape(len(images), 8, 8).log1p(),
+            lattice_tile(luma / 255.0)[:, 0],
+            lattice_scores(luma / 255.0)[:, 0].square(),
         )
 
 
@@ -93,6 +108,7 @@ class ImageSet:
     def __init__(self) -> None:
         self.log_power, self.power = Running(), Running()
         self.radial, self.angular, self.blocks = Running(), Running(), Running()
+        self.lattice, self.evidence = Running(), Running()
 
     def add(self, found: Measurement) -> None:
         """Add a batch."""
@@ -101,6 +117,8 @@ class ImageSet:
         self.radial.add(found.radial)
         self.angular.add(found.angular)
         self.blocks.add(found.blocks)
+        self.lattice.add(found.lattice)
+        self.evidence.add(found.evidence)
 
     @property
     def n(self) -> int:

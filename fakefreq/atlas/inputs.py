@@ -1,6 +1,6 @@
 """What the atlas is made of: a manifest, a folder, or single image files."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -12,13 +12,12 @@ from fakefreq.errors import UserError
 from fakefreq.files import sha256_file
 
 
-def read_inputs(inputs: Sequence[Path], out: Path, say: Callable[[str], None]) -> tuple[pd.DataFrame, Path]:
+def read_inputs(inputs: Sequence[Path], out: Path) -> tuple[pd.DataFrame, Path]:
     """Return the table of images and the folder that its paths are relative to.
 
     Args:
         inputs: one manifest, one folder (indexed into `out`/manifest.csv), or image files, which become one set.
         out: folder of the atlas.
-        say: called with lines for the user.
 
     Raises:
         UserError: a mixture of these, or a file that is no image.
@@ -26,7 +25,7 @@ def read_inputs(inputs: Sequence[Path], out: Path, say: Callable[[str], None]) -
     first = inputs[0]
     if len(inputs) == 1 and first.is_dir():
         manifest = out / "manifest.csv"
-        index_folder(first, manifest, allow_one_class=True, on_error="skip", say=say)
+        index_folder(first, manifest, allow_one_class=True, on_error="skip")
         return read_manifest(manifest), out
     if len(inputs) == 1 and first.suffix.lower() in (".csv", ".parquet"):
         return read_manifest(first), first.parent

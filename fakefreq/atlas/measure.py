@@ -1,21 +1,23 @@
 """Make the atlas: measure every generator of a manifest, folder or list of images, and write tables and the page."""
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from fakefreq.atlas.accumulate import PERMUTATIONS, Array, ImageSet, Shuffles, Spectrograph, as_tensor, pooled_variance
 from fakefreq.data.degrade.history import History
 from fakefreq.data.loading.loader import make_batches
 from fakefreq.errors import UserError
 from fakefreq.files import atomic_path
+from fakefreq.progress import ProgressBar
 from fakefreq.spectra import spectral_peaks
 
-Say = Callable[[str], None]
+logger = logging.getLogger(__name__)
+
 LARGEST_TILE, SMALLEST_TILE = 128, 16
 
 
@@ -70,7 +72,6 @@ def measure_generator(
     crop: int = 0,
     workers: int = -1,
     seed: int = 0,
-    say: Say = lambda line: None,
 ) -> Fingerprint:
     """Measure a generator's fakes beside their reals, in memory that does not depend on their number.
 
@@ -83,7 +84,6 @@ def measure_generator(
         crop: side of the centre crop; 0: as large as the smallest image allows, at most 512.
         workers: processes that decode.
         seed: of the shuffles.
-        say: called with lines for the user.
 
     Raises:
         UserError: images smaller than a tile.
@@ -105,7 +105,7 @@ def measure_generator(
     batches = make_batches(
         rows, root, crop=crop, batch_size=32, train=False, workers=workers, history=history, on_error="skip"
     )
-    with tqdm(total=len(rows), desc=name, unit="image", leave=False) as bar:
+    with ProgressBar(f"spectra of {name}", len(rows)) as progress:
         for batch in batches:
             found = spectrograph.measure(batch.images)
             for label in (0, 1):
@@ -114,9 +114,9 @@ def measure_generator(
                     sets[label].add(type(found)(*(value[chosen] for value in vars(found).values())))
             if shuffles is not None:
                 shuffles.add(found.power.log1p())
-            bar.update(len(batch.images))
+            progress.update(len(batch.images))
     for path, reason in batches.skipped:
-        say(f"skipped {path}: {reason}")
+        logger.warning(f"skipped {path}: {reason}")
     fakes = sets[1] if labels.sum() else sets[0]
     if shuffles is None or not (sets[0].n and sets[1].n):
         return Fingerprint(name, tile, fakes, None, None, float("nan"), find_peaks(fakes, None))
@@ -165,7 +165,6 @@ def measure_manifest(
     limit: int = 0,
     workers: int = -1,
     seed: int = 0,
-    say: Say = lambda line: None,
 ) -> list[Fingerprint]:
     """Measure every generator, and every control beside the reals of all other subsets of its source.
 
@@ -179,7 +178,6 @@ def measure_manifest(
         limit: images of each class a generator, at most, evenly spread; 0: all.
         workers: processes that decode.
         seed: of the shuffles.
-        say: called with lines for the user.
 
     Raises:
         UserError: an unknown name, or nothing to measure.
@@ -201,9 +199,9 @@ def measure_manifest(
         raise UserError("there is no image to measure")
     result = []
     for name, part in chosen.items():
-        say(f"{name}: {int((part['label'] == 1).sum())} fake, {int((part['label'] == 0).sum())} real")
+        logger.info(f"{name}: {int((part['label'] == 1).sum())} fake, {int((part['label'] == 0).sum())} real")
         kept = pd.concat([_spread(group, limit) for _, group in part.groupby("label")]) if limit else part
-        result.append(measure_generator(name, kept, root, history, tile, crop, workers, seed, say))
+        result.append(measure_generator(name, kept, root, history, tile, crop, workers, seed))
     return result
 
 
@@ -228,6 +226,8 @@ def write_tables(fingerprints: Sequence[Fingerprint], out: Path) -> None:
             for (vertical, horizontal), mean in np.ndenumerate(images.blocks.mean):
                 blocks.append({**first, "vertical": vertical, "horizontal": horizontal, "log_magnitude": mean})
             arrays[f"{found.name}/{kind}/log_power"] = images.log_power.mean
+            arrays[f"{found.name}/{kind}/lattice_tile"] = images.lattice.mean
+            arrays[f"{found.name}/{kind}/lattice_z2"] = images.evidence.mean
         if found.z is not None:
             arrays[f"{found.name}/z"] = found.z
     columns = ["generator", "vertical", "horizontal", "z", "z_real", "difference"]

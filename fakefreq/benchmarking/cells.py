@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,6 @@ from fakefreq.errors import UserError
 from fakefreq.evaluate.scores import check_table, read_scores, table_path, write_scores
 from fakefreq.files import read_json, write_json
 
-Say = Callable[[str], None]
 # Stands for the cell's seed in the path of a teacher, so that each seed learns from a teacher of its own.
 SEED = "{seed}"
 
@@ -173,13 +172,12 @@ def find_folder(cell: Cell, root: Path, any_code: bool = False) -> Path:
     return folder
 
 
-def run_cell(cell: Cell, folder: Path, say: Say = lambda line: None) -> None:
+def run_cell(cell: Cell, folder: Path) -> None:
     """Train and score a cell; go on where an interrupted process stopped.
 
     Args:
         cell: the cell.
         folder: takes run/, scores.parquet (.csv) and, last of all, cell.json.
-        say: called with lines for the user.
 
     Raises:
         UserError: anything that the user can mend.
@@ -200,7 +198,7 @@ def run_cell(cell: Cell, folder: Path, say: Say = lambda line: None) -> None:
         # A two-stream detector whose only other stream is the lattice has the pixel stream of the cell beside it.
         beside = find_folder(cell.of_pixels(), folder.parent)
         pixel_run = beside / "run" if beside != folder and is_done(beside) else None
-        summary = train(cell.manifest, folder / "run", config, resume=True, say=say, pixel_run=pixel_run)
+        summary = train(cell.manifest, folder / "run", config, resume=True, pixel_run=pixel_run)
         device = choose_device(config.device)
         detector = load_detector(folder / "run").to(device)
         rows = select_evaluation(manifest, config.train_on)

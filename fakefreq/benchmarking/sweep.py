@@ -1,7 +1,8 @@
 """Sweeps: trained detectors on degraded images, scored once and kept."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,9 @@ from fakefreq.evaluate.tables import tidy, write_csv
 from fakefreq.files import read_json, sha256_file
 from fakefreq.train.selection import generators_of
 
+logger = logging.getLogger(__name__)
+
 Row = dict[str, Any]
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class Subject:
 
 
 def degraded_logits(
-    subject: Subject, rows: pd.DataFrame, root: Path, sweep: Mapping[str, Degradation], device: str, say: Say
+    subject: Subject, rows: pd.DataFrame, root: Path, sweep: Mapping[str, Degradation], device: str
 ) -> dict[str, Array]:
     """Return degradation -> logits of some rows; what the subject's cache holds is not scored again."""
     from fakefreq.models import load_detector
@@ -67,7 +69,9 @@ def degraded_logits(
         path = table_path(subject.cache, name)
         if not path.exists():
             if detector is None:
-                say(f"degrade and score: {subject.label} trained on {'+'.join(subject.train_on)}, seed {subject.seed}")
+                logger.info(
+                    f"degrade and score: {subject.label} trained on {'+'.join(subject.train_on)}, seed {subject.seed}"
+                )
                 detector = load_detector(subject.run).to(choose_device(device))
             logits = score_degraded(detector, rows, root, degradation)
             write_scores(rows[["path", "label"]].assign(logit=logits), path)
@@ -84,7 +88,6 @@ def sweep_subjects(
     sweep: Mapping[str, Degradation],
     draws: Draws,
     device: str = "auto",
-    say: Say = lambda line: None,
 ) -> list[Row]:
     """Sweep some detectors of one training set over degradations.
 
@@ -97,7 +100,6 @@ def sweep_subjects(
         sweep: text -> degradation.
         draws: of the track.
         device: that scores.
-        say: called with lines for the user.
 
     Returns:
         As `robustness_rows`.
@@ -109,7 +111,7 @@ def sweep_subjects(
     clean: dict[Key, pd.DataFrame] = {}
     for subject in subjects:
         key = (subject.label, subject.seed)
-        degraded[key] = degraded_logits(subject, rows, root, sweep, device, say)
+        degraded[key] = degraded_logits(subject, rows, root, sweep, device)
         clean[key] = rows.assign(logit=degraded[key].pop("none"), role="test")
     thresholds = {(subject.label, subject.seed): subject.threshold for subject in subjects}
     scores = make_score_set(protocol, track, subjects[0].train_on, clean, draws, thresholds)
@@ -124,7 +126,6 @@ def sweep_jobs(
     draws: Mapping[str, Draws],
     sweep: Mapping[str, Degradation],
     limit: int,
-    say: Say = lambda line: None,
 ) -> list[Row]:
     """Sweep all finished cells of a benchmark.
 
@@ -136,7 +137,6 @@ def sweep_jobs(
         draws: of each track.
         sweep: text -> degradation.
         limit: images of each class of each subset, at most; 0: all.
-        say: called with lines for the user.
     """
     found: list[Row] = []
     for job in jobs:
@@ -150,7 +150,7 @@ def sweep_jobs(
             subjects.append(Subject(cell.label, cell.config.seed, job.train_on, threshold, folder / "run", kept))
         images = take(find_protocol(job.protocol).images(manifests[job.track], job.train_on), limit)
         device, root = outcomes[0].cell.config.device, plan.tracks[job.track].parent
-        found += sweep_subjects(subjects, job.protocol, job.track, images, root, sweep, draws[job.track], device, say)
+        found += sweep_subjects(subjects, job.protocol, job.track, images, root, sweep, draws[job.track], device)
     return found
 
 
@@ -162,7 +162,6 @@ def sweep_runs(
     out: Path,
     draws: int = DEFAULT_DRAWS,
     device: str = "auto",
-    say: Say = lambda line: None,
     labels: Sequence[str] = (),
     track: str = "",
 ) -> pd.DataFrame:
@@ -176,7 +175,6 @@ def sweep_runs(
         out: folder of robustness.csv and of the degraded scores, which are not made twice.
         draws: of the bootstrap.
         device: that scores.
-        say: called with lines for the user.
         labels: what each run's detector is called in the table; its registered name by default.
         track: for the table.
 
@@ -201,7 +199,7 @@ def sweep_runs(
     rows: list[Row] = []
     for train_on, subjects in sets.items():
         images, root = take(protocol.images(manifest, train_on), limit), manifest_path.parent
-        rows += sweep_subjects(subjects, "", track, images, root, sweep, of_track, device, say)
+        rows += sweep_subjects(subjects, "", track, images, root, sweep, of_track, device)
     table = tidy(rows, ROBUSTNESS_COLUMNS)
     write_csv(table, out / "robustness.csv")
     return table

@@ -1,14 +1,17 @@
 """The command that takes the default detector apart."""
 
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
-from fakefreq.commands.base import Flat, say
+from fakefreq.commands.base import Flat
 from fakefreq.config.run import TrainConfig
 from fakefreq.evaluate import DEFAULT_DRAWS
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -43,24 +46,24 @@ class Ablate:
 
         if not self.experiments:
             for experiment in EXPERIMENTS.values():
-                say(f"{experiment.name} ({experiment.trainings} trainings a seed): {experiment.question}")
-                say(f"  expected: {experiment.expected}")
-                say(f"  cost: {experiment.cost}")
-                say(f"  variants: {', '.join(experiment.variants)}")
+                print(f"{experiment.name} ({experiment.trainings} trainings a seed): {experiment.question}")
+                print(f"  expected: {experiment.expected}")
+                print(f"  cost: {experiment.cost}")
+                print(f"  variants: {', '.join(experiment.variants)}")
             return
         from fakefreq.benchmarking.presets import ablate
         from fakefreq.report.figures import draw_ablations
 
         table = ablate(
             self.manifest, self.out, self.config, self.experiments, self.seeds, self.only, self.jobs, self.draws,
-            self.allow_biased, say,
+            self.allow_biased
         )  # fmt: skip
         draw_ablations(table, self.out / "ablations.png")
         means = table[table["test"].isin(["mean of unseen", "mean of seen"])]
         columns = ["experiment", "variant", "test", "auc", "auc_default", "difference", "low", "high", "n_seeds"]
-        say(means[columns].to_string(index=False, float_format=lambda value: f"{value:.3f}"))
-        say(f"table: {self.out / 'ablations.csv'}")
-        say(f"figure: {self.out / 'ablations.png'}")
+        print(means[columns].to_string(index=False, float_format=lambda value: f"{value:.3f}"))
+        logger.info(f"table: {self.out / 'ablations.csv'}")
+        logger.info(f"figure: {self.out / 'ablations.png'}")
 
 
 COMMANDS = {"ablate": Ablate}

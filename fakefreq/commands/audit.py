@@ -1,5 +1,6 @@
 """Commands that say whether a data set can be trusted, and that bring it to one history."""
 
+import logging
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,9 +8,11 @@ from typing import Annotated, Literal
 
 import tyro
 
-from fakefreq.commands.base import Flat, say
+from fakefreq.commands.base import Flat
 from fakefreq.data.audit.verdict import EXIT_CODES, Thresholds
 from fakefreq.errors import UserError
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -41,16 +44,10 @@ class Audit:
 
         out = self.out or self.manifest.parent / "audit"
         audit = audit_manifest(
-            self.manifest,
-            out / "audit.json",
-            self.thresholds,
-            self.subset,
-            0 if self.quick else self.images,
-            self.seed,
-            say,
+            self.manifest, out / "audit.json", self.thresholds, self.subset, 0 if self.quick else self.images, self.seed
         )
         write_audit_page(out / "audit.html", audit)
-        say(f"audit: {out / 'audit.html'}, {out / 'audit.json'}")
+        logger.info(f"audit: {out / 'audit.html'}, {out / 'audit.json'}")
         sys.exit(EXIT_CODES[audit.verdict])
 
 
@@ -99,14 +96,7 @@ class Align:
             value = getattr(self, word)
             given += [f"{word}={value}"] if value else []
         align_manifest(
-            self.manifest,
-            self.out,
-            parse_history(",".join(given)),
-            self.seed,
-            self.too_small,
-            self.on_error,
-            self.jobs,
-            say,
+            self.manifest, self.out, parse_history(",".join(given)), self.seed, self.too_small, self.on_error, self.jobs
         )
 
 

@@ -13,8 +13,3 @@ class Command(Protocol):
 
     def run(self) -> None:
         """Do it; raise `UserError` for what the user can mend."""
-
-
-def say(line: str) -> None:
-    """Print a line for the user, at once."""
-    print(line, flush=True)

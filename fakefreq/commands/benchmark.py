@@ -1,15 +1,18 @@
 """Commands that measure detectors by protocol."""
 
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
-from fakefreq.commands.base import Flat, say
+from fakefreq.commands.base import Flat
 from fakefreq.config.run import TrainConfig
 from fakefreq.errors import UserError
 from fakefreq.evaluate import DEFAULT_DRAWS
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -83,9 +86,9 @@ class Benchmark:
             allow_biased=self.allow_biased,
             spectra=self.spectra,
         )
-        result = benchmark(plan, self.out, self.jobs, self.any_code, self.cells, -1, self.sweep, self.sweep_limit, say)
-        say(f"tables: {self.out}")
-        say(f"report: {write_report(self.out)[0]}")
+        result = benchmark(plan, self.out, self.jobs, self.any_code, self.cells, -1, self.sweep, self.sweep_limit)
+        logger.info(f"tables: {self.out}")
+        logger.info(f"report: {write_report(self.out)[0]}")
         if result.failed:
             raise UserError(
                 f"{len(result.failed)} of {len(result.outcomes)} cells failed and are missing from the tables; why is "
@@ -124,8 +127,8 @@ class Robustness:
         sweep = read_sweep(self.sweep)
         if not self.runs or not sweep:
             raise UserError("robustness takes one or more run folders, and --sweep one or more degradations")
-        table = sweep_runs(self.runs, self.manifest, sweep, self.limit, self.out, self.draws, self.device, say)
-        say(f"{len(table)} rows: {self.out / 'robustness.csv'}")
+        table = sweep_runs(self.runs, self.manifest, sweep, self.limit, self.out, self.draws, self.device)
+        logger.info(f"{len(table)} rows: {self.out / 'robustness.csv'}")
 
 
 COMMANDS = {"benchmark": Benchmark, "robustness": Robustness}

@@ -1,15 +1,19 @@
 """Commands that compare detectors."""
 
+import logging
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
-from fakefreq.commands.base import Flat, say
+from fakefreq.commands.base import Flat
 from fakefreq.config.run import TrainConfig
+from fakefreq.errors import UserError
 from fakefreq.evaluate import DEFAULT_DRAWS
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -41,19 +45,19 @@ class Compare:
         from fakefreq.report.page import write_report
         from fakefreq.report.tables import format_comparison
 
-        table = compare(
-            self.manifest, self.out, self.config, self.detectors, self.seeds, self.draws, self.allow_biased, say
-        )
-        say(format_comparison(table))
-        say(f"table: {self.out / 'comparison.csv'}")
-        say(f"report: {write_report(self.out)[0]}")
+        table = compare(self.manifest, self.out, self.config, self.detectors, self.seeds, self.draws, self.allow_biased)
+        print(format_comparison(table))
+        logger.info(f"table: {self.out / 'comparison.csv'}")
+        logger.info(f"report: {write_report(self.out)[0]}")
 
 
 @dataclass
 class CompareScores:
-    """Compare anyone's detectors by their scores alone: tables of path or sha256, and score.
+    """Compare anyone's detectors by their scores alone: tables of path or sha256, and logit, score or probability.
 
-    Each is a CSV that grows towards fake; only images that all of them score are compared, paired, as in `compare`.
+    Scores grow towards fake; only images that all detectors score are compared, paired, as in `compare`. A table may
+    say its `scale`, `threshold` and `threshold_from`, as those of `fakefreq score` do. A threshold that nothing names
+    is chosen on validation images, else assumed; the table and its headings say what is assumed.
 
     Example: fakefreq compare-scores faces/manifest.csv --scores pixel=a.csv theirs=b.csv --out c.csv
     """
@@ -66,26 +70,88 @@ class CompareScores:
     """the table to write (.csv)"""
     train_on: tuple[str, ...] = ()
     """generators that were trained on; the others count as unseen, and training images of these are left out"""
+    scale: tuple[str, ...] = ()
+    """NAME=logit or NAME=probability, or one for all: what the scores are, where their tables do not say"""
+    threshold: tuple[str, ...] = ()
+    """NAME=NUMBER on the scores' own scale, or one for all: above it an image is called fake"""
     draws: int = DEFAULT_DRAWS
     """bootstrap draws behind the intervals, 100 or more"""
 
     def run(self) -> None:
-        from fakefreq.benchmarking.presets import compare_outside
+        from fakefreq.benchmarking.outside import compare_outside
         from fakefreq.evaluate.tables import write_csv
         from fakefreq.report.tables import format_comparison
 
-        table = compare_outside(self.manifest, self.scores, self.train_on, self.draws, say)
+        table = compare_outside(self.manifest, self.scores, self.train_on, self.draws, self.scale, self.threshold)
         write_csv(table, self.out)
-        say(format_comparison(table))
-        say(f"table: {self.out}")
+        print(format_comparison(table))
+        logger.info(f"table: {self.out}")
+
+
+@dataclass
+class Evaluate:
+    """Write the tables of `benchmark` for one detector: a run folder, or anyone's table of scores.
+
+    A run is scored on the images of the manifest that it may be tested on; its validation chose the threshold.
+    Writes metrics.csv, summary.csv, curves.csv, errors.csv, calibration.csv and more.
+
+    Example: fakefreq evaluate runs/stylegan faces/manifest.csv
+    """
+
+    detector: tyro.conf.Positional[Path]
+    """a run folder; or a table of scores, as `compare-scores` takes them"""
+    manifest: tyro.conf.Positional[Path | None] = None
+    """the table of images, or, for a run, a folder; a table of scores that has a label column needs none"""
+    out: Path | None = None
+    """folder of the tables; RUN/evaluation or SCORES_evaluation by default"""
+    train_on: tuple[str, ...] = ()
+    """for a table of scores: generators that were trained on"""
+    scale: Literal["", "logit", "probability"] = ""
+    """for a table of scores: what they are, where the table does not say"""
+    threshold: float | None = None
+    """for a table of scores, on their own scale: above it an image is called fake"""
+    draws: int = DEFAULT_DRAWS
+    """bootstrap draws behind the intervals, 100 or more"""
+    device: str = "auto"
+    """for a run: auto, cpu, cuda or cuda:N"""
+    workers: int = -1
+    """for a run: processes that decode; -1 chooses by the number of cores"""
+    on_error: Literal["stop", "skip"] = "stop"
+    """for a run, at an image that does not decode: stop, or skip it and list it in skipped.csv"""
+
+    def run(self) -> None:
+        from fakefreq.benchmarking.outside import evaluate_run, evaluate_scores
+        from fakefreq.report.tables import format_comparison
+
+        if self.detector.suffix.lower() in (".csv", ".parquet"):
+            self._refuse("a table of scores", device="auto", workers=-1, on_error="stop")
+            out = self.out or self.detector.with_name(f"{self.detector.stem}_evaluation")
+            table = evaluate_scores(
+                self.detector, self.manifest, out, self.train_on, self.scale, self.threshold, self.draws
+            )
+        else:
+            self._refuse("a run", train_on=(), scale="", threshold=None)
+            if self.manifest is None:
+                raise UserError(f"say what to test on: `fakefreq evaluate {self.detector} MANIFEST`, or a folder")
+            table, out = evaluate_run(
+                self.detector, self.manifest, self.out, self.draws, self.device, self.workers, self.on_error
+            )
+        print(format_comparison(table))
+        logger.info(f"tables: {out}")
+
+    def _refuse(self, what: str, **defaults: object) -> None:
+        """Refuse flags that nothing would obey."""
+        for name, value in defaults.items():
+            if getattr(self, name) != value:
+                raise UserError(f"--{name.replace('_', '-')} means nothing for {what} ({self.detector}); leave it")
 
 
 @dataclass
 class Demo:
     """Do the main job on real images that it fetches: CelebA photographs, and fakes of the zoo.
 
-    Trains pixel-only and two-stream on a simulated family; tests on a CycleGAN, a DCGAN, on Real-ESRGAN, on
-    another simulated family, and on photographs that were merely resampled, recompressed or sharpened.
+    Trains pixel-only and two-stream on one simulated upsampler; tests on a CycleGAN, on Real-ESRGAN, on three other
+    upsamplers, and on photographs that were merely resampled, recompressed or sharpened.
 
     Example: fakefreq demo --out demo
     """
@@ -101,19 +167,25 @@ class Demo:
 
     def run(self) -> None:
         from fakefreq.benchmarking.demo import demo
+        from fakefreq.files import atomic_path
+        from fakefreq.report.figures import gain_figure
         from fakefreq.report.page import write_report
         from fakefreq.report.tables import format_comparison
 
         started = time.perf_counter()
-        table, results = demo(self.out, self.epochs, self.seed, self.allow_biased, say)
-        say("step 4 of 4: what came out")
-        say(format_comparison(table))
-        say(
-            "These are small sets of 64-pixel faces: the demo shows the way, it does not measure the field. "
+        table, results = demo(self.out, self.epochs, self.seed, self.allow_biased)
+        logger.info("step 4 of 4: what came out")
+        print(format_comparison(table))
+        logger.info(
+            "These are small sets of small faces: the demo shows the way, it does not measure the field. "
             "Rows of photographs only give the rate at which real images are called fake."
         )
-        say(f"table: {results / 'comparison.csv'}")
-        say(f"report: {write_report(results)[0]}   ({time.perf_counter() - started:.0f} s)")
+        logger.info(f"table: {results / 'comparison.csv'}")
+        picture = results / "gain.png"
+        with atomic_path(picture) as temporary:
+            gain_figure(table).savefig(temporary, dpi=150, format="png")
+        logger.info(f"figure: {picture}")
+        logger.info(f"report: {write_report(results)[0]}   ({time.perf_counter() - started:.0f} s)")
 
 
-COMMANDS = {"compare": Compare, "compare-scores": CompareScores, "demo": Demo}
+COMMANDS = {"compare": Compare, "compare-scores": CompareScores, "demo": Demo, "evaluate": Evaluate}

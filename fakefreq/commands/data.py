@@ -1,13 +1,15 @@
 """Commands that make and mend manifests."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
-from fakefreq.commands.base import say
 from fakefreq.errors import UserError
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -104,7 +106,6 @@ class Index:
             on_error=self.on_error,
             allow_one_class=self.allow_one_class,
             jobs=self.jobs,
-            say=say,
             hints=Hints(
                 self.layout, self.label, self.generator, self.real_source, self.real_classes, columns, self.overrule
             ),
@@ -148,7 +149,6 @@ class Split:
             self.fractions,
             self.seed,
             keep=not self.overwrite,
-            say=say,
             hold_out=self.hold_out,
             val_from_train=self.val_from_train,
             val_is_test=self.val_is_test,
@@ -173,7 +173,7 @@ class Merge:
         if len(self.manifests) < 2:
             raise UserError("`fakefreq manifest merge` takes two or more manifests")
         merged = merge_manifests(self.manifests, self.out)
-        say(f"{len(merged)} images, {merged['group'].nunique()} groups: {self.out}")
+        logger.info(f"{len(merged)} images, {merged['group'].nunique()} groups: {self.out}")
 
 
 @dataclass
@@ -197,7 +197,7 @@ class Filter:
         manifest = read_manifest(self.manifest)
         kept = filter_rows(manifest, self.where)
         write_manifest(move_paths(kept, self.manifest.parent, self.out.parent), self.out)
-        say(f"{len(kept)} of {len(manifest)} images: {self.out}")
+        logger.info(f"{len(kept)} of {len(manifest)} images: {self.out}")
 
 
 @dataclass
@@ -223,7 +223,7 @@ class Sample:
         manifest = read_manifest(self.manifest)
         kept = sample_rows(manifest, self.count, self.seed)
         write_manifest(move_paths(kept, self.manifest.parent, self.out.parent), self.out)
-        say(f"{len(kept)} of {len(manifest)} images: {self.out}")
+        logger.info(f"{len(kept)} of {len(manifest)} images: {self.out}")
 
 
 @dataclass
@@ -241,7 +241,7 @@ class Check:
     def run(self) -> None:
         from fakefreq.data.manifest.edit import check_manifest
 
-        check_manifest(self.manifest, self.files, say)
+        check_manifest(self.manifest, self.files)
 
 
 @dataclass
@@ -263,7 +263,7 @@ class Seal:
         check_labels(manifest)
         check_splits(manifest)
         write_manifest(manifest, self.manifest)
-        say(f"sealed: {self.manifest} ({len(manifest)} images, digest {manifest_digest(manifest)})")
+        logger.info(f"sealed: {self.manifest} ({len(manifest)} images, digest {manifest_digest(manifest)})")
 
 
 @dataclass

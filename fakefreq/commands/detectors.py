@@ -1,13 +1,18 @@
 """Commands that train detectors and use them."""
 
+import contextlib
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
-from fakefreq.commands.base import Flat, say
+from fakefreq.commands.base import Flat
 from fakefreq.config.run import TrainConfig
+from fakefreq.errors import UserError
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -35,10 +40,9 @@ class Train:
             self.out,
             self.config,
             resume=self.resume,
-            say=say,
             audit="tell" if self.allow_biased else "refuse",
         )
-        say(
+        logger.info(
             f"best epoch {summary['best_epoch']}: validation AUC {summary['val_auc']:.4f} "
             f"(n = {summary['n_val']}); weights in {self.out / 'best.safetensors'}"
         )
@@ -46,7 +50,7 @@ class Train:
 
 @dataclass
 class Score:
-    """Score images: one row an image with its logit, which grows towards fake.
+    """Score images: one row an image with its logit, which grows towards fake, and the detector's threshold.
 
     Example: fakefreq score runs/stylegan faces/manifest.csv --out scores.csv --split test
     """
@@ -54,7 +58,7 @@ class Score:
     detector: tyro.conf.Positional[Path]
     """a run folder, RUN/best, or a .safetensors file"""
     manifest: tyro.conf.Positional[Path]
-    """the table of images"""
+    """the table of images; or a folder, which is indexed (and, for a --split, split) into RUN/indexed first"""
     out: Path
     """the score table to write (.csv)"""
     split: Literal["all", "train", "val", "test"] = "all"
@@ -75,35 +79,47 @@ class Score:
 
     def run(self) -> None:
         from fakefreq.data.degrade.history import parse_history
+        from fakefreq.data.index.on_the_fly import manifest_or_index
+        from fakefreq.data.loading.small_images import reflected_line
         from fakefreq.data.manifest.align import refuse_second_history
         from fakefreq.data.manifest.splits import check_splits
         from fakefreq.data.manifests import manifest_digest, read_manifest, write_skipped
-        from fakefreq.evaluate.predict import score_rows
+        from fakefreq.evaluate.outside_scores import say_scale
+        from fakefreq.evaluate.predict import score_rows, threshold_origin
         from fakefreq.evaluate.scores import write_scores
         from fakefreq.models import load_detector
+        from fakefreq.models.weights import weights_path
         from fakefreq.train.environment import choose_device, keep_freed_memory
 
         keep_freed_memory()
         detector = load_detector(self.detector).to(choose_device(self.device))
+        own = (detector.history, detector.views)
         if self.history != "own":
             detector.history = "" if self.history in ("", "none") else str(parse_history(self.history))
         if self.views:
             detector.views = self.views
-        manifest = read_manifest(self.manifest)
+        is_own = own == (detector.history, detector.views)
+        origin = threshold_origin(detector) + ("" if is_own else ", with another --history or --views")
+        keep_in = weights_path(self.detector).parent / "indexed"
+        path = manifest_or_index(self.manifest, keep_in, self.on_error, split=self.split != "all")
+        manifest = read_manifest(path)
         check_splits(manifest)
         if detector.history:
-            refuse_second_history(self.manifest, detector.history, "give --history none")
-            say(f"every image, real or fake, goes through {detector.history} first")
+            refuse_second_history(path, detector.history, "give --history none")
+            logger.info(f"every image, real or fake, goes through {detector.history} first")
         rows = manifest.assign(manifest=manifest_digest(manifest))
         if self.split != "all":
             rows = rows[rows["split"] == self.split]
-        scores, skipped = score_rows(detector, rows, self.manifest.parent, self.batch_size, self.workers, self.on_error)
-        write_scores(scores, self.out)
-        say(f"{len(scores)} images scored; written to {self.out}")
+        small = reflected_line(rows, detector.crop, detector.history, "a smaller --crop in `fakefreq train` reads none")
+        if small:
+            logger.info(small)
+        scores, skipped = score_rows(detector, rows, path.parent, self.batch_size, self.workers, self.on_error)
+        write_scores(say_scale(scores, detector.threshold, origin), self.out)
+        logger.info(f"{len(scores)} images scored; written to {self.out}")
         if skipped:
             listed = self.out.with_name(f"{self.out.stem}_skipped.csv")
             write_skipped(skipped, listed)
-            say(f"{len(skipped)} images skipped; listed with reasons in {listed}")
+            logger.warning(f"{len(skipped)} images skipped; listed with reasons in {listed}")
 
 
 @dataclass
@@ -112,19 +128,28 @@ class Predict:
 
     The probability is not calibrated, and it is worth little on generators unlike those trained on.
 
-    Example: fakefreq predict a.jpg b.png --detector runs/stylegan
+    Example: fakefreq predict a.jpg photos/ "more/*.png" --detector runs/stylegan
     """
 
     images: tyro.conf.Positional[tuple[Path, ...]]
-    """image files"""
+    """image files, folders (all images in and below them) and patterns"""
     detector: Path
     """a run folder, RUN/best, or a .safetensors file"""
     out: Path | None = None
-    """also write the table to this .csv"""
+    """also write the table to this .csv, and skipped images beside it"""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N"""
+    on_error: Literal["tell", "stop", "skip"] = "tell"
+    """at an image that cannot be scored: score the others, list it, and exit with 2 (tell) or 0 (skip); or stop"""
 
     def run(self) -> None:
+        import pandas as pd
+
+        from fakefreq.data.images.headers.header import ImageError, probe_header
+        from fakefreq.data.loading.small_images import reflected_line
+        from fakefreq.data.manifests import write_skipped
+        from fakefreq.evaluate.outside_scores import say_scale
+        from fakefreq.evaluate.predict import predict_images, threshold_origin
         from fakefreq.files import atomic_path
         from fakefreq.models import load_detector
         from fakefreq.train.environment import choose_device, keep_freed_memory
@@ -132,12 +157,34 @@ class Predict:
         keep_freed_memory()
         detector = load_detector(self.detector).to(choose_device(self.device))
         if detector.history:
-            say(f"every image goes through {detector.history} first, as in the detector's training")
-        table = detector.predict(self.images)
+            logger.info(f"every image goes through {detector.history} first, as in the detector's training")
+        table, skipped = predict_images(detector, self.images, on_error="stop" if self.on_error == "stop" else "skip")
+        sizes = []
+        for path in table["path"]:
+            with contextlib.suppress(ImageError):
+                header = probe_header(path)
+                sizes.append((header.width, header.height))
+        small = reflected_line(
+            pd.DataFrame(sizes, columns=["width", "height"]), detector.crop, detector.history,
+            "a smaller --crop in `fakefreq train` reads none",
+        )  # fmt: skip
+        if small:
+            logger.info(small)
         if self.out:
             with atomic_path(self.out) as temporary:
-                table.to_csv(temporary, index=False)
-        say(table.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
+                say_scale(table, detector.threshold, threshold_origin(detector)).to_csv(temporary, index=False)
+        if len(table):
+            print(table.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
+        for path, reason in skipped:
+            logger.info(f"not scored: {path}: {reason}")
+        if skipped and self.out:
+            write_skipped(skipped, self.out.with_name(f"{self.out.stem}_skipped.csv"))
+        if skipped and self.on_error != "skip":
+            path, reason = skipped[0]
+            raise UserError(
+                f"{len(skipped)} of {len(table) + len(skipped)} images could not be scored, the first {path}: {reason}"
+                "; mend or leave them out, or accept it with --on-error skip"
+            )
 
 
 COMMANDS = {"train": Train, "score": Score, "predict": Predict}

@@ -1,5 +1,6 @@
 """The command that shows why a detector says what it says."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,8 +8,10 @@ from typing import Literal
 
 import tyro
 
-from fakefreq.commands.base import Command, say
+from fakefreq.commands.base import Command
 from fakefreq.errors import UserError
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -22,13 +25,13 @@ class Explain:
     """
 
     images: tyro.conf.Positional[tuple[Path, ...]]
-    """image files"""
+    """image files, folders (all images in and below them) and patterns"""
     detector: Path
     """a run folder, RUN/best, or a .safetensors file"""
     out: Path
     """folder to write; a page that shows faces must not be redistributed"""
-    on_error: Literal["stop", "skip"] = "skip"
-    """at an image that cannot be explained: stop, or skip it and say so"""
+    on_error: Literal["tell", "stop", "skip"] = "tell"
+    """at an image that cannot be explained: explain the others, list it, and exit with 2 (tell) or 0 (skip); or stop"""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N"""
 
@@ -39,12 +42,16 @@ class Explain:
 
         keep_freed_memory()
         detector = load_detector(self.detector).to(choose_device(self.device))
-        explanations, skipped = explain_files(detector, self.images, self.out, self.on_error, say)
-        if skipped:
-            reasons = "; ".join(f"{path}: {reason}" for path, reason in skipped)
-            if not explanations:
-                raise UserError(f"no image could be explained: {reasons}")
-            say(f"{len(skipped)} of {len(self.images)} images skipped")
+        on_error: Literal["stop", "skip"] = "stop" if self.on_error == "stop" else "skip"
+        explanations, skipped = explain_files(detector, self.images, self.out, on_error)
+        for path, reason in skipped:
+            logger.info(f"not explained: {path}: {reason}")
+        if skipped and self.on_error != "skip":
+            path, reason = skipped[0]
+            raise UserError(
+                f"{len(skipped)} of {len(explanations) + len(skipped)} images could not be explained, the first "
+                f"{path}: {reason}; mend or leave them out, or accept it with --on-error skip"
+            )
 
 
 COMMANDS: dict[str, Callable[..., Command]] = {"explain": Explain}

@@ -1,12 +1,15 @@
 """The command that hands a detector on."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
 
-from fakefreq.commands.base import Command, say
+from fakefreq.commands.base import Command
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -31,11 +34,11 @@ class Export:
 
         written = export_detector(load_detector(self.detector), self.out, self.images, self.half)
         for name, shape in written.inputs.items():
-            say(f"input {name}: {' x '.join(map(str, shape))}")
+            logger.info(f"input {name}: {' x '.join(map(str, shape))}")
         drawn = f"{written.checked - len(self.images)} batches of drawn noise"
         on = f"{len(self.images)} images and {drawn}" if self.images else drawn
-        say(f"largest difference from torch's logits: {written.largest:.2g}, on {on}")
-        say(f"{written.precision}; written to {written.path}")
+        logger.info(f"largest difference from torch's logits: {written.largest:.2g}, on {on}")
+        logger.info(f"{written.precision}; written to {written.path}")
 
 
 COMMANDS: dict[str, Callable[..., Command]] = {"export": Export}

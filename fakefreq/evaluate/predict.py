@@ -11,20 +11,23 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from fakefreq.data.degrade.history import parse_history
 from fakefreq.data.degrade.language import Degradation, image_rng
 from fakefreq.data.images.crops import crop_views
 from fakefreq.data.images.decode import read_image
 from fakefreq.data.images.headers.header import ImageError
+from fakefreq.data.index.walk import find_images
 from fakefreq.data.loading.loader import make_batches
 from fakefreq.data.loading.samples import bring
 from fakefreq.errors import UserError
 from fakefreq.evaluate.metrics import Array
+from fakefreq.evaluate.outside_scores import VALIDATION
 from fakefreq.evaluate.scores import KEY_COLUMNS
 from fakefreq.files import sha256_file
+from fakefreq.models.fusion import LATTICE
 from fakefreq.models.streams.lattice import read_lattice_of_image
+from fakefreq.progress import ProgressBar
 
 if TYPE_CHECKING:
     from fakefreq.models import Detector
@@ -61,7 +64,7 @@ def infer(
     was_training = detector.training
     detector.eval()
     try:
-        with torch.inference_mode(), tqdm(total=len(names), desc=progress, unit="image", leave=False) as bar:
+        with torch.inference_mode(), ProgressBar(progress, len(names)) as bar:
             for pixels, index, whole in batches:
                 images = pixels.to(detector.device, non_blocking=True)
                 lattice = None if whole is None else whole.to(detector.device)
@@ -201,16 +204,47 @@ def score_degraded(
         return infer(detector, batches(pool.map(prepare, keys)), names, batch_size, str(degradation))[0]
 
 
-def predict_files(detector: "Detector", paths: str | Path | Sequence[str | Path], batch_size: int = 32) -> pd.DataFrame:
-    """Score image files that are in no manifest; `Detector.predict` is this function."""
-    files = [str(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
-    if not files:
-        raise UserError("there is no image to predict; give at least one file")
+def threshold_origin(detector: "Detector") -> str:
+    """Where a trained detector's threshold comes from."""
+    return "training photographs (--false-alarms)" if detector.config.name == LATTICE else VALIDATION
+
+
+def predict_images(
+    detector: "Detector",
+    paths: str | Path | Sequence[str | Path],
+    batch_size: int = 32,
+    on_error: Literal["stop", "skip"] = "stop",
+) -> tuple[pd.DataFrame, list[tuple[str, str]]]:
+    """Score image files that are in no manifest.
+
+    Args:
+        detector: put into evaluation mode for the while.
+        paths: files, folders (all images in and below them) and patterns such as `photos/*.jpg`, one or several.
+        batch_size: images a step.
+        on_error: `stop` at an image that is missing or does not decode, or `skip` it and list it.
+
+    Returns:
+        Columns path, logit, probability, label, and lattice_pvalue where the detector reads it; and the skipped images
+        as (path, reason).
+
+    Raises:
+        UserError: no image at all; one that cannot be scored, where that stops.
+    """
+    files, problems = find_images([paths] if isinstance(paths, str | Path) else paths)
+    if problems and on_error == "stop":
+        raise UserError(f"{problems[0].path}: {problems[0].reason}")
     rows = pd.DataFrame({"path": [str(Path(file).absolute()) for file in files], "label": 0})
     if detector.history:
         # What the history draws is drawn by the bytes. A file that is missing is told of where it is read.
         rows["sha256"] = [sha256_file(path) if Path(path).is_file() else "missing" for path in rows["path"]]
-    scores, _ = score_rows(detector, rows, Path("/"), batch_size=batch_size, workers=0, progress="predict")
+    scores, skipped = score_rows(detector, rows, Path("/"), batch_size, 0, on_error, progress="predict")
+    shown, gone = dict(zip(rows["path"], files, strict=True)), {path for path, _ in skipped}
     kept = [name for name in ("path", "logit", "probability", "lattice_pvalue") if name in scores]
-    table = scores[kept].assign(path=files)
-    return table.assign(label=(table["logit"] > detector.threshold).astype(int))
+    table = scores[kept].assign(path=[file for file, path in zip(files, rows["path"], strict=True) if path not in gone])
+    table = table.assign(label=(table["logit"] > detector.threshold).astype(int))
+    return table, [*((one.path, one.reason) for one in problems), *((shown[path], why) for path, why in skipped)]
+
+
+def predict_files(detector: "Detector", paths: str | Path | Sequence[str | Path], batch_size: int = 32) -> pd.DataFrame:
+    """Score image files, and stop at one that cannot be; `Detector.predict` is this function."""
+    return predict_images(detector, paths, batch_size)[0]

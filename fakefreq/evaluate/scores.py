@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fakefreq.data.manifest.table import check_same_manifest
 from fakefreq.errors import UserError
 from fakefreq.evaluate.metrics import check_scores
 from fakefreq.files import atomic_path, read_json
@@ -165,54 +164,6 @@ def _scores_of_run(run: Path) -> pd.DataFrame:
     facts = {"detector": config["detector"], "train_on": "+".join(train_on), "seed": int(config["seed"])}
     plain = [table.astype({name: str for name in table if name in TEXT}) for table in tables]
     return pd.concat(plain, ignore_index=True).assign(**facts, track="raw").reindex(columns=COLUMNS, fill_value="")
-
-
-def read_outside_scores(path: str | Path, manifest: pd.DataFrame) -> pd.DataFrame:
-    """Join anyone's table of scores to the images of a manifest.
-
-    Args:
-        path: a table with the column `path` (as in the manifest) or `sha256`, and the column `score` or `logit`, any
-            finite number that grows towards fake. Other columns are ignored, but `manifest`, where it is there, must
-            hold the manifest's digest.
-        manifest: the table of images.
-
-    Returns:
-        The manifest's rows that have a score, in its order, with the column `logit`.
-
-    Raises:
-        UserError: missing columns, a score that is no finite number, a key twice, a key that the manifest lacks,
-            another manifest's digest, or no score at all.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"there is no file {path}; --scores takes CSV files")
-    table = read_scores(path, columns=())
-    key = next((name for name in ("path", "sha256") if name in table), None)
-    column = next((name for name in ("logit", "score") if name in table), None)
-    if key is None or column is None:
-        raise UserError(
-            f"{path} has the columns {', '.join(map(str, table))}; it takes path or sha256, and score or logit"
-        )
-    check_same_manifest(table, manifest, path)
-    values = pd.to_numeric(table[column], errors="coerce").to_numpy(dtype=np.float64)
-    bad = ~np.isfinite(values)
-    if bad.any():
-        raise UserError(
-            f"{path}: {int(bad.sum())} scores are no finite numbers, the first of {table[key][bad].iloc[0]}"
-        )
-    twice = table[key].duplicated()
-    if twice.any():
-        raise UserError(f"{path} scores {table[key][twice].iloc[0]} twice; each {key} may come once")
-    strangers = table.loc[~table[key].isin(manifest[key]), key]
-    if len(strangers):
-        raise UserError(
-            f"{path} scores {len(strangers)} images that the manifest does not have, the first {strangers.iloc[0]}"
-        )
-    scored = dict(zip(table[key], values, strict=True))
-    rows = manifest[manifest[key].isin(scored)]
-    if rows.empty:
-        raise UserError(f"{path} holds no score")
-    return rows[KEY_COLUMNS[:-1]].assign(logit=[scored[name] for name in rows[key]]).reset_index(drop=True)
 
 
 def common_images(tables: Mapping[str, pd.DataFrame]) -> tuple[dict[str, pd.DataFrame], int]:

@@ -301,7 +301,7 @@ def comparison_view(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     values = values[values["metric"].isin(COMPARED) & (values["value"].notna() | (values["metric"] == "auc"))]
     changes = differences[differences["metric"].isin(COMPARED[:3])]
     changes = changes[(changes["seed"] != "all") | (changes["n_seeds"] > 1)]
-    table = pd.concat([values, changes.assign(metric=changes["metric"] + "_difference")], ignore_index=True)
+    table = pd.concat([values, changes.assign(metric=changes["metric"].astype(str) + "_difference")], ignore_index=True)
     is_shown = table["kind"].isin(["generator", "control"]) | ((table["kind"] == "mean") & (table["seen"] == "false"))
     table = table[is_shown].rename(columns={"test": "generator", "train_on": "trained_on"})
     table["seed"] = table["seed"].astype(str)
@@ -318,6 +318,6 @@ def comparison_view(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     }
     ranks = {name: table[name].map({value: rank for rank, value in enumerate(order)}) for name, order in orders.items()}
     table = table.loc[pd.DataFrame(ranks).sort_values(list(ranks), kind="stable").index]
-    texts = {name: table[name].fillna("") for name in ("baseline", "note", "seen")}
+    texts = {name: table[name].astype(object).fillna("") for name in ("baseline", "note", "seen")}
     columns = [*COMPARISON_COLUMNS, *(["biased"] if "biased" in table else [])]
     return table.assign(**texts).reindex(columns=columns).reset_index(drop=True)

@@ -1,6 +1,7 @@
 """An explanation as files: one self-contained page, its figures as PNG, its numbers as JSON."""
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -8,6 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from fakefreq.data.images.headers.header import ImageError
+from fakefreq.data.index.walk import find_images
 from fakefreq.errors import UserError
 from fakefreq.explaining.explanation import Explanation, explain_image
 from fakefreq.explaining.figures import draw_lattice, draw_pixels, draw_spectrum, draw_terms
@@ -29,6 +31,8 @@ from fakefreq.report.html import (
     write_page,
 )
 
+logger = logging.getLogger(__name__)
+
 PAGE, NUMBERS = "explanation.html", "explanation.json"
 # Of the lattice's frequencies, so many are listed on the page; all are in the JSON file.
 LISTED = 8
@@ -36,19 +40,17 @@ LISTED = 8
 
 def explain_files(
     detector: Detector,
-    images: Sequence[str | Path],
+    images: str | Path | Sequence[str | Path],
     out: str | Path | None,
     on_error: Literal["stop", "skip"] = "stop",
-    tell: Callable[[str], None] = lambda line: None,
 ) -> tuple[list[Explanation], list[tuple[str, str]]]:
     """Explain image files one after the other, and write each explanation as soon as it is made.
 
     Args:
         detector: as `fakefreq.load_detector` returns it.
-        images: paths of image files.
+        images: files, folders (all images in and below them) and patterns, one or several.
         out: folder that gets one folder an image; None writes nothing.
         on_error: `stop` at an image that cannot be explained, or `skip` it.
-        tell: gets one line an image.
 
     Returns:
         The explanations, and the skipped images as (path, reason).
@@ -56,12 +58,16 @@ def explain_files(
     Raises:
         UserError: no image; with `stop`, an image that does not decode or is too small; files that cannot be written.
     """
-    if not images:
-        raise UserError("there is no image to explain; give at least one file")
+    given = [images] if isinstance(images, str | Path) else images
+    if not given:
+        raise UserError("there is no image to explain; give files, folders or patterns")
+    files, problems = find_images(given)
+    if problems and on_error == "stop":
+        raise UserError(f"{problems[0].path}: {problems[0].reason}")
+    skipped = [(str(problem.path), problem.reason) for problem in problems]
     explanations: list[Explanation] = []
-    skipped: list[tuple[str, str]] = []
     names: set[str] = set()
-    for path in images:
+    for path in files:
         try:
             explanation = explain_image(detector, path)
         except (ImageError, UserError) as error:
@@ -69,7 +75,6 @@ def explain_files(
             if on_error == "stop":
                 raise UserError(f"{path}: {reason}") from error
             skipped.append((str(path), reason))
-            tell(f"{path}: skipped, {reason}")
             continue
         explanations.append(explanation)
         line = f"{path}: logit {explanation.logit:+.3f}, {verdict(explanation)}"
@@ -77,7 +82,7 @@ def explain_files(
             folder = Path(out) / _folder_name(path, names)
             write_explanation(folder, explanation)
             line += f"; {folder / PAGE}"
-        tell(line)
+        logger.info(line)
     return explanations, skipped
 
 
@@ -168,9 +173,9 @@ def _terms(explanation: Explanation) -> str:
     notes = [f"All values are means over the detector's {views} crops."] if views > 1 else []
     if EVIDENCE in explanation.terms:
         notes.append(
-            "p is the learnt streams' logit, g(a p + b) is calibrated and bounded. t is the trust in it: it falls with "
-            "the image's distance from the training images. l is the lattice's log likelihood ratio. A missing lattice "
-            "is no evidence of a photograph, so its term is bounded below."
+            "p is the learnt streams' logit; a p + b is calibrated. l is the lattice's log likelihood ratio. A fake "
+            "carries what the learnt streams know with probability rho, and a lattice with probability pi: a missing "
+            "trace is no evidence of a photograph, so both terms are bounded below."
         )
     elif CONSTANT in explanation.terms:
         notes.append("The constant is what the head says when no stream speaks.")

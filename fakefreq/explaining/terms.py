@@ -10,8 +10,8 @@ from fakefreq.models import Detector
 from fakefreq.models.fusion import LATTICE, ConcatFusion, EvidenceFusion, Fusion, GatedFusion, LogitSumFusion
 
 Features = dict[str, Tensor]
-# What the terms of `EvidenceFusion` are called: the bounded learnt logit, what distance takes from it, the lattice.
-LEARNT, DISTANCE, EVIDENCE = "learnt g(a p + b)", "distance (t - 1) g", "lattice log(1 - pi + pi e^(l - m))"
+# What the terms of `EvidenceFusion` are called.
+LEARNT, EVIDENCE = "learnt log(1 - rho + rho e^(a p + b))", "lattice log(1 - pi + pi e^(l - m))"
 # What no stream has brought.
 CONSTANT = "constant"
 
@@ -19,7 +19,7 @@ CONSTANT = "constant"
 def learnt_logit(detector: Detector, features: Features) -> Tensor:
     """Return the logit that gradients trained, (B,): p of `EvidenceFusion`, and of all others the logit itself.
 
-    Pixels and spectra are explained by it: where g is flat or trust is 0, the gradient of the logit says nothing.
+    Pixels and spectra are explained by it: where the learnt term is flat, the gradient of the logit says nothing.
 
     Args:
         detector: in evaluation mode.
@@ -62,20 +62,16 @@ def _split_evidence(head: EvidenceFusion, features: Features) -> tuple[dict[str,
     if not learnt:
         return {LATTICE: features[LATTICE].squeeze(1)}, {}
     total, parts = head.learnt(learnt)
-    if LATTICE not in features or head.familiarity is None:
+    if LATTICE not in features:
         return dict(parts), {}
-    joined = torch.cat(list(learnt.values()), dim=1)
-    trust, bounded = head.familiarity(joined), head.bounded(total)
     likelihood = features[LATTICE].squeeze(1)
-    evidence = head.evidence(likelihood)
-    terms = {LEARNT: bounded, DISTANCE: (trust - 1) * bounded, EVIDENCE: evidence}
-    scale, offset, doubt = (value.expand_as(total) for value in head.trust)
+    terms = {LEARNT: head.of_learnt(total), EVIDENCE: head.of_lattice(likelihood)}
     made_of = {f"p of {name}": part for name, part in parts.items()} if len(parts) > 1 else {}
-    made_of |= {"p": total, "a": scale, "b": offset, "g": bounded, "bound of g": -doubt}
-    if head.familiarity.is_fitted:
-        half = head.familiarity.reach[0].expand_as(total)
-        made_of |= {"distance": head.familiarity.distance(joined), "distance of half trust": half}
-    return terms, {**made_of, "t": trust, "l": likelihood, "evidence": evidence}
+    scale, offset = (value.expand_as(total) for value in head.scale)
+    shares = {"rho": head.learnt_share[0].exp(), "pi": 1 - head.lattice_share[1].exp()}
+    shares["m"] = shares["pi"].log() - head.lattice_share[0]
+    made_of |= {"p": total, "a": scale, "b": offset, "l": likelihood}
+    return terms, made_of | {name: value.expand_as(total) for name, value in shares.items()}
 
 
 def _split_gated(head: GatedFusion, features: Features) -> tuple[dict[str, Tensor], dict[str, Tensor]]:

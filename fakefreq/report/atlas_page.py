@@ -23,6 +23,9 @@ from fakefreq.report.html import (
     write_page,
 )
 
+# z beyond this is a lattice, however large.
+LATTICE_REACH = 8.0
+
 
 def write_atlas(path: Path, fingerprints: Sequence[Fingerprint], facts: dict[str, Any]) -> None:
     """Write the page.
@@ -88,6 +91,12 @@ def _generator(found: Fingerprint, number: int, low: float, high: float, reach: 
     figures.append(figure(svg_element(_lines(found, "angular"), f"angular-{number}", "angular profile"),
                           "angular profile, 1/8 to 1/2 cycles/pixel"))  # fmt: skip
     figures.append(_png(_blocks(found), found, "8x8 block DCT: " + ("fakes less reals" if found.reals else "mean")))
+    figures.append(_png(_tiles(found), found, "lattice: mean residual of the luma by position modulo 8"))
+    for name, images in (("reals", found.reals), ("fakes" if found.reals else "images", found.fakes)):
+        if images is not None:
+            height = np.sqrt(images.evidence.mean)
+            caption = f"lattice of the {name}: root mean z² by frequency, 1 is none; largest {height.max():.1f}"
+            figures.append(_png(draw_map(height, "cividis", 0.0, LATTICE_REACH), found, caption))
     rows = [
         [
             f"{peak.vertical:+.3f}",
@@ -149,6 +158,20 @@ def _lines(found: Fingerprint, kind: str) -> Figure:
             axes.fill_between(place, running.mean - error, running.mean + error, color=colour, alpha=0.25, linewidth=0)
         axes.set(xlabel="cycles / pixel" if kind == "radial" else "direction, degrees", ylabel="log power")
         axes.legend()
+    return drawing
+
+
+def _tiles(found: Fingerprint) -> Figure:
+    """The mean tiles of reals and fakes side by side, on one scale; images of one size share their phase."""
+    sets = [("reals", found.reals), ("fakes" if found.reals else "images", found.fakes)]
+    drawn = [(name, images.lattice.mean) for name, images in sets if images is not None]
+    reach = max(0.05, *(float(np.abs(tile).max()) for _, tile in drawn))
+    with mpl.rc_context({**STYLE, "axes.grid": False}):
+        drawing = Figure(figsize=(WIDTH, 3.0), layout="constrained")
+        for axes, (name, tile) in zip(drawing.subplots(1, len(drawn), squeeze=False)[0], drawn, strict=True):
+            image = axes.imshow(tile, cmap="RdBu_r", vmin=-reach, vmax=reach, interpolation="nearest")
+            axes.set(title=name, xticks=range(0, 8, 2), yticks=range(0, 8, 2), xlabel="column modulo 8")
+        drawing.colorbar(image, ax=drawing.axes, shrink=0.9)
     return drawing
 
 

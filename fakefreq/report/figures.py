@@ -109,6 +109,46 @@ def difference_figure(table: pd.DataFrame) -> Figure:
     return figure
 
 
+def gain_figure(comparison: pd.DataFrame, baseline: str = "pixel") -> Figure:
+    """Return the AUC of each detector on each generator, a line between baseline and the others, seen generators first.
+
+    Args:
+        comparison: as `fakefreq.benchmarking.presets.compare` returns it, of one seed or several (their mean is shown).
+        baseline: the detector that the others are compared with.
+    """
+    rows = comparison[(comparison["metric"] == "auc") & (comparison["kind"] == "generator")]
+    rows = rows.assign(seen=rows["seen"].astype(str).str.lower() == "true")
+    mean = (
+        rows.groupby(["generator", "detector"])[["value", "low", "high", "seen"]].mean(numeric_only=True).reset_index()
+    )
+    order = (
+        mean[mean["detector"] == baseline].sort_values(["seen", "value"], ascending=[True, True])["generator"].tolist()
+    )
+    detectors = [baseline, *[name for name in rows["detector"].unique() if name != baseline]]
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 1.0 + 0.42 * len(order)), layout="constrained")
+        axes = figure.add_subplot()
+        for number, detector in enumerate(detectors):
+            part = mean[mean["detector"] == detector].set_index("generator").loc[order]
+            places = np.arange(len(order)) + (number - (len(detectors) - 1) / 2) * 0.22
+            bars = np.stack([part["value"] - part["low"], part["high"] - part["value"]]).clip(min=0)
+            axes.errorbar(
+                part["value"],
+                places,
+                xerr=bars,
+                fmt="o",
+                color=COLOURS[number % len(COLOURS)],
+                label=detector,
+                capsize=2,
+            )
+        seen = set(rows.loc[rows["seen"], "generator"])
+        axes.set_yticks(range(len(order)), [f"{name} (seen)" if name in seen else name for name in order])
+        axes.axvline(0.5, color="#666666", linestyle=":", linewidth=1)
+        axes.set(xlabel="AUC, 95 % interval", ylim=(-0.6, len(order) - 0.4))
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=len(detectors), frameon=False)
+    return figure
+
+
 def matrix_figure(part: pd.DataFrame, title: str) -> Figure:
     """Return the AUC of one detector: training sets down, test sets across.
 

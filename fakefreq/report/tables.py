@@ -237,6 +237,16 @@ def _warnings(comparison: pd.DataFrame) -> list[str]:
     return [f"Biased, and trained all the same: {reason}" for reason in reasons]
 
 
+def _threshold_text(comparison: pd.DataFrame) -> str:
+    """Say where the thresholds come from: of validation, or, of outside scores, each detector's own."""
+    if "threshold_from" not in comparison:
+        return "the validation threshold"
+    origins = dict(zip(comparison["detector"], comparison["threshold_from"], strict=True))
+    if all(origin.removeprefix("score table: ") == "validation" for origin in origins.values()):
+        return "the validation threshold"
+    return "the thresholds of " + ", ".join(f"{name} ({origin})" for name, origin in origins.items())
+
+
 def comparison_tables(comparison: pd.DataFrame) -> list[Shown]:
     """Return a comparison as tables: AUC, what else is measured, and the controls made of reals only."""
     if comparison.empty:
@@ -271,8 +281,9 @@ def comparison_tables(comparison: pd.DataFrame) -> list[Shown]:
     for other in detectors[1:]:
         header += [f"{other} AUC", f"{other} − {detectors[0]}", "p"]
     other_header = ["generator", "training", "detector", "AP", "accuracy", "FPR"]
-    of_rates = "Average precision (AP); accuracy and false-positive rate (FPR) at the validation threshold"
-    control = "Controls, photographs only: false-positive rate at the validation threshold [95 % interval]"
+    at = _threshold_text(comparison)
+    of_rates = f"Average precision (AP); accuracy and false-positive rate (FPR) at {at}"
+    control = f"Controls, photographs only: false-positive rate at {at} [95 % interval]"
     seeds = comparison["seed"].astype(str).nunique() - (not together.empty)
     over = f", {seeds} seeds" if seeds > 1 else ""
     found = [

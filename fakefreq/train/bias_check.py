@@ -1,23 +1,24 @@
 """Before training: does anything but the pictures tell the classes apart?"""
 
-from collections.abc import Callable
+import logging
 from typing import Literal
 
 import pandas as pd
 
 from fakefreq.data.audit.audit import audit_verdict
-from fakefreq.data.audit.verdict import Finding
+from fakefreq.data.audit.verdict import LOG_LEVELS, Finding
 from fakefreq.errors import UserError
+
+logger = logging.getLogger(__name__)
 
 Audit = Literal["skip", "tell", "refuse"]
 
 
-def audit_training(rows: pd.DataFrame, say: Callable[[str], None], refuse: bool = True, where: str = "") -> Finding:
+def audit_training(rows: pd.DataFrame, refuse: bool = True, where: str = "") -> Finding:
     """Audit the header facts of training images, say the verdict, and refuse a failed one.
 
     Args:
         rows: those to train on.
-        say: called with the verdict.
         refuse: refuse to train where the verdict is `fail`.
         where: which images they are, where there are several training sets.
 
@@ -26,7 +27,7 @@ def audit_training(rows: pd.DataFrame, say: Callable[[str], None], refuse: bool 
     """
     finding = audit_verdict(rows)
     reason = f": {finding.reasons[0]}" if finding.reasons else ""
-    say(f"audit of header facts{where}: {finding.verdict}{reason}")
+    logger.log(LOG_LEVELS[finding.verdict], f"audit of header facts{where}: {finding.verdict}{reason}")
     if finding.verdict == "fail" and refuse:
         raise UserError(
             f"the training images{where} fail the audit{reason}. A detector would learn that instead of the "
@@ -36,17 +37,16 @@ def audit_training(rows: pd.DataFrame, say: Callable[[str], None], refuse: bool 
     return finding
 
 
-def check_bias(rows: pd.DataFrame, audit: Audit, say: Callable[[str], None]) -> str:
+def check_bias(rows: pd.DataFrame, audit: Audit) -> str:
     """Return the verdict on training images: `pass`, `warn`, `fail` or `skipped`.
 
     Args:
         rows: those to train on.
         audit: `skip`, `tell` the verdict, or also `refuse` to train where it is `fail`.
-        say: called with the verdict.
 
     Raises:
         UserError: the audit failed, and that is refused.
     """
     if audit == "skip" or rows["label"].nunique() < 2:  # of one class there is nothing to tell apart
         return "skipped"
-    return audit_training(rows, say, audit == "refuse").verdict
+    return audit_training(rows, audit == "refuse").verdict

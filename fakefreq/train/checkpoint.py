@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,13 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from fakefreq.config.run import TrainConfig
 from fakefreq.errors import UserError
-from fakefreq.files import atomic_path, read_json, write_json
+from fakefreq.files import atomic_path, read_json, write_json, write_text
 from fakefreq.models import Detector
 from fakefreq.train.averaging import AveragedDetector
 from fakefreq.train.tensorboard import Board
 
+DIGITS = 16
+"""Of the sha256 of each training image that a run keeps."""
 LOG_COLUMNS = ["epoch", "step", "phase", "loss", "accuracy", "auc", "learning_rate", "seconds"]
 
 
@@ -95,8 +98,8 @@ class RunFolder:
     """The files of one run.
 
     Args:
-        path: the folder. It holds config.json, environment.json, log.csv, best.safetensors, last.pt and, once the
-            run has ended, summary.json.
+        path: the folder. It holds config.json, environment.json, trained_images.txt, log.csv, best.safetensors,
+            last.pt and, once the run has ended, summary.json.
         board: also gets the lines of the log, where TensorBoard is wanted.
     """
 
@@ -112,12 +115,16 @@ class RunFolder:
         stored_path = self.path / "config.json"
         if stored_path.exists():
             stored = read_json(stored_path, "the run's configuration")
-            same = (
-                TrainConfig.from_dict(stored["train"]).what_it_computes() == config.what_it_computes()
-                and stored["manifest_digest"] == manifest_digest
-            )
-            if not same:
-                raise UserError(f"{self.path} holds a run with other settings or images; choose another --out")
+            differ = _differences(TrainConfig.from_dict(stored["train"]), config)
+            if stored["manifest_digest"] != manifest_digest:
+                differ.append(
+                    f"its images are others (manifest digest {stored['manifest_digest']}, now {manifest_digest})"
+                )
+            if differ:
+                raise UserError(
+                    f"{self.path} holds a run with other settings or images: {'; '.join(differ)}; give those of the "
+                    "run, or choose another --out"
+                )
             if not resume and (self.path / "last.pt").exists() and not self.is_finished():
                 raise UserError(f"{self.path} holds an interrupted run; go on with --resume, or choose another --out")
 
@@ -211,6 +218,32 @@ class RunFolder:
             writer = csv.DictWriter(file, LOG_COLUMNS, restval="", extrasaction="ignore", lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)
+
+
+def write_trained_images(run: Path, sha256: Iterable[str]) -> None:
+    """Keep which images trained a run: the first digits of their hashes, so that no later test takes them."""
+    write_text(run / "trained_images.txt", "".join(f"{name}\n" for name in sorted({text[:DIGITS] for text in sha256})))
+
+
+def read_trained_images(run: Path) -> frozenset[str]:
+    """Return what `write_trained_images` kept; empty for runs of older versions."""
+    path = run / "trained_images.txt"
+    return frozenset(path.read_text(encoding="utf-8").split()) if path.exists() else frozenset()
+
+
+def _differences(stored: TrainConfig, given: TrainConfig) -> list[str]:
+    """Return the settings in which two trainings differ, by flag, with both values."""
+    there, here = stored.what_it_computes(), given.what_it_computes()
+    return [
+        f"--{name.replace('_', '-')} is {_shown(there[name])} there, {_shown(here[name])} here"
+        for name in here
+        if there[name] != here[name]
+    ]
+
+
+def _shown(value: Any) -> str:
+    text = " ".join(value) if isinstance(value, list) else str(value)
+    return text or "empty"
 
 
 def _rounded(value: Any) -> Any:

@@ -1,35 +1,30 @@
 """What comes after the gradient steps: the lattice is fitted, the evidence calibrated, the threshold set."""
 
-from collections.abc import Callable
+import logging
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
-from torch import Tensor
 
 from fakefreq.config.run import TrainConfig
 from fakefreq.data.degrade.history import parse_history
-from fakefreq.data.loading.loader import make_batches
 from fakefreq.errors import UserError
 from fakefreq.evaluate.metrics import best_threshold
 from fakefreq.evaluate.predict import score_rows
 from fakefreq.files import read_json
 from fakefreq.models import Detector, load_detector, save_detector
-from fakefreq.models.familiarity import REMEMBERED
 from fakefreq.models.fusion import LATTICE, EvidenceFusion
-from fakefreq.spectra import to_float
 from fakefreq.train.checkpoint import Progress, RunFolder
-from fakefreq.train.fit_lattice import LatticeFit, MakeFake, choose_by_hash, fit_lattice
+from fakefreq.train.fit_lattice import LatticeFit, MakeFake, fit_lattice
 from fakefreq.train.selection import Selection
 from fakefreq.train.simulated_fakes import make_fake_of
 
+logger = logging.getLogger(__name__)
 
-def fit_and_calibrate(
-    detector: Detector, config: TrainConfig, selection: Selection, root: Path, say: Callable[[str], None]
-) -> None:
+
+def fit_and_calibrate(detector: Detector, config: TrainConfig, selection: Selection, root: Path) -> None:
     """Fit the lattice stream, calibrate the learnt logit, set the threshold.
 
     Args:
@@ -37,7 +32,6 @@ def fit_and_calibrate(
         config: of the run.
         selection: photographs of the training rows make the lattice's pairs, validation rows calibrate.
         root: the folder that their paths are relative to.
-        say: called with lines for the user.
 
     Raises:
         UserError: too few photographs.
@@ -49,51 +43,28 @@ def fit_and_calibrate(
     fake: MakeFake | None = make_fake_of(config.simulate_families) if config.lattice_simulated > 0 else None
     # The lattice is no part of what a seed varies in the learnt streams, and it has its own.
     fit = LatticeFit(pairs=config.lattice_pairs, seed=config.seed)
-    head = detector.head
-    if isinstance(head, EvidenceFusion) and head.familiarity is not None:
-        _calibrate(detector, head, selection, root, config)
+    learnt = _logits(detector, selection, root, config) if len(detector.streams) > 1 else None
     found = fit_lattice(stream, photographs, root, fit, history, fake, config.lattice_simulated)
-    say(
+    logger.info(
         f"lattice: fitted to {found['pairs']} pairs of {found['photographs']} photographs; "
         f"AUC {found['held_out_auc']:.3f} on {found['held_out_pairs']} pairs of others"
     )
+    head = detector.head
+    if learnt is not None and isinstance(head, EvidenceFusion):
+        head.calibrate(*_platt(*learnt))
     if list(detector.streams) == [LATTICE]:
         detector.threshold = float(torch.quantile(stream.null.double(), 1 - config.false_alarms))
-        say(f"threshold {detector.threshold:.3f}: {config.false_alarms:.1%} of photographs lie above it")
+        logger.info(f"threshold {detector.threshold:.3f}: {config.false_alarms:.1%} of photographs lie above it")
     else:
-        scores, _ = score_rows(detector, selection.val, root, config.batch_size, config.workers, progress="validate")
-        detector.threshold = best_threshold(scores["label"].to_numpy(), scores["logit"].to_numpy())
+        labels, logits = _logits(detector, selection, root, config)
+        detector.threshold = best_threshold(labels, logits)
 
 
-def _calibrate(detector: Detector, head: EvidenceFusion, selection: Selection, root: Path, config: TrainConfig) -> None:
-    """Fit scale and offset of the learnt logit to validation images, and the trust in it to training images too."""
-    assert head.familiarity is not None
-    remembered = pd.concat([choose_by_hash(rows, REMEMBERED // 2) for _, rows in selection.train.groupby("label")])
-    train, _ = _learnt(detector, head, remembered, root, config)
-    val, logits = _learnt(detector, head, selection.val, root, config)
-    labels = selection.val["label"].to_numpy()
-    head.calibrate(*_platt(labels, logits))
-    head.familiarity.fit(train, val[torch.from_numpy(labels == 0)])
-
-
-def _learnt(
-    detector: Detector, head: EvidenceFusion, rows: pd.DataFrame, root: Path, config: TrainConfig
-) -> tuple[Tensor, NDArray[np.float64]]:
-    """Features of the learnt streams and the sum of their logits, of the centre crops, in the order of `rows`."""
-    history = parse_history(detector.history) if detector.history else None
-    batches = make_batches(
-        rows, root, detector.crop, config.batch_size, train=False, workers=config.workers, history=history
-    )
-    learnt = {name: stream for name, stream in detector.streams.items() if name != LATTICE}
-    features, logits = [], []
-    detector.eval()
-    with torch.inference_mode():
-        for batch in batches:
-            pixels = to_float(batch.images.to(detector.device))
-            found = {name: stream(pixels) for name, stream in learnt.items()}
-            features.append(torch.cat(list(found.values()), dim=1))
-            logits.append(head.learnt(found)[0].double().cpu())
-    return torch.cat(features), torch.cat(logits).numpy()
+def _logits(
+    detector: Detector, selection: Selection, root: Path, config: TrainConfig
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    scores, _ = score_rows(detector, selection.val, root, config.batch_size, config.workers, progress="validate")
+    return scores["label"].to_numpy(), scores["logit"].to_numpy()
 
 
 def _platt(labels: NDArray[np.int64], logits: NDArray[np.float64]) -> tuple[float, float]:

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from fakefreq.data.degrade.history import parse_history
 from fakefreq.data.loading.loader import make_batches
@@ -19,6 +18,7 @@ from fakefreq.errors import UserError
 from fakefreq.evaluate.metrics import auc
 from fakefreq.files import cache_folder
 from fakefreq.models import Detector
+from fakefreq.progress import ProgressBar
 
 Features = NDArray[np.float32]
 
@@ -103,7 +103,7 @@ def _compute(
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.part.npy")
     features: np.memmap | None = None
     try:
-        with tqdm(total=len(rows) * (1 + random_crops), desc="features", unit="crop", leave=False) as bar:
+        with ProgressBar("features", len(rows) * (1 + random_crops), "crop") as progress:
             for number in range(1 + random_crops):
                 batches = make_batches(
                     rows,
@@ -125,7 +125,7 @@ def _compute(
                         shape = (len(rows), 1 + random_crops, values.shape[1])
                         features = np.lib.format.open_memmap(temporary, "w+", np.float32, shape)
                     features[batch.index.numpy(), number] = values
-                    bar.update(len(values))
+                    progress.update(len(values))
         assert features is not None
         features.flush()
         temporary.replace(path)

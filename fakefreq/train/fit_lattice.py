@@ -17,9 +17,8 @@ import torch
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
-from tqdm import tqdm
 
-from fakefreq.data.degrade.distortions import jpeg
+from fakefreq.data.degrade.distortions import jpeg, webp
 from fakefreq.data.degrade.history import History
 from fakefreq.data.degrade.language import image_rng, parse_augmentation
 from fakefreq.data.degrade.planted_lattices import PlantedLattice
@@ -28,6 +27,7 @@ from fakefreq.data.images.headers.header import ImageError
 from fakefreq.data.loading.samples import bring
 from fakefreq.errors import UserError
 from fakefreq.models.streams.lattice import KNOTS, NULL_QUANTILES, SMALLEST, LatticeStream, read_lattice_of_image
+from fakefreq.progress import track
 from fakefreq.train.environment import one_torch_thread
 
 Image = NDArray[np.uint8]
@@ -38,9 +38,12 @@ MakeFake = Callable[[Image, np.random.Generator], Image | None]
 # Benign processing: what happens to photographs and leaves no lattice. Reducing and enlarging by two is the hardest: it
 # moves JPEG's own period to 4, so more photographs go through it.
 PROCESSING = (
-    "0.6*resize:0.5:any|resize:0.5:any|resize:0.5:bicubic|resize:0.4..0.95:any|rescale:0.5..1.5:any|"
-    "blur:0.4..1.2|jpeg:50..95|noise:1..5"
+    "0.7*resize:0.5:any|resize:0.5:any|resize:0.5:bicubic|resize:0.4..0.95:any|rescale:0.3..1.5:any|"
+    "rescale:0.3..0.9:any+sharpen:0.3..1.5|sharpen:0.3..1.5|blur:0.4..1.2|jpeg:50..95|double_jpeg:60..95:60..95|"
+    "noise:1..5|grayscale|gamma:0.6..1.6"
 )
+# Shares of the last codec, which photograph and fake go through alike; the rest is saved without loss.
+_JPEG, _WEBP = 0.7, 0.12
 # Which z falls to which knot of a curve: the edges lie between the knots.
 _EDGES = (0.5, 1.0, 1.25, 1.5, 1.75, 2.0, 2.25, 2.5, 2.75, 3.0, 3.5, 4.0, 5.0, 6.0, 8.0, 11.0)
 _SMALLEST_CROP = 64
@@ -102,7 +105,7 @@ def fit_lattice(
         UserError: fewer than 4 photographs of at least 16 pixels, or one that does not decode.
     """
     fit = fit or LatticeFit()
-    rows = choose_by_hash(photographs, fit.photographs)
+    rows = _choose(photographs, fit.photographs)
     pictures = _decode(rows, Path(root), history, jobs)
     if len(pictures) < LEAST:
         raise UserError(
@@ -137,10 +140,10 @@ def fit_lattice(
     }
 
 
-def choose_by_hash(rows: pd.DataFrame, count: int) -> pd.DataFrame:
-    """Return the same images for any order of the table: those whose bytes' hashes come first."""
-    key = "sha256" if "sha256" in rows and (rows["sha256"] != "").all() else "path"
-    return rows.sort_values(key).head(count)
+def _choose(photographs: pd.DataFrame, count: int) -> pd.DataFrame:
+    """The same photographs for any order of the table: those whose bytes' hashes come first."""
+    key = "sha256" if "sha256" in photographs and (photographs["sha256"] != "").all() else "path"
+    return photographs.sort_values(key).head(count)
 
 
 def _decode(rows: pd.DataFrame, root: Path, history: History | None, jobs: int) -> list[Image]:
@@ -181,10 +184,12 @@ class _PairMaker:
             fake = self.make_fake(photo, random)
         if fake is None:
             fake = self.fit.planted.plant(photo, random)
-        if random.random() < 0.8:
-            quality = int(random.integers(60, 97))
+        codec, quality = random.random(), int(random.integers(60, 97))
+        if codec < _JPEG:
             subsampling = "4:2:0" if random.random() < 0.7 else "4:4:4"
             photo, fake = jpeg(photo, quality, subsampling), jpeg(fake, quality, subsampling)  # type: ignore[arg-type]
+        elif codec < _JPEG + _WEBP:
+            photo, fake = webp(photo, quality), webp(fake, quality)
         return read_lattice_of_image(photo), read_lattice_of_image(fake)
 
     def _mosaic(self, photo: Image, numbers: list[int], random: np.random.Generator) -> Image:
@@ -228,4 +233,4 @@ def _fit_curves(photos: Floats, fakes: Floats, seed: int) -> Floats:
 def _in_threads(work: Callable[[Any], Any], tasks: list[Any], name: str, jobs: int) -> list[Any]:
     count = (os.cpu_count() or 1) if jobs < 1 else jobs
     with one_torch_thread(), ThreadPoolExecutor(count) as pool:
-        return list(tqdm(pool.map(work, tasks), total=len(tasks), desc=name, unit="image", leave=False))
+        return list(track(pool.map(work, tasks), name, len(tasks)))

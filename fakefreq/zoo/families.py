@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fakefreq.errors import UserError, choose
-from fakefreq.wheels.fetch import Say
 from fakefreq.zoo.registry import Generator, Origin, Translator
 
 Upsampler = Literal[
@@ -129,7 +128,7 @@ def draw_family(rng: np.random.Generator) -> SimulatedFamily:
 def make_simulated(family: SimulatedFamily, seed: int) -> Generator:
     """The family as a paired generator of the zoo."""
 
-    def load(_: Say) -> Translator:
+    def load() -> Translator:
         return _Simulated(family, seed)
 
     origin = Origin("simulated", f"{family},seed={seed}", licence="none of its own")

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from fakefreq.errors import UserError
 from fakefreq.files import sha256_file
-from fakefreq.wheels.fetch import Say
 from fakefreq.zoo.controls import CONTROLS
 from fakefreq.zoo.own_inputs import Inputs
 from fakefreq.zoo.registry import GENERATORS, Generator, Origin, Sampler
@@ -93,20 +92,20 @@ def make_own(text: str, inputs: Inputs, name: str = "", trust: bool = False) -> 
     kind = "callable" if is_callable else "onnx" if path.suffix == ".onnx" else "torchscript"
     load_run = {"callable": load_callable, "onnx": load_onnx, "torchscript": load_torchscript}[kind]
 
-    def load(_: Say) -> Sampler:
+    def load() -> Sampler:
         return OwnSampler(load_run(text), inputs, plain)
 
     origin = Origin(Path(text).name, f"{kind} {inputs}", "" if is_callable else sha256_file(path), "your own")
     return Generator(plain, f"your own ({kind})", "unknown", None, (), 0.0, False, load, inputs.batch, origin=origin)
 
 
-def measure_own(generator: Generator, say: Say) -> Generator:
+def measure_own(generator: Generator) -> Generator:
     """The generator with its output's size, which one batch shows.
 
     Raises:
         UserError: it does not load or run as described.
     """
-    images = generator.load(say).sample_at(range(generator.block), 0)
+    images = generator.load().sample_at(range(generator.block), 0)
     return replace(generator, size=min(images.shape[1:3]))
 
 

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Literal
 
 from fakefreq.errors import UserError
+
+if TYPE_CHECKING:  # numpy is imported where it is used: the command line reads these flags and answers at once
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -51,11 +52,13 @@ class Inputs:
         if self.batch < 1:
             raise UserError(f"batch {self.batch} is wrong; --batch takes 1 or more")
 
-    def draw(self, indices: Sequence[int], seed: int) -> list[NDArray[Any]]:
+    def draw(self, indices: Sequence[int], seed: int) -> "list[NDArray[Any]]":
         """The inputs of chosen images of a seed; each image has its own stream of numbers.
 
         Shape: -> latents (N, *latent) float32, then classes (N,) int64 or (N, classes) float32, then () float32.
         """
+        import numpy as np
+
         rngs = [np.random.default_rng([seed, index]) for index in indices]
         latents = np.stack([self._latent(rng) for rng in rngs])
         inputs: list[NDArray[Any]] = [latents]
@@ -67,7 +70,9 @@ class Inputs:
             inputs.append(numbers if self.class_input == "index" else onehot[numbers])
         return inputs + [np.array(value, np.float32) for value in self.extra]
 
-    def _latent(self, rng: np.random.Generator) -> NDArray[np.float32]:
+    def _latent(self, rng: "np.random.Generator") -> "NDArray[np.float32]":
+        import numpy as np
+
         if self.law == "uniform":
             return rng.uniform(-1.0, 1.0, self.latent).astype(np.float32)
         latent = rng.standard_normal(self.latent, dtype=np.float32)

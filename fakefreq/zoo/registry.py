@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fakefreq.errors import UserError, choose
-from fakefreq.wheels.fetch import WHEELS, Say
+from fakefreq.wheels.fetch import WHEELS
 from fakefreq.zoo.controls import CONTROLS
 
 
@@ -64,7 +64,7 @@ class Generator:
     packages: tuple[str, ...]
     seconds: float
     paired: bool
-    load: Callable[[Say], Any]
+    load: Callable[[], Any]
     block: int = 16
     limit: int | None = None
     group: Callable[[int], str] | None = None
@@ -78,46 +78,46 @@ class Generator:
         return Origin(wheel.name, wheel.version, wheel.sha256, wheel.licence)
 
 
-def _load_dcgan(say: Say) -> Sampler:
+def _load_dcgan() -> Sampler:
     from fakefreq.zoo.generators.dcgan import load_dcgan
 
-    return load_dcgan(say)
+    return load_dcgan()
 
 
-def _load_cyclegan(say: Say) -> Translator:
+def _load_cyclegan() -> Translator:
     from fakefreq.zoo.generators.cyclegan import load_cyclegan
 
-    return load_cyclegan(say)
+    return load_cyclegan()
 
 
-def _load_mobilestylegan(say: Say) -> Sampler:
+def _load_mobilestylegan() -> Sampler:
     from fakefreq.zoo.generators.mobilestylegan import load_mobilestylegan
 
-    return load_mobilestylegan(say)
+    return load_mobilestylegan()
 
 
-def _load_srgan(say: Say) -> Translator:
+def _load_srgan() -> Translator:
     from fakefreq.zoo.generators.srgan import load_srgan
 
-    return load_srgan("srgan", say)
+    return load_srgan("srgan")
 
 
-def _load_srresnet(say: Say) -> Translator:
+def _load_srresnet() -> Translator:
     from fakefreq.zoo.generators.srgan import load_srgan
 
-    return load_srgan("srresnet", say)
+    return load_srgan("srresnet")
 
 
-def _load_realesrgan(say: Say) -> Translator:
+def _load_realesrgan() -> Translator:
     from fakefreq.zoo.generators.realesrgan import load_realesrgan
 
-    return load_realesrgan("realesrgan", say)
+    return load_realesrgan("realesrgan")
 
 
-def _load_realesrgan_compact(say: Say) -> Translator:
+def _load_realesrgan_compact() -> Translator:
     from fakefreq.zoo.generators.realesrgan import load_realesrgan
 
-    return load_realesrgan("realesrgan_compact", say)
+    return load_realesrgan("realesrgan_compact")
 
 
 def _person_of(index: int) -> str:
@@ -126,10 +126,10 @@ def _person_of(index: int) -> str:
     return person_of(index)
 
 
-def _load_openpeople(say: Say) -> Sampler:
+def _load_openpeople() -> Sampler:
     from fakefreq.zoo.generators.openpeople import load_openpeople
 
-    return load_openpeople(say)
+    return load_openpeople()
 
 
 GENERATORS: dict[str, Generator] = {}

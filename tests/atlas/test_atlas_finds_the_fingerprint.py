@@ -20,7 +20,7 @@ from fakefreq.errors import UserError
 def indexed(tiny_set: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[pd.DataFrame, Path]:
     manifest = tmp_path_factory.mktemp("atlas") / "manifest.csv"
     index_folder(tiny_set, manifest)
-    return read_inputs([manifest], manifest.parent, lambda line: None)
+    return read_inputs([manifest], manifest.parent)
 
 
 def test_running_moments_are_those_of_the_whole() -> None:
@@ -45,6 +45,21 @@ def test_shuffled_labels_exceed_the_limit_as_often_as_they_should() -> None:
         spread = np.sqrt(first.standard_error**2 + second.standard_error**2)
         exceeded += bool((np.abs(first.mean - second.mean) / spread).max() > limit)
     assert 3 <= exceeded <= 21  # 10 expected, 99.9 % of binomial draws lie in between
+
+
+def test_the_lattice_of_a_generator_is_measured_and_its_photographs_have_none() -> None:
+    generator = torch.Generator().manual_seed(0)
+    photographs = torch.randint(80, 176, (12, 3, 96, 96), generator=generator, dtype=torch.uint8)
+    fakes = photographs.clone()
+    fakes[:, :, ::2, ::2] += 16
+    found = [ImageSet(), ImageSet()]
+    for images, kept in zip((photographs, fakes), found, strict=True):
+        kept.add(Spectrograph(32).measure(images))
+    assert found[0].evidence.mean.max() < 2.5  # z^2 is 1 on average, over 12 images
+    heights = found[1].evidence.mean
+    assert {(int(v), int(h)) for v, h in np.argwhere(heights > 8)} == {(0, 4), (4, 0), (4, 4)}  # multiples of 1/2
+    tile = found[1].lattice.mean
+    assert tile[::2, ::2].min() > np.delete(tile.ravel(), [8 * v + h for v in (0, 2, 4, 6) for h in (0, 2, 4, 6)]).max()
 
 
 def test_the_checkerboard_of_a_transposed_convolution_is_the_first_difference(
@@ -114,4 +129,4 @@ def test_mistakes_are_named(indexed: tuple[pd.DataFrame, Path], tmp_path: Path) 
     broken = tmp_path / "broken.png"
     broken.write_bytes(cv2.imencode(".png", np.zeros((20, 20, 3), np.uint8))[1].tobytes()[:10])
     with pytest.raises(UserError, match=r"broken\.png"):
-        read_inputs([broken, broken], tmp_path, lambda line: None)
+        read_inputs([broken, broken], tmp_path)

@@ -61,11 +61,12 @@ def test_no_fusion_is_forgotten() -> None:
     assert {f"fusion={name}" for name in FUSIONS} == {what for (what,) in EXPERIMENTS["fusion"].variants.values()}
 
 
-def test_a_run_compares_each_variant_with_the_default_on_unseen_generators(tiny_set: Path, tmp_path: Path) -> None:
+def test_a_run_compares_each_variant_with_the_default_on_unseen_generators(
+    tiny_set: Path, tmp_path: Path, logged: pytest.LogCaptureFixture
+) -> None:
     manifest = tmp_path / "manifest.csv"
     index_folder(tiny_set, manifest)
     rewrite_split(manifest, manifest, (0.6, 0.2, 0.2), seed=0, keep=True)
-    said: list[str] = []
     table = ablate(
         manifest,
         tmp_path / "out",
@@ -74,7 +75,6 @@ def test_a_run_compares_each_variant_with_the_default_on_unseen_generators(tiny_
         only=["gated", "film"],
         draws=100,
         allow_biased=True,
-        say=said.append,
     )
     assert set(table["variant"]) == {"gated", "film"}
     unseen = table[table["test"] == "beta"]
@@ -83,21 +83,22 @@ def test_a_run_compares_each_variant_with_the_default_on_unseen_generators(tiny_
     written = pd.read_csv(tmp_path / "out" / "ablations.csv")
     assert written["difference"].tolist() == pytest.approx(table["difference"].tolist(), abs=1e-5)
     assert written["biased"].str.contains("alpha fail the audit").all()
-    assert any(DEFAULT in line for line in said)
+    assert any(DEFAULT in line for line in logged.messages)
 
 
-def test_a_student_learns_from_the_default_of_its_own_seed(tiny_set: Path, tmp_path: Path) -> None:
+def test_a_student_learns_from_the_default_of_its_own_seed(
+    tiny_set: Path, tmp_path: Path, logged: pytest.LogCaptureFixture
+) -> None:
     manifest = tmp_path / "manifest.csv"
     index_folder(tiny_set, manifest)
     rewrite_split(manifest, manifest, (0.6, 0.2, 0.2), seed=0, keep=True)
-    said: list[str] = []
     config = replace(CONFIG, max_steps=2, batch_size=8)
     table = ablate(
         manifest, tmp_path / "out", config, ["distillation", "fusion"], (0, 1), ["pixel_taught", "evidence"],
-        draws=100, allow_biased=True, say=said.append,
+        draws=100, allow_biased=True,
     )  # fmt: skip
     # The default's own fusion is no variant of it.
-    assert set(table["variant"]) == {"pixel_taught"} and "fusion: evidence is the default" in said
+    assert set(table["variant"]) == {"pixel_taught"} and "fusion: evidence is the default" in logged.messages
     assert set(table["n_seeds"]) == {2}
     cells = pd.read_csv(tmp_path / "out" / "distillation" / "cells.csv")
     for seed in (0, 1):

@@ -49,10 +49,11 @@ def test_each_command_refuses_and_trains_nothing(biased: Path, tmp_path: Path, m
     assert not list(tmp_path.rglob("run")) and not list(tmp_path.rglob("*.safetensors"))
 
 
-def test_what_is_allowed_is_named_in_every_table_and_on_the_page(biased: Path, tmp_path: Path) -> None:
-    said: list[str] = []
-    result = benchmark(tiny_plan(biased, detectors=["pixel"]), tmp_path, say=said.append)
-    assert any("audit of header facts of alpha (raw): fail" in line for line in said)
+def test_what_is_allowed_is_named_in_every_table_and_on_the_page(
+    biased: Path, tmp_path: Path, logged: pytest.LogCaptureFixture
+) -> None:
+    result = benchmark(tiny_plan(biased, detectors=["pixel"]), tmp_path)
+    assert any("audit of header facts of alpha (raw): fail" in line for line in logged.messages)
     for path in tmp_path.glob("*.csv"):
         table = pd.read_csv(path, keep_default_na=False)
         if path.stem == "scores":

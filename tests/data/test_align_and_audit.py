@@ -103,16 +103,17 @@ def test_the_command_s_exit_status_tells_the_verdict(biased: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize("damaged", [1, 5])
-def test_images_that_do_not_decode_are_counted_and_listed(biased: Path, tmp_path: Path, damaged: int) -> None:
+def test_images_that_do_not_decode_are_counted_and_listed(
+    biased: Path, tmp_path: Path, logged: pytest.LogCaptureFixture, damaged: int
+) -> None:
     rows = read_manifest(biased)
     bad = rows["path"].iloc[:damaged].tolist()
     (biased.parent / bad[0]).unlink()
     for path in bad[1:]:
         (biased.parent / path).write_bytes(b"no image")
-    said: list[str] = []
-    audit = audit_manifest(biased, tmp_path / "audit.json", say=said.append)
+    audit = audit_manifest(biased, tmp_path / "audit.json")
     count = f"{len(rows) - damaged} of {len(rows)} judged; {damaged} cannot be decoded and are left out: {bad[0]} ("
-    assert any(count in line for line in said)
+    assert any(count in line for line in logged.messages)
     written = read_json(tmp_path / "audit.json", "the audit")
     (pixels,) = [finding for finding in written["findings"] if finding["part"] == "pixels"]
     assert pixels["verdict"] in ("warn", "fail")
@@ -122,10 +123,9 @@ def test_images_that_do_not_decode_are_counted_and_listed(biased: Path, tmp_path
     assert all(path in (tmp_path / "audit.html").read_text() for path in bad)
 
 
-def test_an_audit_of_some_images_says_of_how_many(biased: Path) -> None:
-    said: list[str] = []
-    audit_manifest(biased, images=20, say=said.append)
-    assert any(f"20 of 20 judged, drawn from {len(read_manifest(biased))}" in line for line in said)
+def test_an_audit_of_some_images_says_of_how_many(biased: Path, logged: pytest.LogCaptureFixture) -> None:
+    audit_manifest(biased, images=20)
+    assert any(f"20 of 20 judged, drawn from {len(read_manifest(biased))}" in line for line in logged.messages)
 
 
 def test_leaks_are_failures_that_name_both_files(biased: Path) -> None:

@@ -181,9 +181,8 @@ def test_true_leaks_between_official_splits_are_still_refused(tmp_path: Path, ph
     assert "9.png" in str(caught.value) and "0.png" in str(caught.value)
 
 
-def test_groups_are_shown_before_they_decide(tmp_path: Path) -> None:
-    lines: list[str] = []
+def test_groups_are_shown_before_they_decide(tmp_path: Path, logged: pytest.LogCaptureFixture) -> None:
     real, fake, _ = VIDEOS["issue"]
-    index_folder(make_set(tmp_path / "d", [*real, *fake]), tmp_path / "m.csv", say=lines.append, jobs=1)
-    shown = next(line for line in lines if "groups" in line)
+    index_folder(make_set(tmp_path / "d", [*real, *fake]), tmp_path / "m.csv", jobs=1)
+    shown = next(line for line in logged.messages if "groups" in line)
     assert "12 of 2 to 10 images" in shown and "d/fake/000_001/000.png" in shown and "--group-by" in shown

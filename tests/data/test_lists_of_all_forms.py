@@ -141,6 +141,22 @@ def test_json_of_one_object_an_image(tmp_path: Path) -> None:
     assert index(root, tmp_path / "l.json")["label"].tolist() == [1] * 4 + [0] * 4
 
 
+@pytest.mark.parametrize("form", ["path and number", "path and word", "nested by split", "wrapped list"])
+def test_json_of_paths_and_labels(form: str, tmp_path: Path) -> None:
+    root = make_set(tmp_path / "d", NAMES)
+    plain = dict(zip(NAMES, LABEL, strict=True))
+    content = {
+        "path and number": plain,
+        "path and word": {name: ("real", "fake")[label] for name, label in plain.items()},
+        "nested by split": {"train": plain},
+        "wrapped list": {"images": [{"path": name, "label": label} for name, label in plain.items()]},
+    }[form]
+    (tmp_path / "l.json").write_text(json.dumps(content))
+    manifest = index(root, tmp_path / "l.json")
+    assert manifest["label"].tolist() == [1] * 4 + [0] * 4
+    assert set(manifest["split"]) == {"train" if form == "nested by split" else ""}
+
+
 @pytest.mark.parametrize("relative_to", ["table", "root"])
 def test_artifact_is_one_index(tmp_path: Path, relative_to: str) -> None:
     kinds = {"coco": 0, "ffhq": 0, "stylegan2": 6, "ddpm": 2}
@@ -190,16 +206,17 @@ def test_metadata_that_says_nothing_of_labels_is_passed_over_and_contradicting_o
 
 
 @pytest.mark.parametrize("ending", [".jfif", ".JFIF", ".jpe", "", ".jpg_large", ".png!d"])
-def test_images_of_odd_endings_are_read_by_content(tmp_path: Path, ending: str) -> None:
+def test_images_of_odd_endings_are_read_by_content(
+    tmp_path: Path, logged: pytest.LogCaptureFixture, ending: str
+) -> None:
     root = make_set(tmp_path / "d", [*NAMES, "real/odd.jpg", "fake/odd2.jpg"])
     for name in ("real/odd", "fake/odd2"):
         (root / f"{name}.jpg").rename(root / f"{name}{ending}")
     (root / "notes.txt").write_text("x")
     (root / "LICENSE").write_text("x")
-    said: list[str] = []
-    manifest, _ = index_folder(root, tmp_path / "m.csv", say=said.append, jobs=1)
+    manifest, _ = index_folder(root, tmp_path / "m.csv", jobs=1)
     assert len(manifest) == 10 and set(manifest["format"]) == {"png", "jpeg"}
-    assert any("1 without an ending, 1 .txt" in line for line in said)
+    assert any("1 without an ending, 1 .txt" in line for line in logged.messages)
 
 
 @pytest.mark.parametrize(("form", "maker"), [

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from fakefreq.errors import UserError
 from fakefreq.models import PEERS, SPECTRA, Detector, create_detector, list_detectors, load_detector, save_detector
-from fakefreq.models.familiarity import Familiarity
 from fakefreq.models.fusion import EvidenceFusion
 from fakefreq.models.peers.classical import FittedDetector
 from fakefreq.models.streams.lattice import LatticeStream
@@ -35,15 +34,6 @@ def images(batch: int, height: int, width: int, seed: int = 0) -> Tensor:
     return torch.randint(0, 256, (batch, 3, height, width), generator=generator, dtype=torch.uint8)
 
 
-def remember(familiarity: Familiarity) -> None:
-    """Some features as of training images, and a reach that leaves half of the trust."""
-    width = len(familiarity.centre)
-    generator = torch.Generator().manual_seed(5)
-    familiarity.fit(
-        torch.rand(40, width, generator=generator), torch.rand(20, width, generator=generator),
-    )  # fmt: skip
-
-
 def make(name: str, spectrum: str) -> Detector:
     torch.manual_seed(0)
     backbone = BACKBONES.get(name, "test_efficientnet")
@@ -58,8 +48,6 @@ def make(name: str, spectrum: str) -> Detector:
         fill(detector.lattice)
     if isinstance(detector.head, EvidenceFusion):
         detector.head.calibrate(1.5, 0.2)
-        if detector.head.familiarity is not None:
-            remember(detector.head.familiarity)
     if isinstance(detector, FittedDetector):
         side = detector.minimum_size
         detector.fit([(images(8, side, side, seed=7), torch.arange(8) % 2)])

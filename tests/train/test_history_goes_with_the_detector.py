@@ -1,5 +1,7 @@
 """One history from training to the last score: it is named once, kept with the weights, and never applied twice."""
 
+import contextlib
+import io
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +26,7 @@ from fakefreq.data.manifests import index_folder, read_manifest, write_manifest
 from fakefreq.errors import UserError
 from fakefreq.evaluate.predict import score_degraded, score_rows
 from fakefreq.evaluate.scores import read_scores
+from fakefreq.messages import shown_messages
 from fakefreq.models import create_detector, load_detector, save_detector
 from fakefreq.train.features import frozen_features
 from fakefreq.train.simulated_fakes import make_twins
@@ -64,9 +67,12 @@ def aligned(originals: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def run(originals: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("run") / "on_the_way"
-    said: list[str] = []
-    train(originals, out, replace(CONFIG, history=HISTORY), say=said.append)
-    assert any("every image, real or fake, goes through" in line and "size=48" in line for line in said)
+    with shown_messages(), contextlib.redirect_stdout(io.StringIO()) as shown:
+        train(originals, out, replace(CONFIG, history=HISTORY))
+    assert any(
+        "every image, real or fake, goes through" in line and "size=48" in line
+        for line in shown.getvalue().splitlines()
+    )
     return out
 
 

@@ -64,7 +64,9 @@ def test_a_finished_run_is_not_trained_again(manifest_path: Path, finished: Path
 
 
 def test_a_folder_of_another_experiment_is_refused(manifest_path: Path, finished: Path) -> None:
-    with pytest.raises(UserError, match="other settings or images; choose another --out"):
+    with pytest.raises(
+        UserError, match=r"other settings or images: .+; give those of the run, or choose another --out"
+    ):
         train(manifest_path, finished, replace(CONFIG, epochs=4))
 
 

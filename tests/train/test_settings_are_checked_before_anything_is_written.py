@@ -57,15 +57,16 @@ def test_a_configuration_survives_its_json() -> None:
         TrainConfig.from_dict({**CONFIG.to_dict(), "momentum": 0.9})
 
 
-def test_a_failed_audit_wants_a_flag_and_leaves_nothing(manifest_path: Path, tmp_path: Path) -> None:
+def test_a_failed_audit_wants_a_flag_and_leaves_nothing(
+    manifest_path: Path, tmp_path: Path, logged: pytest.LogCaptureFixture
+) -> None:
     # The drawn fakes are smoother than the drawn photos, so at one quality their files are smaller.
-    lines: list[str] = []
     out, config = tmp_path / "run", replace(CONFIG, epochs=1, max_steps=1)
     with pytest.raises(UserError, match=r"fail the audit: header facts alone .*fakefreq align.*--allow-biased"):
-        train(manifest_path, out, config, say=lines.append, audit="refuse")
+        train(manifest_path, out, config, audit="refuse")
     assert not out.exists()
-    assert "audit of header facts: fail" in lines[-1]
-    assert train(manifest_path, out, config, say=lines.append, audit="tell")["audit"] == "fail"
+    assert "audit of header facts: fail" in logged.messages[-1]
+    assert train(manifest_path, out, config, audit="tell")["audit"] == "fail"
     assert read_json(out / "environment.json", "environment")["audit"] == "fail"
 
 

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from fakefreq.errors import UserError
-from fakefreq.wheels.fetch import WHEELS, Say, fetch_wheel
+from fakefreq.wheels.fetch import WHEELS, fetch_wheel
 from fakefreq.zoo import registry
 from fakefreq.zoo.photos import Photo
 from tests.conftest import draw_pixels
@@ -54,10 +54,10 @@ class Negative:
 def toy_generators(monkeypatch: pytest.MonkeyPatch) -> None:
     """The registry holds `noise` (64x64, from latents) and `negative` (paired), which need no download."""
 
-    def load_noise(_: Say) -> Noise:
+    def load_noise() -> Noise:
         return Noise()
 
-    def load_negative(_: Say) -> Negative:
+    def load_negative() -> Negative:
         return Negative()
 
     monkeypatch.setattr(registry, "GENERATORS", {})

@@ -35,14 +35,14 @@ def read_images(folder: Path) -> dict[str, bytes]:
 
 
 def test_a_build_resumes_with_the_same_bytes_and_touches_nothing_that_is_there(tmp_path: Path, photos: Draw) -> None:
-    build_demo_set(tmp_path / "a", photos=photos(15), counts=COUNTS, size=48)
+    build_demo_set(tmp_path / "a", photos=photos(15), counts=COUNTS)
     first = read_images(tmp_path / "a")
     assert len(first) == 6 + 6 + 5 + 5 + 4
     times = {name: (tmp_path / "a" / name).stat().st_mtime_ns for name in first}
     lost = list(first)[::3]
     for name in lost:
         (tmp_path / "a" / name).unlink()
-    manifest = build_demo_set(tmp_path / "a", photos=photos(15), counts=COUNTS, size=48)
+    manifest = build_demo_set(tmp_path / "a", photos=photos(15), counts=COUNTS)
     assert read_images(tmp_path / "a") == first
     kept = set(first) - set(lost)
     assert all((tmp_path / "a" / name).stat().st_mtime_ns == times[name] for name in kept)
@@ -51,7 +51,7 @@ def test_a_build_resumes_with_the_same_bytes_and_touches_nothing_that_is_there(t
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(tmp_path: Path, photos: Draw) -> None:
     for name, seed in [("a", 0), ("b", 0), ("c", 1)]:
-        build_demo_set(tmp_path / name, photos=photos(15), counts=COUNTS, size=48, seed=seed)
+        build_demo_set(tmp_path / name, photos=photos(15), counts=COUNTS, seed=seed)
     assert read_images(tmp_path / "a") == read_images(tmp_path / "b")
     assert (tmp_path / "a" / "manifest.csv").read_bytes() == (tmp_path / "b" / "manifest.csv").read_bytes()
     assert set(read_images(tmp_path / "a").values()).isdisjoint(
@@ -60,7 +60,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(tmp_path: Pa
 
 
 def test_a_paired_fake_shares_its_photo_s_group_and_subsets_share_no_photo(tmp_path: Path, photos: Draw) -> None:
-    manifest = build_demo_set(tmp_path / "a", photos=photos(15), counts=COUNTS, size=48)
+    manifest = build_demo_set(tmp_path / "a", photos=photos(15), counts=COUNTS)
     table = pd.read_csv(manifest, keep_default_na=False)
     reals = table[table["label"] == 0]
     assert reals["group"].is_unique
@@ -122,7 +122,7 @@ def test_before_the_resize_real_and_fake_are_reduced_alike(tmp_path: Path, photo
 
 
 def test_generators_run_on_one_thread_and_give_the_others_back(tmp_path: Path, photos: Draw) -> None:
-    network = registry.GENERATORS["negative"].load(print)
+    network = registry.GENERATORS["negative"].load()
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:

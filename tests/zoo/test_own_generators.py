@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from fakefreq.cli import main
 from fakefreq.errors import UserError
-from fakefreq.wheels.fetch import silent
 from fakefreq.zoo.own import make_own, measure_own
 from fakefreq.zoo.own_inputs import Inputs
 from tests.conftest import draw_pixels
@@ -79,7 +78,7 @@ def test_all_three_kinds_make_the_same_images(exported: Path, tmp_path: Path, mo
     monkeypatch.syspath_prepend(str(tmp_path))
     made = []
     for text in (str(exported / "toy.onnx"), str(exported / "toy.pt"), "toy_module_of_the_test:Box.make"):
-        sampler = make_own(text, INPUTS, trust=True).load(silent)
+        sampler = make_own(text, INPUTS, trust=True).load()
         made.append(sampler.sample_at(range(4, 8), seed=7))
     sys.modules.pop("toy_module_of_the_test")
     assert made[0].shape == (4, 32, 32, 3)
@@ -141,7 +140,7 @@ def test_value_range_layout_and_grey_are_as_said(tmp_path: Path, monkeypatch: py
     monkeypatch.syspath_prepend(str(tmp_path))
 
     def make(name: str, inputs: Inputs) -> np.ndarray:
-        sampler = make_own(f"plain_module_of_the_test:{name}", inputs, trust=True).load(silent)
+        sampler = make_own(f"plain_module_of_the_test:{name}", inputs, trust=True).load()
         images: np.ndarray = sampler.sample_at([0, 1], seed=0)
         return images
 
@@ -168,13 +167,13 @@ def test_wrong_descriptions_say_which_flag_to_change(exported: Path, tmp_path: P
     with pytest.raises(UserError, match="taken"):
         make_own(str(exported / "toy.onnx"), INPUTS, name="dcgan")
     with pytest.raises(UserError, match="does not open as ONNX"):
-        measure_own(make_own(str(tmp_path / "broken.onnx"), INPUTS), silent)
+        measure_own(make_own(str(tmp_path / "broken.onnx"), INPUTS))
     with pytest.raises(UserError, match="--classes"):
-        measure_own(make_own(str(exported / "toy.onnx"), Inputs(latent=(6,))), silent)
+        measure_own(make_own(str(exported / "toy.onnx"), Inputs(latent=(6,))))
     with pytest.raises(UserError, match="does not run"):
-        measure_own(make_own(str(exported / "toy.onnx"), Inputs(latent=(5,), classes=3, extra=(1.0,))), silent)
+        measure_own(make_own(str(exported / "toy.onnx"), Inputs(latent=(5,), classes=3, extra=(1.0,))))
     with pytest.raises(UserError, match="cannot import"):
-        make_own("no_such_module_anywhere:make", INPUTS, trust=True).load(silent)
+        make_own("no_such_module_anywhere:make", INPUTS, trust=True).load()
     for wrong in ({"latent": (0,)}, {"value_range": (1.0, 1.0)}, {"classes": 2, "class_index": 2}, {"batch": 0}):
         with pytest.raises(UserError, match="--"):
             Inputs(**wrong)

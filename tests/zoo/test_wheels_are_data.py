@@ -49,7 +49,7 @@ def test_a_file_put_there_by_hand_is_found_and_checked(cache: Path) -> None:
 
 
 def test_pip_fetches_a_wheel_once_without_installing_it(
-    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logged: pytest.LogCaptureFixture
 ) -> None:
     name = "fakefreq_toy-1.0-py3-none-any.whl"
     with zipfile.ZipFile(tmp_path / "empty" / name, "w") as archive:
@@ -60,15 +60,14 @@ def test_pip_fetches_a_wheel_once_without_installing_it(
         archive.writestr("fakefreq_toy-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
         archive.writestr("fakefreq_toy-1.0.dist-info/RECORD", "")
     wheel = pin(tmp_path / "empty" / name, "fakefreq-toy")
-    said: list[str] = []
-    path = fetch_wheel(wheel, said.append)
+    path = fetch_wheel(wheel)
     assert path == cache / name
-    assert len(said) == 1
-    assert "licence: MIT" in said[0]
+    assert len(logged.messages) == 1
+    assert "licence: MIT" in logged.messages[0]
     assert [found.name for found in cache.iterdir()] == [name]
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
-    assert fetch_wheel(wheel, said.append) == path
-    assert len(said) == 1
+    assert fetch_wheel(wheel) == path
+    assert len(logged.messages) == 1
 
 
 def test_a_changed_hash_stops_with_both_hashes(cache: Path) -> None:

@@ -1,7 +1,8 @@
 """The audit of a manifest: would a detector learn a codec, a size or a photo source instead of the generator?"""
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+import logging
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -9,16 +10,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from fakefreq.data.audit.header_check import LIMIT, header_probe, header_reasons, sample_rows
 from fakefreq.data.audit.pixel_check import Measured, measure_images
 from fakefreq.data.audit.probe import probe
 from fakefreq.data.audit.table_checks import balance, duplicates, history
-from fakefreq.data.audit.verdict import Finding, Thresholds, Verdict, judge, worst
+from fakefreq.data.audit.verdict import LOG_LEVELS, Finding, Thresholds, Verdict, judge, worst
 from fakefreq.data.manifests import manifest_digest, read_manifest
 from fakefreq.errors import UserError
 from fakefreq.files import write_json
+from fakefreq.progress import track
+
+logger = logging.getLogger(__name__)
 
 _NAMED = 3  # images that do not decode; all are in the JSON file and on the page
 _SOURCE_IMAGES = 30  # fewer of a source say nothing about it
@@ -75,7 +78,6 @@ def audit_manifest(
     subsets: Sequence[str] = (),
     images: int = 4000,
     seed: int = 0,
-    say: Callable[[str], None] = lambda line: None,
 ) -> AuditResult:
     """Audit a manifest and write the result as JSON; the work of `fakefreq audit`.
 
@@ -86,7 +88,6 @@ def audit_manifest(
         subsets: only these; all where empty.
         images: how many to decode at most, for parts (b) and (f); 0 leaves these parts out.
         seed: of samples, folds and bootstrap.
-        say: called with lines for the user.
 
     Raises:
         UserError: no such manifest or subset, or no image of a class.
@@ -108,7 +109,8 @@ def audit_manifest(
     def add(finding: Finding) -> None:
         findings.append(finding)
         for number, reason in enumerate(finding.reasons):
-            say(f"{finding.verdict.upper() + ' ' + finding.part + ':' if not number else '    '} {reason}")
+            head = "    " if number else f"{finding.verdict.upper()} {finding.part}:"
+            logger.log(LOG_LEVELS[finding.verdict], f"{head} {reason}")
 
     add(audit_verdict(manifest, bounds, seed=seed))
     sample = sample_rows(manifest, images, seed) if images else manifest[:0]
@@ -122,14 +124,14 @@ def audit_manifest(
     if images:
         add(_sources(measured, found.profiles, bounds, seed))
     result = AuditResult(worst([finding.verdict for finding in findings]), findings, facts, bounds)
-    say(f"verdict: {result.verdict}")
+    logger.log(LOG_LEVELS[result.verdict], f"verdict: {result.verdict}")
     if out is not None:
         write_json(out, result.as_dict())
     return result
 
 
 def _progress(found: Iterator[object], total: int) -> Iterator[object]:
-    return iter(tqdm(found, total=total, desc="audit", unit="image", leave=False))
+    return track(found, "audit", total)
 
 
 def _decoded(finding: Finding, found: Measured, images: int) -> Finding:

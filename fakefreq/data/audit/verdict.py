@@ -1,10 +1,12 @@
 """Pass, warn or fail: what the parts of an audit found, held against thresholds."""
 
+import logging
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 Verdict = Literal["pass", "warn", "fail"]
 EXIT_CODES: dict[Verdict, int] = {"pass": 0, "warn": 1, "fail": 3}
+LOG_LEVELS: dict[Verdict, int] = {"pass": logging.INFO, "warn": logging.WARNING, "fail": logging.WARNING}
 _ORDER: list[Verdict] = ["pass", "warn", "fail"]
 
 

@@ -90,6 +90,12 @@ def noise(image: Image, sigma: float, rng: np.random.Generator) -> Image:
     return noisy
 
 
+def sharpen(image: Image, amount: float) -> Image:
+    """Unsharp mask: add `amount` times what a Gaussian blur of one pixel takes away."""
+    blurred = cv2.GaussianBlur(image, (0, 0), 1.0, borderType=cv2.BORDER_REFLECT_101)
+    return np.asarray(cv2.addWeighted(image, 1.0 + amount, blurred, -amount, 0.0), np.uint8)
+
+
 def gamma(image: Image, exponent: float) -> Image:
     """Raise values, as shares of 255, to a power: above 1 darkens."""
     table = np.rint(255 * (np.arange(256) / 255) ** exponent).astype(np.uint8)

@@ -67,6 +67,7 @@ _OPERATIONS: dict[str, tuple[_Function, tuple[_Number | _Choice, ...]]] = {
     "resize": (lambda image, rng, *given: distortions.resize(image, *given), (_FACTOR, _KERNEL)),
     "rescale": (lambda image, rng, *given: distortions.rescale(image, *given), (_FACTOR, _KERNEL)),
     "noise": (lambda image, rng, sigma: distortions.noise(image, sigma, rng), (_Number("sigma", 0, 255),)),
+    "sharpen": (lambda image, rng, amount: distortions.sharpen(image, amount), (_Number("amount", 0, 10),)),
     "gamma": (lambda image, rng, power: distortions.gamma(image, power), (_Number("exponent", 0.01, 100),)),
     "social": (
         _social,

@@ -3,15 +3,15 @@
 import contextlib
 import gc
 import hashlib
+import logging
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal, cast
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from fakefreq.data.images.decode import read_bytes
 from fakefreq.data.images.headers.header import ImageError, probe_content
@@ -22,6 +22,9 @@ from fakefreq.data.index.table import GroupBy, Meaning, read_table
 from fakefreq.data.manifest.duplicates import NEAR_BITS, merge_groups, near_duplicates
 from fakefreq.data.manifest.table import COLUMNS, PARQUET_ABOVE, write_manifest, write_skipped
 from fakefreq.errors import UserError
+from fakefreq.progress import track
+
+logger = logging.getLogger(__name__)
 
 
 def index_folder(
@@ -32,7 +35,6 @@ def index_folder(
     on_error: Literal["stop", "skip"] = "stop",
     allow_one_class: bool = False,
     jobs: int = -1,
-    say: Callable[[str], None] = lambda line: None,
     hints: Hints | None = None,
     listed: str | Path | None = None,
     phash: bool = False,
@@ -52,7 +54,6 @@ def index_folder(
         on_error: `stop` at an image that cannot be used, or `skip` it and list it in skipped.csv beside the manifest.
         allow_one_class: accept reals only or fakes only.
         jobs: processes; -1 is one a core.
-        say: called with lines for the user.
         hints: what folders do not say.
         listed: a list (CSV, TSV, text or JSON) of the images, with paths relative to `folder`.
         phash: decode the images for their perceptual hash, and join near-duplicates into one group.
@@ -67,9 +68,9 @@ def index_folder(
     """
     with _collector_paused():
         listing = _listing(folder, hints, listed)
-    say(_described(listing))
+    logger.info(_described(listing))
     for note in listing.notes:
-        say(f"  {note}")
+        logger.info(f"  {note}")
     if near_bits != NEAR_BITS and not phash:
         raise UserError("--near-bits is about the hashes of --phash; add that, or leave it")
     manifest_path = Path(manifest_path)
@@ -90,20 +91,20 @@ def index_folder(
     pairs = near_duplicates(manifest, near_bits) if phash else None
     if pairs is not None and len(pairs):
         manifest, pairs = _without_lookalikes(manifest, pairs, skipped, near_bits)
-        say(f"{len(pairs)} pairs of near-duplicates; their groups are joined")
+        logger.info(f"{len(pairs)} pairs of near-duplicates; their groups are joined")
     manifest["group"] = merge_groups(manifest["group"], manifest["sha256"], pairs)
     _check_classes(manifest, folder, allow_one_class)
     for key, count in manifest.groupby(["subset", "label"]).size().items():
         subset, label = cast("tuple[str, int]", key)
-        say(f"  {subset or 'all'}: {count} {'fake' if label else 'real'}")
+        logger.info(f"  {subset or 'all'}: {count} {'fake' if label else 'real'}")
     write_manifest(manifest, manifest_path)
     for line in described_groups(manifest):
-        say(f"  {line}")
-    say(f"manifest: {manifest_path} ({len(manifest)} images, {manifest['group'].nunique()} groups)")
+        logger.info(f"  {line}")
+    logger.info(f"manifest: {manifest_path} ({len(manifest)} images, {manifest['group'].nunique()} groups)")
     if skipped.rows:
         path = manifest_path.with_name("skipped.csv")
         write_skipped(skipped.rows, path)
-        say(f"{len(skipped.rows)} images skipped; listed with reasons in {path}")
+        logger.warning(f"{len(skipped.rows)} images skipped; listed with reasons in {path}")
     return manifest, skipped.rows
 
 
@@ -222,7 +223,7 @@ def fill_headers(manifest: pd.DataFrame, root: str | Path) -> pd.DataFrame:
         UserError: an image that is missing or unreadable.
     """
     facts = []
-    for path in tqdm(manifest["path"], desc="headers", unit="image", leave=False):
+    for path in track(manifest["path"], "headers"):
         try:
             content = read_bytes(Path(root) / path)
         except ImageError as error:

@@ -139,6 +139,10 @@ def _is_label(cell: str, columns: Columns) -> bool:
 
 def _as_rows(content: Any, path: Path, columns: Columns) -> list[dict[str, Any]]:
     """Bring all forms of JSON, a list of objects, an object of columns, and nested objects, into rows."""
+    if isinstance(content, dict) and len(content) == 1:
+        only = next(iter(content.values()))
+        if isinstance(only, list) and only and all(isinstance(row, dict) for row in only):
+            content = only  # such as {"images": [...]}
     if isinstance(content, dict) and content and all(isinstance(column, list) for column in content.values()):
         if len({len(column) for column in content.values()}) > 1:
             raise UserError(f"the columns of {path} are of different lengths")

@@ -1,4 +1,4 @@
-"""Nested JSON lists: DeepfakeBench's videos with their frames, and objects of one image each."""
+"""Nested JSON lists: DeepfakeBench's videos with their frames, and images by path."""
 
 import re
 from collections.abc import Iterator
@@ -20,7 +20,8 @@ def nested_rows(content: dict[str, Any], columns: Columns) -> list[dict[str, Any
     """Return one row a frame, or an empty list where the JSON is not of these forms.
 
     Args:
-        content: objects in objects; the innermost hold a `label` and a list of `frames`, or are an image each, by path.
+        content: objects in objects; the innermost hold a `label` and a list of `frames`, or are an image each, by path;
+            instead of an object it may have its label alone.
         columns: how the columns of the rows are to be called.
 
     >>> video = {"label": "FF-DF", "frames": ["a/000_003/1.png"]}
@@ -44,7 +45,7 @@ def nested_rows(content: dict[str, Any], columns: Columns) -> list[dict[str, Any
             for frame in frames:
                 rows.append({columns.path: str(frame), **about, columns.generator: maker})
                 videos.append(video)
-        elif name[name.rfind(".") :].lower() in SUFFIXES:
+        elif _is_image(name):
             rows.append(
                 {columns.path: name, **{k: v for k, v in inner.items() if isinstance(v, str | int | float)}, **about}
             )
@@ -64,6 +65,12 @@ def _innermost(
                 yield above, str(name), inner
             else:
                 yield from _innermost(inner, (*above, str(name)))
+        elif isinstance(inner, str | int) and _is_image(str(name)):
+            yield above, str(name), {"label": inner}
+
+
+def _is_image(name: str) -> bool:
+    return name[name.rfind(".") :].lower() in SUFFIXES
 
 
 def _label(text: str) -> int | None:

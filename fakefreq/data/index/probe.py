@@ -12,14 +12,13 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import NamedTuple
 
-from tqdm import tqdm
-
 from fakefreq.data.images.decode import check_image, decode_image, read_bytes
 from fakefreq.data.images.headers.facts import HeaderFacts
 from fakefreq.data.images.headers.header import ImageError, read_file_and_stamp
 from fakefreq.data.images.shards import MEMBER, split_member
 from fakefreq.data.index.cache import IndexCache, Kept
 from fakefreq.errors import UserError
+from fakefreq.progress import ProgressBar
 
 # Images that are handed to a process at once: as few as keep the handing over small beside the reading.
 CHUNK = 512
@@ -66,7 +65,7 @@ def probe_paths(
     workers = min((os.cpu_count() or 1) if jobs < 1 else jobs, len(chunks))
     results = _results(chunks, want_phash, workers, len(paths) >= WORTH_A_POOL, cache)
     try:
-        with contextlib.closing(results), tqdm(total=len(paths), desc=progress, unit="image", leave=False) as bar:
+        with contextlib.closing(results), ProgressBar(progress, len(paths)) as bar:
             for chunk, (kept, reasons) in zip(chunks, results, strict=True):
                 if cache is not None:
                     cache.store(chunk, kept)

@@ -1,7 +1,9 @@
 """List the files below a folder: in order, links followed once, loops never."""
 
+import glob
 import os
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -166,3 +168,39 @@ def _is_text(path: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def find_images(inputs: Iterable[str | Path]) -> tuple[list[str], list[ImageError]]:
+    """Return the image files that files, folders and patterns mean, in their order.
+
+    Args:
+        inputs: a folder means all images in it and below, a pattern such as `photos/**/*.jpg` what it matches. What
+            else is given is taken for a file, whether it is there or not.
+
+    Returns:
+        Paths as given or below what was given, and what cannot be listed.
+
+    Raises:
+        UserError: nothing given; a folder or a pattern without an image.
+    """
+    files: list[str] = []
+    problems: list[ImageError] = []
+    for text in map(str, inputs):
+        several = [text]
+        if glob.has_magic(text) and not Path(text).exists():
+            several = sorted(glob.glob(text, recursive=True))  # noqa: PTH207 (an absolute pattern is no Path.glob)
+            if not several:
+                raise UserError(f"no file matches {text}")
+        for path in several:
+            if not Path(path).is_dir():
+                files.append(path)
+                continue
+            found = walk(path)
+            if not found.images and not found.problems:
+                others = f"; it holds {found.others + len(found.shards)} other files" if found.endings else ""
+                raise UserError(f"the folder {path} holds no image{others}")
+            files += [os.path.join(path, *filter(None, item)) for item in found.images]  # noqa: PTH118
+            problems += found.problems
+    if not files and not problems:
+        raise UserError("there is no image to predict; give files, folders or patterns")
+    return files, problems

@@ -1,15 +1,14 @@
 """One history for both classes: every image of a manifest cropped, resized and encoded by one law."""
 
 import hashlib
+import logging
 import os
 from collections import Counter
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
 
 import pandas as pd
-from tqdm import tqdm
 
 from fakefreq.data.degrade.history import History, apply_history
 from fakefreq.data.images.decode import read_image
@@ -17,6 +16,9 @@ from fakefreq.data.images.headers.header import ImageError
 from fakefreq.data.manifests import fill_headers, read_manifest, write_manifest, write_skipped
 from fakefreq.errors import UserError
 from fakefreq.files import atomic_path, read_json, write_json
+from fakefreq.progress import track
+
+logger = logging.getLogger(__name__)
 
 RECIPE = "align.json"
 MANIFEST = "manifest.csv"
@@ -51,7 +53,6 @@ def align_manifest(
     too_small: Literal["stop", "skip"] = "stop",
     on_error: Literal["stop", "skip"] = "stop",
     jobs: int = -1,
-    say: Callable[[str], None] = lambda line: None,
 ) -> pd.DataFrame:
     """Bring every image of a manifest through one history and write files, manifest and recipe; resumable.
 
@@ -67,7 +68,6 @@ def align_manifest(
             never enlarged: that leaves traces that would tell the classes apart.
         on_error: the same for images that cannot be read.
         jobs: threads; -1 is one a core.
-        say: called with lines for the user.
 
     Returns:
         The manifest of the new files, as written.
@@ -101,9 +101,7 @@ def align_manifest(
     kept = []
     with ThreadPoolExecutor((os.cpu_count() or 1) if jobs < 1 else jobs) as pool:
         tasks = zip(sources, rows["sha256"], names, strict=True)
-        for number, error in enumerate(
-            tqdm(pool.map(one, tasks), total=len(rows), desc="align", unit="image", leave=False)
-        ):
+        for number, error in enumerate(track(pool.map(one, tasks), "align", len(rows))):
             if error is None:
                 kept.append(number)
             elif on_error == "stop" and not isinstance(error, _TooSmall):
@@ -122,13 +120,13 @@ def align_manifest(
     table = rows.iloc[kept].assign(path=[names[number] for number in kept])
     table = fill_headers(table, out).sort_values("path", ignore_index=True)
     write_manifest(table, out / MANIFEST)
-    say(f"history: {history}, seed {seed}")
-    say(f"manifest: {out / MANIFEST} ({len(table)} of {len(manifest)} images)")
+    logger.info(f"history: {history}, seed {seed}")
+    logger.info(f"manifest: {out / MANIFEST} ({len(table)} of {len(manifest)} images)")
     if skipped:
         write_skipped(skipped, out / SKIPPED)
-        say(f"{len(skipped)} images left out; listed with reasons in {out / SKIPPED}")
+        logger.warning(f"{len(skipped)} images left out; listed with reasons in {out / SKIPPED}")
         for line in _left_out(manifest, {path for path, _ in skipped}):
-            say(line)
+            logger.info(line)
     elif (out / SKIPPED).exists():
         (out / SKIPPED).unlink()
     return table

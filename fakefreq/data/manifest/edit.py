@@ -1,22 +1,25 @@
 """What is done to manifests after they were made: split, merge, filter, sample, check."""
 
 import hashlib
+import logging
 import operator
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from fakefreq.data.images.decode import read_bytes
 from fakefreq.data.manifest.duplicates import NEAR_BITS, merge_groups, near_duplicates
 from fakefreq.data.manifest.splits import check_splits, split_manifest
 from fakefreq.data.manifest.table import COLUMNS, NUMBERS, manifest_digest, read_manifest, write_manifest
 from fakefreq.errors import UserError, choose
+from fakefreq.progress import track
+
+logger = logging.getLogger(__name__)
 
 
 def move_paths(manifest: pd.DataFrame, here: str | Path, there: str | Path) -> pd.DataFrame:
@@ -43,7 +46,6 @@ def rewrite_split(
     fractions: tuple[float, float, float],
     seed: int,
     keep: bool = True,
-    say: Callable[[str], None] = lambda line: None,
     hold_out: Sequence[str] = (),
     val_from_train: float = 0.0,
     val_is_test: bool = False,
@@ -56,7 +58,6 @@ def rewrite_split(
         fractions: shares of train, val and test.
         seed: of the shuffle.
         keep: rows that have a split keep it.
-        say: called with lines for the user.
         hold_out: `generator=NAME` or `source=NAME`, which goes to test as a whole.
         val_from_train: share of train's groups that become val.
         val_is_test: the official val is the test part.
@@ -70,8 +71,8 @@ def rewrite_split(
     for key, row in counts.iterrows():
         subset, label = cast("tuple[str, int]", key)
         parts = ", ".join(f"{row.get(name, 0)} {name}" for name in ("train", "val", "test"))
-        say(f"  {subset or 'all'} {'fake' if label else 'real'}: {parts}")
-    say(f"split manifest: {out}")
+        logger.info(f"  {subset or 'all'} {'fake' if label else 'real'}: {parts}")
+    logger.info(f"split manifest: {out}")
     return manifest
 
 
@@ -130,13 +131,12 @@ def _contradiction(one: pd.Series, other: pd.Series, what: str) -> UserError:
     )
 
 
-def check_manifest(path: Path, files: bool = False, say: Callable[[str], None] = lambda line: None) -> None:
+def check_manifest(path: Path, files: bool = False) -> None:
     """See whether a manifest can be trusted: its seal, labels, splits, and on demand every file's bytes.
 
     Args:
         path: the manifest.
         files: also hash every image anew.
-        say: called with lines for the user.
 
     Raises:
         UserError: the first thing that is wrong, with the files that it is about.
@@ -151,15 +151,15 @@ def check_manifest(path: Path, files: bool = False, say: Callable[[str], None] =
         a, b = manifest["path"].iloc[apart[0]]
         raise UserError(f"{a} and {b} look the same but are in different groups; index again with --phash")
     if files:
-        for name, sha256 in tqdm(
-            zip(manifest["path"], manifest["sha256"], strict=True), total=len(manifest), leave=False
-        ):
+        for name, sha256 in track(zip(manifest["path"], manifest["sha256"], strict=True), "check", len(manifest)):
             if hashlib.sha256(read_bytes(path.parent / name)).hexdigest() != sha256:
                 raise UserError(f"{name} is not the file that was indexed: its bytes changed; index again")
     hashed = int((manifest["phash"] != "").sum())
-    say(f"{len(manifest)} images, {manifest['group'].nunique()} groups, digest {manifest_digest(manifest)}")
-    say("labels, groups and splits agree" + (", and all files are as they were indexed" if files else ""))
-    say(f"near-duplicates: {hashed} of {len(manifest)} images have a hash" + ("" if hashed else " (index --phash)"))
+    logger.info(f"{len(manifest)} images, {manifest['group'].nunique()} groups, digest {manifest_digest(manifest)}")
+    logger.info("labels, groups and splits agree" + (", and all files are as they were indexed" if files else ""))
+    logger.info(
+        f"near-duplicates: {hashed} of {len(manifest)} images have a hash" + ("" if hashed else " (index --phash)")
+    )
 
 
 def filter_rows(manifest: pd.DataFrame, terms: Sequence[str]) -> pd.DataFrame:

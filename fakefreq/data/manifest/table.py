@@ -44,6 +44,8 @@ def read_manifest(path: str | Path, sealed: bool = True) -> pd.DataFrame:
             or changed since it was sealed.
     """
     path = Path(path)
+    if path.is_dir():
+        raise UserError(_of_folder(path))
     manifest, seal = _read(path)
     missing = [name for name in NEEDED if name not in manifest]
     if missing:
@@ -75,6 +77,17 @@ def read_manifest(path: str | Path, sealed: bool = True) -> pd.DataFrame:
             f"is meant, accept it with `fakefreq manifest seal {path}`; scores and runs made before are the old one's"
         )
     return manifest[COLUMNS]
+
+
+def _of_folder(folder: Path) -> str:
+    """What to do with a folder where a manifest is wanted."""
+    own = folder / "manifest.csv"
+    if own.is_file():
+        return f"{folder} is a folder, not a manifest; its manifest is {own}"
+    return (
+        f"{folder} is a folder, not a manifest; make its manifest first: `fakefreq index {folder} --out {own}`, then "
+        f"`fakefreq split {own}`, and give {own}"
+    )
 
 
 def _read(path: Path) -> tuple[pd.DataFrame, str]:

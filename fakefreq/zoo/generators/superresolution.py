@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from fakefreq.data.images.resample import resize
 from fakefreq.errors import UserError
+from fakefreq.progress import track
 
 SCALE = 4
 _LEAST = 16
@@ -41,7 +41,7 @@ class SuperResolver(nn.Module):
         device = next(self.parameters()).device
         count, height, width = images.shape[:3]
         enlarged = np.empty((count, SCALE * height, SCALE * width, 3), np.uint8)
-        for index in tqdm(range(count), self.name, unit="image", leave=False, disable=count < 2):
+        for index in track(range(count), self.name):
             image = torch.from_numpy(images[index]).to(device).permute(2, 0, 1)[None].float() / 255.0
             values = (self(image)[0] * 255.0).round().clamp(0, 255)
             enlarged[index] = values.to(torch.uint8).permute(1, 2, 0).cpu().numpy()
