@@ -35,7 +35,7 @@ def draw_terms(terms: dict[str, float], logit: float, threshold: float) -> Figur
                       color="#555", linewidth=0.8)  # fmt: skip
             beside = blended_transform_factory(axes.transAxes, axes.transData)
             axes.text(
-                0.01, -place + 0.28, f"{name}: {value:+.3f}", transform=beside, fontsize=9, va="bottom",
+                0.01, -place + 0.28, f"{name}: {value:+.3f}", transform=beside, fontsize=8, va="bottom",
                 bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
             )  # fmt: skip
             begin = end if place < len(rows) else begin
