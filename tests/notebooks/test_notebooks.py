@@ -26,7 +26,7 @@ def build() -> ModuleType:
 
 
 def test_there_are_notebooks() -> None:
-    assert [path.stem for path in SCRIPTS] == ["01_spectra", "02_roc", "03_cross_generator"]
+    assert [path.stem for path in SCRIPTS] == ["01_spectra", "02_roc", "03_cross_generator", "04_lattice"]
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=[path.stem for path in SCRIPTS])
