@@ -2,21 +2,20 @@
 
 import contextlib
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import tyro
 
-from fakefreq.commands.base import Flat
-from fakefreq.config.run import TrainConfig
+from fakefreq.commands.base import TrainingCommand
 from fakefreq.errors import UserError
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass
-class Train:
+class Train(TrainingCommand):
     """Train one detector: validation chooses the epoch and the threshold, test images are never opened.
 
     Example: fakefreq train faces/manifest.csv --out runs/stylegan --train-on stylegan --detector two_stream
@@ -26,7 +25,6 @@ class Train:
     """a manifest that `fakefreq split` has filled"""
     out: Path
     """the run folder"""
-    config: Annotated[TrainConfig, Flat] = field(default_factory=TrainConfig)
     resume: bool = False
     """go on where an interrupted run stopped"""
     allow_biased: bool = False

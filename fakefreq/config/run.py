@@ -1,9 +1,10 @@
 """What a training run is, as plain data: readable without importing torch."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from fakefreq.config.detector import DEFAULT_BACKBONE, DEFAULT_FUSION, DEFAULT_SPECTRUM, DetectorConfig, Pretrained
+from fakefreq.config.fields import typed_values
 from fakefreq.errors import UserError, choose
 
 Optimizer = Literal["adamw", "adam", "sgd"]
@@ -254,14 +255,9 @@ class TrainConfig:
         """From what `to_dict` gave.
 
         Raises:
-            UserError: a field that this version does not know.
+            UserError: a field that this version does not know, or a value of another type.
         """
-        unknown = sorted(set(stored) - {item.name for item in fields(cls)})
-        if unknown:
-            raise UserError(f"the stored configuration has fields unknown to this version: {', '.join(unknown)}")
-        values = dict(stored)
-        values["train_on"] = tuple(values["train_on"])
-        return cls(**values)
+        return cls(**typed_values(cls, stored, "the stored configuration"))
 
     def what_it_computes(self) -> dict[str, Any]:
         """The part of the configuration that decides the weights."""

@@ -46,7 +46,7 @@ def train(
 
     Args:
         manifest_path: a manifest whose `split` column is filled.
-        out: the run folder: config.json, environment.json, trained_images.txt, log.csv, best.safetensors, last.pt,
+        out: the run folder: config.yaml, environment.json, trained_images.txt, log.csv, best.safetensors, last.pt,
             val_scores.csv and summary.json.
         config: what to train.
         resume: go on where an interrupted run stopped; on CPU it ends in the same weights to the bit.
