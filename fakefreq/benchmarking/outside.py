@@ -162,9 +162,9 @@ def evaluate_run(
     if rows.empty:
         raise UserError(f"{manifest} holds no image that {run} may be tested on: all are of its training")
     detector = load_detector(run).to(choose_device(device))
-    if detector.history:
-        refuse_second_history(manifest, detector.history, "score it with `fakefreq score --history none`")
-    small = reflected_line(rows, detector.crop, detector.history, "a smaller --crop in `fakefreq train` reads none")
+    if detector.input.history:
+        refuse_second_history(manifest, detector.input.history, "score it with `fakefreq score --history none`")
+    small = reflected_line(rows, detector.input, "a smaller --crop in `fakefreq train` reads none")
     if small:
         logger.info(small)
     scored, skipped = score_rows(detector, rows, manifest.parent, workers=workers, on_error=on_error)

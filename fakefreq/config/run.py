@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from fakefreq.config.detector import DEFAULT_BACKBONE, DEFAULT_FUSION, DEFAULT_SPECTRUM, DetectorConfig, Pretrained
 from fakefreq.config.fields import typed_values
+from fakefreq.config.input import InputConfig
 from fakefreq.errors import UserError, choose
 
 Optimizer = Literal["adamw", "adam", "sgd"]
@@ -162,14 +163,19 @@ class TrainConfig:
             self.condition,
         )
 
+    @property
+    def input(self) -> InputConfig:
+        """What the detector makes of an image file; raises `UserError` for a value out of range."""
+        return InputConfig(crop=self.crop, views=self.views, history=self.history)
+
     def check(self) -> None:
         """Refuse values that cannot work.
 
         Raises:
             UserError: names the value, what is allowed and the flag.
         """
+        _ = self.input
         for flag, number, least in (
-            ("--crop", self.crop, 1),
             ("--epochs", self.epochs, 1),
             ("--lattice-pairs", self.lattice_pairs, 50),
             ("--batch-size", self.batch_size, 2),
@@ -202,8 +208,6 @@ class TrainConfig:
         for flag, share in (("--label-smoothing", self.label_smoothing), ("--ema", self.ema)):
             if not 0 <= share < 1:
                 raise UserError(f"{flag} is {share}; it takes 0 or more and less than 1")
-        if not 1 <= self.views <= 10:
-            raise UserError(f"--views is {self.views}; it takes 1 to 10")
         if not 0 < self.train_share <= 1:
             raise UserError(f"--train-share is {self.train_share}; it takes more than 0 and at most 1")
         if not 0 <= self.lattice_simulated <= 1:

@@ -119,12 +119,13 @@ def make_distillation(config: TrainConfig, student: Detector) -> Distillation | 
     if not config.teacher:
         return None
     teacher = load_detector(config.teacher).to(student.device)
-    if teacher.minimum_size > config.crop:
-        raise UserError(f"--teacher {config.teacher} needs --crop {teacher.minimum_size} or more; it is {config.crop}")
-    if teacher.history != student.history:
+    theirs, ours = teacher.input, student.input
+    if teacher.minimum_size > ours.crop:
+        raise UserError(f"--teacher {config.teacher} needs --crop {teacher.minimum_size} or more; it is {ours.crop}")
+    if theirs.history != ours.history:
         raise UserError(
-            f"--teacher {config.teacher} learnt from images brought through {teacher.history or 'no history'}, "
-            f"this run through {student.history or 'none'}; a teacher is asked what it knows: give both one --history"
+            f"--teacher {config.teacher} learnt from images brought through {theirs.history or 'no history'}, "
+            f"this run through {ours.history or 'none'}; a teacher is asked what it knows: give both one --history"
         )
     distillation = Distillation(teacher, config.distill, config.distill_features, config.distill_temperature)
     distillation.follow(student)
