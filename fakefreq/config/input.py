@@ -10,9 +10,12 @@ class InputConfig:
     """The way of an image into a detector: what training and validation did to images, and what scoring does therefore.
 
     Args:
-        crop: side in pixels of the centre crop, 1 or more. Nothing is resized.
-        views: crops of an image whose logits are averaged, 1 to 10; see `fakefreq.data.images.crops.crop_views`.
-        history: what every image goes through before the crop, in the words of `align`; empty: nothing.
+        crop: side in pixels of the random crop in training and the centre crop in validation and scoring. Nothing is
+            resized.
+        views: crops of an image that validation and scoring average: 1, the centre; 2, that and its mirror image; up to
+            6 with the corners, up to 10 with their mirror images. Each costs one pass through the network.
+        history: what every image of either class goes through before the crop, in training, validation and scoring, in
+            the words of `align`, such as `size=128,codec=jpeg:75`; empty: nothing.
 
     Raises:
         UserError: a value out of range.

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from fakefreq.config.run import TrainConfig
+from fakefreq.config.optim import OptimConfig
 from fakefreq.errors import UserError
 from fakefreq.files import sha256_file
 from fakefreq.models import Detector, load_detector
@@ -109,7 +109,7 @@ class Distillation:
         return features
 
 
-def make_distillation(config: TrainConfig, student: Detector) -> Distillation | None:
+def make_distillation(config: OptimConfig, student: Detector) -> Distillation | None:
     """Return the distillation that a configuration asks for; None without a teacher.
 
     Raises:
@@ -132,6 +132,6 @@ def make_distillation(config: TrainConfig, student: Detector) -> Distillation | 
     return distillation
 
 
-def teacher_digest(config: TrainConfig) -> str:
+def teacher_digest(config: OptimConfig) -> str:
     """Return the sha256 of the teacher's weights file, for the record; empty without a teacher."""
     return sha256_file(weights_path(config.teacher)) if config.teacher else ""
