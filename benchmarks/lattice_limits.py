@@ -69,11 +69,11 @@ class Config:
     out: Path = Path("runs/lattice_limits.csv")
 
 
-def photographs(config: Config) -> list[Image]:
-    """Validation photographs, decoded."""
-    rows = read_manifest(config.manifest)
-    rows = rows[(rows["subset"] == config.generator) & (rows["split"] == "val") & (rows["label"] == 0)]
-    return [read_image(config.manifest.parent / path) for path in rows.sort_values("path")["path"]]
+def photographs(manifest: Path, generator: str) -> list[Image]:
+    """Validation photographs of a manifest's subset, decoded."""
+    rows = read_manifest(manifest)
+    rows = rows[(rows["subset"] == generator) & (rows["split"] == "val") & (rows["label"] == 0)]
+    return [read_image(manifest.parent / path) for path in rows.sort_values("path")["path"]]
 
 
 def of_side(pictures: list[Image], number: int, side: int) -> Image:
@@ -102,7 +102,7 @@ def measure(config: Config) -> pd.DataFrame:
     if stream is None:
         raise UserError(f"{config.run} reads no lattice; give a run of --detector lattice or two_stream")
     thresholds = [float(torch.quantile(stream.null.double(), 1 - rate)) for rate in (0.05, 0.01)]
-    pictures = photographs(config)
+    pictures = photographs(config.manifest, config.generator)
 
     def read(images: list[Image], quality: int) -> NDArray[np.float32]:
         return np.stack([read_lattice_of_image(jpeg(image, quality) if quality else image) for image in images])

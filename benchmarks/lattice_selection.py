@@ -154,7 +154,8 @@ def _tasks(config: Config, manifests: dict[str, Path]) -> list[tuple[str, str, p
 def evidence(parts: pd.DataFrame, rho: float, pi: float, margin: float) -> pd.Series:
     """The fusion's sum for other constants, as `EvidenceFusion` says it."""
     learnt = np.logaddexp(np.log(1 - rho), np.log(rho) + parts["learnt"])
-    return learnt + np.logaddexp(np.log(1 - pi), np.log(pi) + parts["lattice"] - margin)
+    total: pd.Series = learnt + np.logaddexp(np.log(1 - pi), np.log(pi) + parts["lattice"] - margin)
+    return total
 
 
 def _with_crossed(parts: pd.DataFrame) -> pd.DataFrame:
@@ -201,24 +202,29 @@ def compare(parts: pd.DataFrame) -> pd.DataFrame:
     `seen_worst` is the largest loss over the histories and over what they stand against: their own photographs, those
     of another source, processed ones.
     """
-    sums = {"pixel": parts["learnt"], "lattice": parts["lattice"]}
+    sums: list[tuple[dict[str, object], pd.Series]] = [
+        ({"sum": "pixel"}, parts["learnt"]),
+        ({"sum": "lattice"}, parts["lattice"]),
+    ]
+    for candidate in CANDIDATES:
+        facts = dict(zip(("rho", "pi", "margin"), candidate, strict=True))
+        is_default = candidate == (LEARNT_SHARE, LATTICE_SHARE, MARGIN)
+        sums.append(({"sum": "evidence", **facts, "is_default": is_default}, evidence(parts, *candidate)))
     keys = ["source", "history", "subset"]
     rows, before = [], pd.Series(dtype=float)
-    for candidate in [("pixel",), ("lattice",), *CANDIDATES]:
-        value = sums[candidate[0]] if len(candidate) == 1 else evidence(parts, *candidate)
+    for row, value in sums:
         scored = _with_crossed(parts.assign(value=value))
         has_fakes = scored.groupby(keys)["label"].transform("max") == 1
         areas = scored[has_fakes].groupby(keys)[["label", "value"]].apply(_area)
         is_seen = areas.index.get_level_values("source").isin(["validation", "crossed"])
-        before = areas[is_seen] if candidate == ("pixel",) else before
-        row = dict(zip(("rho", "pi", "margin"), candidate, strict=True)) if len(candidate) > 1 else {}
-        row = {"sum": "evidence" if row else candidate[0], **row}
-        row |= areas[~is_seen].groupby("history").mean().to_dict()
-        row |= {"mean": areas[~is_seen].mean(), "worst": areas[~is_seen].min()}
+        before = areas[is_seen] if row["sum"] == "pixel" else before
+        by_history = areas[~is_seen].groupby("history").mean()
+        row |= {str(name): area for name, area in by_history.items()} | {
+            "mean": areas[~is_seen].mean(),
+            "worst": areas[~is_seen].min(),
+        }
         change = areas[is_seen] - before
-        row |= {"seen_mean": change.mean(), "seen_worst": change.min()}
-        row["is_default"] = len(candidate) > 1 and candidate == (LEARNT_SHARE, LATTICE_SHARE, MARGIN)
-        rows.append(row)
+        rows.append({**row, "seen_mean": change.mean(), "seen_worst": change.min()})
     return pd.DataFrame(rows)
 
 

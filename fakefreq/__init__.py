@@ -14,7 +14,7 @@ from fakefreq.version import __version__
 
 if TYPE_CHECKING:
     from fakefreq import spectra
-    from fakefreq.api import audit, benchmark, load_scores, predict, tables
+    from fakefreq.api import audit, benchmark, explain, load_scores, predict, tables
     from fakefreq.models import Detector, create_detector, list_detectors, load_detector, register_detector
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "audit",
     "benchmark",
     "create_detector",
+    "explain",
     "list_detectors",
     "load_detector",
     "load_scores",
@@ -45,6 +46,7 @@ _LAZY = {
     "register_detector": "fakefreq.models",
     "audit": "fakefreq.api",
     "benchmark": "fakefreq.api",
+    "explain": "fakefreq.api",
     "load_scores": "fakefreq.api",
     "predict": "fakefreq.api",
     "tables": "fakefreq.api",

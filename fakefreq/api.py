@@ -1,4 +1,4 @@
-"""What `import fakefreq` offers beyond detectors and spectra: predict, audit, benchmark, and tables of any scores."""
+"""What `import fakefreq` offers beyond detectors and spectra: predict, explain, audit, benchmark, tables of scores."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,9 +12,10 @@ if TYPE_CHECKING:
 
     from fakefreq.config.run import TrainConfig
     from fakefreq.data.audit.audit import AuditResult
+    from fakefreq.explaining.explanation import Explanation
     from fakefreq.models import Detector
 
-__all__ = ["audit", "benchmark", "load_scores", "predict", "tables"]
+__all__ = ["audit", "benchmark", "explain", "load_scores", "predict", "tables"]
 
 
 def predict(detector: "Detector", images: str | Path | Sequence[str | Path], batch_size: int = 32) -> "pd.DataFrame":
@@ -34,6 +35,28 @@ def predict(detector: "Detector", images: str | Path | Sequence[str | Path], bat
     from fakefreq.evaluate.predict import predict_files
 
     return predict_files(detector, images, batch_size)
+
+
+def explain(
+    detector: "Detector", images: str | Path | Sequence[str | Path], out: str | Path | None = None
+) -> "list[Explanation]":
+    """Say why a detector calls image files fake or real.
+
+    Args:
+        detector: as `fakefreq.load_detector` returns it.
+        images: image files, folders and patterns, one or several.
+        out: folder that gets a page, figures and numbers of each image; None writes nothing.
+
+    Returns:
+        One explanation an image: terms that add up to the logit, heat map, spectra, lattice. `as_dict()` gives the
+        numbers.
+
+    Raises:
+        UserError: a file is missing or does not decode.
+    """
+    from fakefreq.explaining.page import explain_files
+
+    return explain_files(detector, images, out)[0]
 
 
 def audit(manifest: str | Path, out: str | Path | None = None, **settings: Any) -> "AuditResult":

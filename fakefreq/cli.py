@@ -7,7 +7,19 @@ from typing import get_args, get_type_hints
 
 import tyro
 
-from fakefreq.commands import ablation, audit, benchmark, comparison, data, detectors, report, spectrum, zoo
+from fakefreq.commands import (
+    ablation,
+    audit,
+    benchmark,
+    comparison,
+    data,
+    detectors,
+    explain,
+    export,
+    report,
+    spectrum,
+    zoo,
+)
 from fakefreq.commands.base import Command, TrainingCommand
 from fakefreq.commands.overview import overview
 from fakefreq.errors import UserError, choose
@@ -21,6 +33,8 @@ COMMANDS: dict[str, Callable[..., Command]] = {
     **comparison.COMMANDS,
     **data.COMMANDS,
     **detectors.COMMANDS,
+    **explain.COMMANDS,
+    **export.COMMANDS,
     **report.COMMANDS,
     **spectrum.COMMANDS,
     **zoo.COMMANDS,

@@ -63,9 +63,13 @@ class PixelStream(nn.Module):
             raise UserError("this backbone has no classifier to remove; choose another --backbone")
         network.reset_classifier(0)
 
-    def forward(self, pixels: Tensor) -> Tensor:
-        """Return pooled features, (B, width)."""
+    def normalised(self, pixels: Tensor) -> Tensor:
+        """Return what the network reads of RGB floats in [0, 1]."""
         if self.fixed_size:
             pixels = centre(pixels, self.minimum_size)
         normalised = (pixels - self.mean.to(pixels.dtype)) / self.std.to(pixels.dtype)
-        return self.network(normalised.contiguous(memory_format=torch.channels_last))  # type: ignore[no-any-return]
+        return normalised.contiguous(memory_format=torch.channels_last)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Return pooled features, (B, width)."""
+        return self.network(self.normalised(pixels))  # type: ignore[no-any-return]

@@ -126,18 +126,22 @@ def save_detector(detector: Detector, path: str | Path, facts: dict[str, Any] | 
         path: ends in `.safetensors`.
         facts: further JSON values to keep in the file's header, such as the epoch and validation AUC.
     """
-    header = {
-        "fakefreq": __version__,
-        "detector": asdict(detector.config),
-        "input": asdict(detector.input),
-        "threshold": detector.threshold,
-        "facts": facts or {},
-    }
+    header = {**describe_detector(detector), "facts": facts or {}}
     tensors = {name: value.detach().cpu().contiguous() for name, value in detector.state_dict().items()}
     # Through bytes: a full disk is then an ordinary OSError, which atomic_path turns into a message.
     payload = save(tensors, metadata={"fakefreq": json.dumps(header)})
     with atomic_path(path) as temporary:
         temporary.write_bytes(payload)
+
+
+def describe_detector(detector: Detector) -> dict[str, Any]:
+    """Return what a file of weights has to say beside the weights, as JSON values."""
+    return {
+        "fakefreq": __version__,
+        "detector": asdict(detector.config),
+        "input": asdict(detector.input),
+        "threshold": detector.threshold,
+    }
 
 
 def load_detector(path: str | Path) -> Detector:

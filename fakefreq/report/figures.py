@@ -126,7 +126,7 @@ def gain_figure(comparison: pd.DataFrame, baseline: str = "pixel") -> Figure:
     )
     detectors = [baseline, *[name for name in rows["detector"].unique() if name != baseline]]
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, 1.0 + 0.42 * len(order)), layout="constrained")
+        figure = Figure(figsize=(7.0, 1.2 + 0.45 * len(order)), layout="constrained")
         axes = figure.add_subplot()
         for number, detector in enumerate(detectors):
             part = mean[mean["detector"] == detector].set_index("generator").loc[order]

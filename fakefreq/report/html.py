@@ -5,6 +5,7 @@ import html
 import io
 import json
 import re
+import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -198,15 +199,21 @@ def svg_element(figure: Figure, name: str, alt: str) -> str:
     return f"{head}>{rest}".strip()
 
 
-def png_element(figure: Figure, alt: str) -> str:
+def draw_png(figure: Figure) -> bytes:
+    """Return a figure as a PNG file's bytes."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=RESOLUTION, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def png_element(figure: Figure | bytes, alt: str) -> str:
     """Return a figure as an <img> element whose picture is in its own address.
 
     Args:
-        figure: what to draw.
+        figure: what to draw, or what `draw_png` has drawn.
         alt: what the figure shows, for those who cannot see it.
     """
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=RESOLUTION, metadata={"Software": None})
-    width, height = (round(inches * RESOLUTION) for inches in figure.get_size_inches())
-    data = base64.b64encode(buffer.getvalue()).decode("ascii")
+    content = draw_png(figure) if isinstance(figure, Figure) else figure
+    width, height = struct.unpack(">II", content[16:24])  # of the header chunk
+    data = base64.b64encode(content).decode("ascii")
     return f'<img src="data:image/png;base64,{data}" alt="{html.escape(alt)}" width="{width}" height="{height}">'

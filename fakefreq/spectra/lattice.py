@@ -7,6 +7,7 @@ correlations, and add no such mean. JPEG adds one of period 8.
 """
 
 import math
+from typing import cast
 
 import numpy as np
 import torch
@@ -194,7 +195,7 @@ def _check(images: Tensor, period: int) -> None:
     if not SMALLEST_PERIOD <= period <= LARGEST_PERIOD:
         raise UserError(f"period is {period}; it takes {SMALLEST_PERIOD} to {LARGEST_PERIOD} pixels")
     height, width = images.shape[-2:]
-    if min(height, width) < 2 * period:
+    if height < 2 * period or width < 2 * period:
         raise UserError(
             f"an image of {height}x{width} is smaller than two periods of {period} pixels; lower period, or pad it"
         )
@@ -219,6 +220,10 @@ def segment_side(height: int, width: int, period: int) -> int:
     Four segments along the shorter side, two where there is no room for more, or more of 32 pixels: the variance
     needs some.
     """
+    if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
+        # Sizes are tensors then, and stay free in what is exported.
+        room = torch.minimum(torch.as_tensor(height), torch.as_tensor(width)) // (4 * period)
+        return cast(int, period * room.clamp(1, _SEGMENT // period))
     return period * max(1, min(min(height, width) // (4 * period), _SEGMENT // period))
 
 

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fakefreq.data.degrade.distortions import sharpen
+from fakefreq.data.degrade.distortions import sharpen, webp
 
 Control = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 
@@ -72,10 +72,19 @@ def control_demosaic(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(cv2.cvtColor(mosaic, cv2.COLOR_BayerBG2RGB), np.uint8)
 
 
+def control_webp(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Compress as lossy WebP of quality 80, what web sites and messengers do.
+
+    Shape: (H, W, 3) uint8 -> the same.
+    """
+    return webp(image, 80)
+
+
 CONTROLS: dict[str, Control] = {
     "control_bicubic": control_bicubic,
     "control_jpeg": control_jpeg,
     "control_sharpen": control_sharpen,
     "control_denoise": control_denoise,
     "control_demosaic": control_demosaic,
+    "control_webp": control_webp,
 }

@@ -28,8 +28,8 @@ DEMO_FAMILIES = {
 DEMO_TRAIN_ON = ("sim_transposed4_k3",)
 DEMO_COUNTS = {
     "sim_transposed4_k3": 250,
-    "cyclegan": 60,
-    "realesrgan_compact": 60,
+    "cyclegan": 40,
+    "realesrgan_compact": 40,
     "sim_pixel_shuffle_k3_depth2": 80,
     "sim_transposed2_k3": 80,
     "sim_nearest_k3": 80,

@@ -152,4 +152,4 @@ def test_the_whole_image_is_read_and_not_the_crop(manifest_path: Path, tmp_path:
     for name, picture in (("photo", image), ("fake", fake)):
         cv2.imwrite(str(tmp_path / f"{name}.png"), picture)
     table = detector.predict([tmp_path / "photo.png", tmp_path / "fake.png"])
-    assert table["lattice_pvalue"].iloc[1] < 0.01 < table["lattice_pvalue"].iloc[0]
+    assert table["lattice_pvalue"].iloc[1] < 0.03 < table["lattice_pvalue"].iloc[0]

@@ -62,7 +62,8 @@ class FrozenStream(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Return the network's features, (B, width)."""
-        with torch.no_grad():
+        # Training needs no gradient here; what explains an image asks for that of its pixels.
+        with torch.set_grad_enabled(pixels.requires_grad and torch.is_grad_enabled()):
             return self.network((centre(pixels, self.minimum_size) - self.mean) / self.std).float()  # type: ignore[no-any-return]
 
 

@@ -1,6 +1,6 @@
 """The frequency streams: spectra of the batch, computed on its device, and small networks that read them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -77,8 +77,12 @@ class FrequencyStream(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Return features, (B, width)."""
-        features = torch.cat([branch(pixels) for branch in self.branches.values()], dim=1)
-        return features if self.condition is None else self.condition(features, pixels)
+        return self.join([branch(pixels) for branch in self.branches.values()], pixels)
+
+    def join(self, features: Sequence[Tensor], pixels: Tensor) -> Tensor:
+        """Return the branches' features side by side, (B, width), modulated where there is a condition."""
+        joined = torch.cat(list(features), dim=1)
+        return joined if self.condition is None else self.condition(joined, pixels)
 
 
 def _branch(text: str) -> nn.Module:

@@ -1,7 +1,38 @@
-"""What the streams are built of: a convolution with its norm, and how maps become features."""
+"""What the streams are built of: spectrum and reader, a convolution with its norm, and how maps become features."""
 
 import torch
 from torch import Tensor, nn
+
+
+class SpectrumStream(nn.Module):
+    """Base of the streams that take a spectrum and read it with a network; a subclass gives both.
+
+    Shape:
+        - input: (B, 3, H, W) RGB floats in [0, 1]
+        - output: (B, width)
+
+    Attributes:
+        width: number of features.
+        minimum_size: of an image's sides, in pixels.
+        normalise: a batch norm over the spectrum's values, in their order or by channel; its means are those of the
+            training images.
+    """
+
+    width: int
+    minimum_size: int
+    normalise: nn.Module
+
+    def spectrum(self, pixels: Tensor) -> Tensor:
+        """Return what the network reads, before its normalisation."""
+        raise TypeError(f"{type(self).__name__} has to say which spectrum it takes of {tuple(pixels.shape)}")
+
+    def read(self, spectrum: Tensor) -> Tensor:
+        """Return the features of what `spectrum` gave, (B, width)."""
+        raise TypeError(f"{type(self).__name__} has to say how it reads {tuple(spectrum.shape)}")
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Return features, (B, width)."""
+        return self.read(self.spectrum(pixels))
 
 
 def conv(channels_in: int, channels_out: int, kernel: int, stride: int = 1) -> nn.Sequential:

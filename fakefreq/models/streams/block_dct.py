@@ -5,13 +5,13 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from fakefreq.models.streams.base import conv, moments, signed_log
+from fakefreq.models.streams.base import SpectrumStream, conv, moments, signed_log
 from fakefreq.spectra import BlockDCT, rgb_to_gray, rgb_to_ycbcr, to_float
 
 Colour = Literal["ycbcr", "rgb", "gray"]
 
 
-class BlockDCTStream(nn.Module):
+class BlockDCTStream(SpectrumStream):
     """8x8 block DCT, signed log, batch norm a frequency, and a small convolutional network.
 
     The blocks are JPEG's own: with a crop on the 8-pixel grid a coefficient here is the one that the codec rounded.
@@ -47,7 +47,6 @@ class BlockDCTStream(nn.Module):
         coefficients: Tensor = self.transform(planes).flatten(1, 2)
         return signed_log(coefficients, scale=255.0)
 
-    def forward(self, pixels: Tensor) -> Tensor:
+    def read(self, spectrum: Tensor) -> Tensor:
         """Return features, (B, 128)."""
-        maps = self.network(self.normalise(self.spectrum(pixels).contiguous(memory_format=torch.channels_last)))
-        return moments(maps)
+        return moments(self.network(self.normalise(spectrum.contiguous(memory_format=torch.channels_last))))

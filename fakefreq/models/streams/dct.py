@@ -2,11 +2,11 @@
 
 from torch import Tensor, nn
 
-from fakefreq.models.streams.base import conv
+from fakefreq.models.streams.base import SpectrumStream, conv
 from fakefreq.spectra import dct2, rgb_to_gray
 
 
-class DCTStream(nn.Module):
+class DCTStream(SpectrumStream):
     """Log DCT of the whole grey frame (Frank et al. 2020), averaged over 48 x 48 cells of equal frequency.
 
     The cells span 0 to 1/2 cycles/pixel along each axis whatever the image's size, so that each has a normalisation of
@@ -33,8 +33,7 @@ class DCTStream(nn.Module):
         magnitude = (dct2(rgb_to_gray(pixels)) * 255.0).abs().log1p()
         return nn.functional.interpolate(magnitude, (self.cells, self.cells), mode="area")
 
-    def forward(self, pixels: Tensor) -> Tensor:
+    def read(self, spectrum: Tensor) -> Tensor:
         """Return features, (B, 128)."""
-        cells = self.spectrum(pixels)
-        normalised = self.normalise(cells.flatten(1)).view_as(cells)
+        normalised = self.normalise(spectrum.flatten(1)).view_as(spectrum)
         return self.project(self.network(normalised))  # type: ignore[no-any-return]

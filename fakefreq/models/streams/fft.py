@@ -3,12 +3,12 @@
 import torch
 from torch import Tensor, nn
 
-from fakefreq.models.streams.base import conv
+from fakefreq.models.streams.base import SpectrumStream, conv
 from fakefreq.spectra import AngularProfile, PowerSpectrum, RadialProfile, median_residual, rgb_to_gray, rgb_to_ycbcr
 from fakefreq.spectra.windows import Window
 
 
-class FFTStream(nn.Module):
+class FFTStream(SpectrumStream):
     """Welch-averaged, Hann-windowed log power spectrum of the grey image, read by a small convolutional network.
 
     Averaging over overlapping tiles gives one spectrum of one size for images of every size, so that each
@@ -44,10 +44,9 @@ class FFTStream(nn.Module):
         """Return what the spectrum is taken of, (B, 1, H, W): the luma."""
         return rgb_to_gray(pixels)
 
-    def forward(self, pixels: Tensor) -> Tensor:
+    def read(self, spectrum: Tensor) -> Tensor:
         """Return features, (B, 128)."""
-        power = self.spectrum(pixels)
-        normalised = self.normalise(power.flatten(1)).view_as(power)
+        normalised = self.normalise(spectrum.flatten(1)).view_as(spectrum)
         return self.project(self.network(normalised))  # type: ignore[no-any-return]
 
 
@@ -59,7 +58,7 @@ class ResidualFFTStream(FFTStream):
         return median_residual(rgb_to_gray(pixels))
 
 
-class ProfileStream(nn.Module):
+class ProfileStream(SpectrumStream):
     """Radial and angular profiles of Y, Cb and Cr, and a perceptron: the smallest stream.
 
     The profiles are of log power averaged over tiles, so images of every size give the same numbers of values
@@ -85,11 +84,16 @@ class ProfileStream(nn.Module):
             nn.BatchNorm1d(values), nn.Linear(values, 128), nn.BatchNorm1d(128), nn.GELU(), nn.Linear(128, self.width)
         )
 
+    @property
+    def normalise(self) -> nn.Module:  # type: ignore[override]
+        """The network's first layer."""
+        return self.network[0]
+
     def spectrum(self, pixels: Tensor) -> Tensor:
         """Return log profiles, (B, 3, 49): 33 rings from 0 to 1/2 cycles/pixel, then 16 sectors."""
         power = self.transform(rgb_to_ycbcr(pixels) * 255.0)
         return torch.cat([self.radial(power), self.angular(power)], dim=2).log1p()
 
-    def forward(self, pixels: Tensor) -> Tensor:
+    def read(self, spectrum: Tensor) -> Tensor:
         """Return features, (B, 64)."""
-        return self.network(self.spectrum(pixels).flatten(1))  # type: ignore[no-any-return]
+        return self.network(spectrum.flatten(1))  # type: ignore[no-any-return]

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from fakefreq.models.streams.base import SpectrumStream
 from fakefreq.spectra import lattice_frequencies, lattice_scores, rgb_to_ycbcr, to_float
 from fakefreq.spectra.lattice import scale_residual, scores_of_segments, segment_side
 
@@ -26,6 +27,25 @@ _CHOSEN: list[int] = lattice_frequencies(PERIOD).flatten().nonzero().squeeze(1).
 _YCBCR = rgb_to_ycbcr(torch.eye(3).view(3, 3, 1, 1))[..., 0, 0].T.numpy()
 
 
+def lattice_map(values: Tensor) -> Tensor:
+    """Return 99 values of as many frequencies as three half-planes, as `fakefreq.spectra.lattice_scores` lays them out.
+
+    A frequency whose negative one is in the plane stands there twice; at frequency 0 stands NaN.
+
+    Shape:
+        - input: (..., 99)
+        - output: (..., 3, 8, 5)
+
+    >>> lattice_map(torch.arange(99.0))[0, :, 0]
+    tensor([nan, 4., 9., 14., 19., 14., 9., 4.])
+    """
+    planes = values.new_full((*values.shape[:-1], 3, PERIOD * (PERIOD // 2 + 1)), math.nan)
+    planes[..., _CHOSEN] = values.reshape(*values.shape[:-1], 3, -1)
+    planes = planes.reshape(*planes.shape[:-1], PERIOD, -1)
+    opposite = planes.roll(-1, dims=-2).flip(-2)  # row -k
+    return torch.where(planes.isnan(), opposite, planes)
+
+
 def read_lattice(images: Tensor) -> Tensor:
     """Return the lattice scores z of Y, Cb and Cr at the independent multiples of 1/8 cycles/pixel.
 
@@ -36,7 +56,7 @@ def read_lattice(images: Tensor) -> Tensor:
         - input: (B, 3, H, W), any size; below 16 pixels a side there is nothing to see, and z is 0
         - output: (B, 99), 0 or more; see `fakefreq.spectra.lattice_scores`
     """
-    if min(images.shape[-2:]) < SMALLEST:
+    if images.shape[-2] < SMALLEST or images.shape[-1] < SMALLEST:
         return to_float(images).new_zeros(len(images), 3 * len(_CHOSEN))
     scores = lattice_scores(rgb_to_ycbcr(images), PERIOD).flatten(2)
     return scores.index_select(2, torch.tensor(_CHOSEN, device=images.device)).flatten(1)
@@ -66,7 +86,7 @@ def read_lattice_of_image(image: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.asarray(scores.numpy(), dtype=np.float32)
 
 
-class LatticeFeatures(nn.Module):
+class LatticeFeatures(SpectrumStream):
     """log(z + 0.3), normalised by frequency: the lattice as features for a head that gradients train.
 
     For ablations: trained on one generator's images, such a head learns their history beside their lattice.
@@ -83,9 +103,13 @@ class LatticeFeatures(nn.Module):
         super().__init__()
         self.normalise = nn.BatchNorm1d(self.width)
 
-    def forward(self, pixels: Tensor) -> Tensor:
+    def spectrum(self, pixels: Tensor) -> Tensor:
+        """Return log(z + 0.3), (B, 99)."""
+        return (read_lattice(pixels) + 0.3).log()
+
+    def read(self, spectrum: Tensor) -> Tensor:
         """Return features, (B, 99)."""
-        return self.normalise((read_lattice(pixels) + 0.3).log())  # type: ignore[no-any-return]
+        return self.normalise(spectrum)  # type: ignore[no-any-return]
 
 
 class LatticeStream(nn.Module):
@@ -135,13 +159,21 @@ class LatticeStream(nn.Module):
 
     def judge(self, scores: Tensor) -> Tensor:
         """Return l of lattice scores: (B, 99) -> (B, 1)."""
+        total = self.curves[:, 0].sum() + self._passed(scores).sum(dim=(1, 2))
+        return (self.calibration[0] * total + self.calibration[1]).unsqueeze(1)
+
+    def contributions(self, scores: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what each frequency adds to l, and the constant b: (B, 99) -> (B, 99) and (); their sum is l."""
+        values = self.curves[:, 0] + self._passed(scores).sum(dim=2)
+        return self.calibration[0] * values, self.calibration[1]
+
+    def _passed(self, scores: Tensor) -> Tensor:
+        """The steps of each curve from its first knot to z: (B, 99) -> (B, 99, K - 1)."""
         scores = scores.to(self.curves.dtype)
         widths = self.knots[1:] - self.knots[:-1]
         # Share of each piece that lies below z: 1 for those passed, 0 for those ahead.
         shares = ((scores.unsqueeze(2) - self.knots[:-1]) / widths).clamp(0, 1)
-        steps = self.curves[:, 1:] - self.curves[:, :-1]
-        total = self.curves[:, 0].sum() + (shares * steps).sum(dim=(1, 2))
-        return (self.calibration[0] * total + self.calibration[1]).unsqueeze(1)
+        return shares * (self.curves[:, 1:] - self.curves[:, :-1])
 
     def pvalue(self, logits: Tensor) -> Tensor:
         """Return how often a photograph's l is at least as large: the share of the null, and beyond it a tail.

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from fakefreq.models.streams.base import conv, moments
+from fakefreq.models.streams.base import SpectrumStream, conv, moments
 from fakefreq.spectra import (
     BandFilters,
     BayarConv2d,
@@ -16,7 +16,7 @@ from fakefreq.spectra import (
 )
 
 
-class ResidualStream(nn.Module):
+class ResidualStream(SpectrumStream):
     """A residual of the image, batch norm a channel, and four convolutions, three of them with a stride.
 
     Args:
@@ -45,10 +45,9 @@ class ResidualStream(nn.Module):
         """Return the residual, (B, channels, h, w), float32, signed."""
         return self.transform(pixels)  # type: ignore[no-any-return]
 
-    def forward(self, pixels: Tensor) -> Tensor:
+    def read(self, spectrum: Tensor) -> Tensor:
         """Return features, (B, 128)."""
-        residual = self.normalise(self.spectrum(pixels)).contiguous(memory_format=torch.channels_last)
-        return moments(self.network(residual))
+        return moments(self.network(self.normalise(spectrum).contiguous(memory_format=torch.channels_last)))
 
 
 class _WaveletDetails(nn.Module):

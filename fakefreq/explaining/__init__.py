@@ -1,0 +1,1 @@
+"""Why a detector says what it says of one image: terms of the logit, pixels, frequencies, the lattice."""
