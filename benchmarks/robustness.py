@@ -14,6 +14,7 @@ import pandas as pd
 import tyro
 
 from fakefreq.benchmarking.sweep import sweep_runs
+from fakefreq.config.files import RUN_SETTINGS
 from fakefreq.errors import UserError
 from fakefreq.evaluate.robustness import read_sweep
 from fakefreq.files import atomic_path, read_json
@@ -81,7 +82,7 @@ class Robustness:
         if (self.folder / "robustness.csv").exists():
             return pd.read_csv(self.folder / "robustness.csv", dtype=texts)
         sweep = read_sweep(self.sweep)
-        if (self.folder / "config.json").exists():
+        if (self.folder / RUN_SETTINGS).exists():
             if self.manifest is None:
                 raise UserError("a run needs --manifest: the table of the images to degrade")
             sweep_runs([self.folder], self.manifest, sweep, self.limit, self.work, self.draws)

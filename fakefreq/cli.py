@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import MISSING, fields
 from typing import get_args, get_type_hints
 
 import tyro
@@ -19,7 +20,7 @@ from fakefreq.commands import (
     spectrum,
     zoo,
 )
-from fakefreq.commands.base import Command
+from fakefreq.commands.base import Command, TrainingCommand
 from fakefreq.commands.overview import overview
 from fakefreq.errors import UserError, choose
 from fakefreq.messages import shown_messages, take_level
@@ -64,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(overview())
             return 0
         _refuse_unknown(words)
-        command = tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="fakefreq", args=words)
+        command = _parsed(words)
         with shown_messages(level):
             command.run()
     except UserError as error:
@@ -76,6 +77,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         return 0
     return 0
+
+
+def _parsed(words: Sequence[str]) -> Command:
+    """Return the command that the words mean; the settings of --config become the defaults of its flags.
+
+    Raises:
+        UserError: a file of settings that cannot be used.
+    """
+    command: Command = tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="fakefreq", args=words)
+    if not isinstance(command, TrainingCommand) or not command.config_files:
+        return command
+    if sum(word.partition("=")[0] == "--config" for word in words) > 1:
+        raise UserError("--config is given twice, and the later one alone would count; name all files after one")
+    from fakefreq.config.files import read_train_config
+
+    kind, config = type(command), read_train_config(command.config_files)
+    required = {
+        item.name: tyro.MISSING for item in fields(kind) if item.default is MISSING and item.default_factory is MISSING
+    }
+    default = kind(**required, config=config)
+    return tyro.cli(kind, prog=f"fakefreq {words[0]}", args=words[1:], default=default)
 
 
 def _refuse_unknown(words: Sequence[str]) -> None:

@@ -91,7 +91,7 @@ def export_detector(
 
     The file takes `images`, crops (B, 3, H, W) of floats in [0, 1], and where the detector reads a lattice beside other
     streams also `whole`, the whole images that they are crops of, (B, 3, H', W'), 16 pixels a side or more. It gives
-    `logits`, (B,). Its metadata's entry `fakefreq` is JSON: detector, threshold, crop, history, views,
+    `logits`, (B,). Its metadata's entry `fakefreq` is JSON: detector, input (crop, views, history), threshold,
     minimum size, inputs.
 
     Args:
@@ -113,7 +113,7 @@ def export_detector(
         raise UserError(f"{path} does not end in .onnx; change --out")
     detector = copy.deepcopy(detector).cpu().eval()
     graph, precision = _Graph(detector), "float16" if half else "float32"
-    drawn, others = (_drawn_batches(detector, side) for side in (detector.crop, detector.crop + 32))
+    drawn, others = (_drawn_batches(detector, side) for side in (detector.input.crop, detector.input.crop + 32))
     batches = [*drawn, *_batches_of_files(detector, images)]
     stream = _backbone_of(detector) if half else None
     content = _with_free_sizes(graph, drawn, others)

@@ -1,6 +1,7 @@
 """ONNX files: the logits of `predict`, for any batch and size where they say so, with the settings inside."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 
 import fakefreq
 from fakefreq.cli import main
+from fakefreq.config.input import InputConfig
 from fakefreq.exporting import export_detector
 from fakefreq.models import save_detector
 from tests.explaining.test_explanations_are_true import make
@@ -72,7 +74,7 @@ def test_the_size_is_free_where_the_network_allows_it(
 ) -> None:
     detector = make(name, 0, 160 if settings.get("backbone") == "test_vit" else 64, 1, **settings)
     written = export_detector(detector, tmp_path / "a.onnx")
-    side = detector.crop
+    side = detector.input.crop
     assert written.inputs["images"] == ["batch", 3, *(["height", "width"] if is_free else [side, side])]
     picture = photo(9, side + 32)[: side + 32 if is_free else side, :side]
     with torch.no_grad():
@@ -83,8 +85,8 @@ def test_the_size_is_free_where_the_network_allows_it(
 
 
 def test_the_command_writes_settings_and_compares_on_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    detector = make("pixel", crop=64)
-    detector.threshold, detector.history = 0.75, "size=64,codec=jpeg:75"
+    given = InputConfig(crop=64, history="size=64,codec=jpeg:75")
+    detector = make("pixel", crop=64).replace(given, threshold=0.75)
     save_detector(detector, tmp_path / "best.safetensors")
     pictures = [str(save(tmp_path / f"{number}.png", photo(number, 80))) for number in range(2)]
     sizes = {}
@@ -94,7 +96,7 @@ def test_the_command_writes_settings_and_compares_on_images(tmp_path: Path, caps
         printed = "".join(capsys.readouterr())
         assert "largest difference" in printed and "2 images and 4 batches" in printed
         found = header(out)
-        assert (found["threshold"], found["history"], found["crop"]) == (0.75, detector.history, 64)
+        assert (found["threshold"], found["input"]) == (0.75, asdict(given))
         assert (found["precision"], found["detector"]["name"]) == (precision, "pixel")
         assert found["inputs"] == {"images": ["batch", 3, "height", "width"]}
         sizes[precision] = out.stat().st_size

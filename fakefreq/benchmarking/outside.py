@@ -7,7 +7,7 @@ from typing import Literal
 
 import pandas as pd
 
-from fakefreq.config.run import TrainConfig
+from fakefreq.config.files import RUN_SETTINGS, read_run_config
 from fakefreq.data.index.on_the_fly import manifest_or_index
 from fakefreq.data.loading.small_images import reflected_line
 from fakefreq.data.manifest.align import refuse_second_history
@@ -29,7 +29,7 @@ from fakefreq.evaluate.scores import (
 from fakefreq.evaluate.tables import COLUMNS, comparison_view, derive_tables, write_csv
 from fakefreq.files import read_json
 from fakefreq.models.weights import load_detector, weights_path
-from fakefreq.train.checkpoint import DIGITS, read_trained_images
+from fakefreq.train.checkpoint import DIGITS, read_trained_images, trained_manifest
 from fakefreq.train.environment import choose_device
 from fakefreq.train.selection import generators_of, rows_of_generators, select_evaluation
 
@@ -139,18 +139,17 @@ def evaluate_run(
         UserError: no finished run, or anything else that the user can mend.
     """
     run = weights_path(given).parent
-    if not (run / "config.json").exists():
-        raise UserError(f"{run} is no run folder: it has no config.json that says what was trained on; score with "
+    if not (run / RUN_SETTINGS).exists():
+        raise UserError(f"{run} is no run folder: it has no {RUN_SETTINGS} that says what was trained on; score with "
                         "`fakefreq score`, then `fakefreq evaluate SCORES.csv`")  # fmt: skip
-    stored = read_json(run / "config.json", "the run's configuration")
     read_json(run / "summary.json", f"the summary of {run}, which tells that a run has ended,")
-    config = TrainConfig.from_dict(stored["train"])
+    config = read_run_config(run)
     val = read_scores(run / "val_scores.csv")
     manifest = manifest_or_index(manifest, run / "indexed", on_error)
     images, out = read_manifest(manifest), out or run / "evaluation"
     check_splits(images)
     trained_on = config.train_on or tuple(sorted(set(val.loc[val["label"] == 1, "generator"].astype(str)) - {""}))
-    if stored["manifest_digest"] == manifest_digest(images):
+    if trained_manifest(run) == manifest_digest(images):
         rows = select_evaluation(images, tuple(trained_on))
     else:
         trained = read_trained_images(run)
@@ -163,9 +162,9 @@ def evaluate_run(
     if rows.empty:
         raise UserError(f"{manifest} holds no image that {run} may be tested on: all are of its training")
     detector = load_detector(run).to(choose_device(device))
-    if detector.history:
-        refuse_second_history(manifest, detector.history, "score it with `fakefreq score --history none`")
-    small = reflected_line(rows, detector.crop, detector.history, "a smaller --crop in `fakefreq train` reads none")
+    if detector.input.history:
+        refuse_second_history(manifest, detector.input.history, "score it with `fakefreq score --history none`")
+    small = reflected_line(rows, detector.input, "a smaller --crop in `fakefreq train` reads none")
     if small:
         logger.info(small)
     scored, skipped = score_rows(detector, rows, manifest.parent, workers=workers, on_error=on_error)

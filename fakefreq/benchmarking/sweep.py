@@ -13,7 +13,7 @@ import pandas as pd
 from fakefreq.benchmarking.cells import Outcome
 from fakefreq.benchmarking.plan import Job, Plan
 from fakefreq.benchmarking.protocol import find_protocol
-from fakefreq.config.run import TrainConfig
+from fakefreq.config.files import read_run_config
 from fakefreq.data.degrade.language import Degradation, parse_degradation
 from fakefreq.data.manifests import read_manifest
 from fakefreq.errors import UserError
@@ -185,7 +185,7 @@ def sweep_runs(
     protocol = find_protocol("one_to_all")
     sets: dict[tuple[str, ...], list[Subject]] = {}
     for number, run in enumerate(runs):
-        config = TrainConfig.from_dict(read_json(run / "config.json", "the run's configuration")["train"])
+        config = read_run_config(run)
         summary = read_json(run / "summary.json", f"the summary of {run}, which tells that a run has ended,")
         train_on = tuple(sorted(config.train_on or generators_of(manifest)))
         weights = sha256_file(run / "best.safetensors")[:16]

@@ -1,21 +1,19 @@
 """The command that takes the default detector apart."""
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import tyro
 
-from fakefreq.commands.base import Flat
-from fakefreq.config.run import TrainConfig
+from fakefreq.commands.base import TrainingCommand
 from fakefreq.evaluate import DEFAULT_DRAWS
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass
-class Ablate:
+class Ablate(TrainingCommand):
     """Run named experiments on the default detector: what each choice of spectrum, fusion, augmentation, ... is worth.
 
     Without --experiments, lists them with their questions, expectations and costs.
@@ -33,7 +31,6 @@ class Ablate:
     """variants to run; all of the experiments by default"""
     seeds: tuple[int, ...] = (0,)
     """one training of every variant for each; --seed is unused"""
-    config: Annotated[TrainConfig, Flat] = field(default_factory=TrainConfig)
     jobs: int = 1
     """trainings at a time, each in a process of its own"""
     draws: int = DEFAULT_DRAWS

@@ -1,14 +1,12 @@
 """Commands that measure detectors by protocol."""
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import tyro
 
-from fakefreq.commands.base import Flat
-from fakefreq.config.run import TrainConfig
+from fakefreq.commands.base import TrainingCommand
 from fakefreq.errors import UserError
 from fakefreq.evaluate import DEFAULT_DRAWS
 
@@ -16,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass
-class Benchmark:
+class Benchmark(TrainingCommand):
     """Train and test detectors by protocol, and write the tables of a results section.
 
     Protocols: chosen (--train-on together, tested on the others), one_to_all (each of --train-on), leave_one_out,
@@ -46,7 +44,6 @@ class Benchmark:
     """the label that the others are compared with; the first by default"""
     seeds: tuple[int, ...] = (0,)
     """one training of every cell for each; --seed is unused"""
-    config: Annotated[TrainConfig, Flat] = field(default_factory=TrainConfig)
     jobs: int = 1
     """cells at a time, each in a process of its own"""
     cells: Path | None = None

@@ -2,14 +2,13 @@
 
 import logging
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import tyro
 
-from fakefreq.commands.base import Flat
-from fakefreq.config.run import TrainConfig
+from fakefreq.commands.base import TrainingCommand
 from fakefreq.errors import UserError
 from fakefreq.evaluate import DEFAULT_DRAWS
 
@@ -17,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass
-class Compare:
+class Compare(TrainingCommand):
     """Train the two-stream detector and the pixel-only baseline alike, test both on every generator, and report.
 
     Same seed, backbone, batches and budget for both. This is `benchmark --protocol chosen` with its tables and page,
@@ -30,7 +29,6 @@ class Compare:
     """a manifest that `fakefreq split` has filled"""
     out: Path
     """folder of the results; what is finished there is not done again"""
-    config: Annotated[TrainConfig, Flat] = field(default_factory=TrainConfig)
     detectors: tuple[str, ...] = ("pixel", "two_stream")
     """the detectors to compare; the first is the baseline"""
     seeds: tuple[int, ...] = (0,)

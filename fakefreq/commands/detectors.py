@@ -2,21 +2,20 @@
 
 import contextlib
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import tyro
 
-from fakefreq.commands.base import Flat
-from fakefreq.config.run import TrainConfig
+from fakefreq.commands.base import TrainingCommand
 from fakefreq.errors import UserError
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass
-class Train:
+class Train(TrainingCommand):
     """Train one detector: validation chooses the epoch and the threshold, test images are never opened.
 
     Example: fakefreq train faces/manifest.csv --out runs/stylegan --train-on stylegan --detector two_stream
@@ -26,7 +25,6 @@ class Train:
     """a manifest that `fakefreq split` has filled"""
     out: Path
     """the run folder"""
-    config: Annotated[TrainConfig, Flat] = field(default_factory=TrainConfig)
     resume: bool = False
     """go on where an interrupted run stopped"""
     allow_biased: bool = False
@@ -78,7 +76,7 @@ class Score:
     0: the detector's own number, with which its threshold was validated"""
 
     def run(self) -> None:
-        from fakefreq.data.degrade.history import parse_history
+        from fakefreq.data.degrade.history import written_out
         from fakefreq.data.index.on_the_fly import manifest_or_index
         from fakefreq.data.loading.small_images import reflected_line
         from fakefreq.data.manifest.align import refuse_second_history
@@ -93,24 +91,22 @@ class Score:
 
         keep_freed_memory()
         detector = load_detector(self.detector).to(choose_device(self.device))
-        own = (detector.history, detector.views)
-        if self.history != "own":
-            detector.history = "" if self.history in ("", "none") else str(parse_history(self.history))
-        if self.views:
-            detector.views = self.views
-        is_own = own == (detector.history, detector.views)
+        own = detector.input
+        history = own.history if self.history == "own" else written_out("" if self.history == "none" else self.history)
+        detector = detector.replace(replace(own, history=history, views=self.views or own.views))
+        is_own = detector.input == own
         origin = threshold_origin(detector) + ("" if is_own else ", with another --history or --views")
         keep_in = weights_path(self.detector).parent / "indexed"
         path = manifest_or_index(self.manifest, keep_in, self.on_error, split=self.split != "all")
         manifest = read_manifest(path)
         check_splits(manifest)
-        if detector.history:
-            refuse_second_history(path, detector.history, "give --history none")
-            logger.info(f"every image, real or fake, goes through {detector.history} first")
+        if history:
+            refuse_second_history(path, history, "give --history none")
+            logger.info(f"every image, real or fake, goes through {history} first")
         rows = manifest.assign(manifest=manifest_digest(manifest))
         if self.split != "all":
             rows = rows[rows["split"] == self.split]
-        small = reflected_line(rows, detector.crop, detector.history, "a smaller --crop in `fakefreq train` reads none")
+        small = reflected_line(rows, detector.input, "a smaller --crop in `fakefreq train` reads none")
         if small:
             logger.info(small)
         scores, skipped = score_rows(detector, rows, path.parent, self.batch_size, self.workers, self.on_error)
@@ -156,8 +152,8 @@ class Predict:
 
         keep_freed_memory()
         detector = load_detector(self.detector).to(choose_device(self.device))
-        if detector.history:
-            logger.info(f"every image goes through {detector.history} first, as in the detector's training")
+        if detector.input.history:
+            logger.info(f"every image goes through {detector.input.history} first, as in the detector's training")
         table, skipped = predict_images(detector, self.images, on_error="stop" if self.on_error == "stop" else "skip")
         sizes = []
         for path in table["path"]:
@@ -165,7 +161,7 @@ class Predict:
                 header = probe_header(path)
                 sizes.append((header.width, header.height))
         small = reflected_line(
-            pd.DataFrame(sizes, columns=["width", "height"]), detector.crop, detector.history,
+            pd.DataFrame(sizes, columns=["width", "height"]), detector.input,
             "a smaller --crop in `fakefreq train` reads none",
         )  # fmt: skip
         if small:

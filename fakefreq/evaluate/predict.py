@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from fakefreq.data.degrade.history import parse_history
+from fakefreq.data.degrade.history import history_of
 from fakefreq.data.degrade.language import Degradation, image_rng
 from fakefreq.data.images.crops import crop_views
 from fakefreq.data.images.decode import read_image
@@ -77,7 +77,7 @@ def infer(
                     raise UserError(f"the detector's logit for {first} is not finite; its weights are damaged")
                 np.add.at(sums, index, values)
                 np.add.at(seen, index, 1)
-                bar.update(len(values) // detector.views)
+                bar.update(len(values) // detector.input.views)
     finally:
         detector.train(was_training)
     logits: Array = np.divide(sums, seen, out=np.full(len(names), np.nan), where=seen > 0)
@@ -130,13 +130,13 @@ def score_rows(
     batches = make_batches(
         rows,
         root,
-        crop=detector.crop,
+        crop=detector.input.crop,
         batch_size=batch_size,
         train=False,
         workers=workers,
         on_error=on_error,
-        history=parse_history(detector.history) if detector.history else None,
-        views=detector.views,
+        history=history_of(detector.input),
+        views=detector.input.views,
         whole=None if detector.lattice is None else read_lattice_of_image,
     )
     pixels = ((batch.images, batch.index.numpy(), batch.whole) for batch in batches)
@@ -173,7 +173,7 @@ def score_degraded(
     Raises:
         UserError: an image that does not decode, a logit that is not finite.
     """
-    history = parse_history(detector.history) if detector.history else None
+    history = history_of(detector.input)
     keys = list(zip(rows["path"].astype(str), rows["sha256"].astype(str), strict=True))
 
     def prepare(key: tuple[str, str]) -> tuple[NDArray[np.uint8], NDArray[np.float32] | None]:
@@ -186,7 +186,7 @@ def score_degraded(
         if history is not None:
             image = bring(image, history, sha256 or path)
         lattice = None if detector.lattice is None else read_lattice_of_image(image)
-        return crop_views(image, detector.crop, detector.views), lattice
+        return crop_views(image, detector.input.crop, detector.input.views), lattice
 
     def batches(images: Iterator[tuple[NDArray[np.uint8], NDArray[np.float32] | None]]) -> Iterator[Pixels]:
         start = 0
@@ -234,7 +234,7 @@ def predict_images(
     if problems and on_error == "stop":
         raise UserError(f"{problems[0].path}: {problems[0].reason}")
     rows = pd.DataFrame({"path": [str(Path(file).absolute()) for file in files], "label": 0})
-    if detector.history:
+    if detector.input.history:
         # What the history draws is drawn by the bytes. A file that is missing is told of where it is read.
         rows["sha256"] = [sha256_file(path) if Path(path).is_file() else "missing" for path in rows["path"]]
     scores, skipped = score_rows(detector, rows, Path("/"), batch_size, 0, on_error, progress="predict")

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fakefreq.config.files import RUN_SETTINGS, read_run_config
 from fakefreq.errors import UserError
 from fakefreq.evaluate.metrics import check_scores
-from fakefreq.files import atomic_path, read_json
+from fakefreq.files import atomic_path
 
 KEY_COLUMNS = ["path", "sha256", "label", "generator", "source", "subset", "group", "split", "manifest"]
 CELL_COLUMNS = ["detector", "train_on", "seed", "track", "role"]
@@ -146,7 +147,7 @@ def load_scores(folder: str | Path) -> pd.DataFrame:
     """
     folder = Path(folder)
     whole = table_path(folder)
-    if (folder / "config.json").exists():
+    if (folder / RUN_SETTINGS).exists():
         return _scores_of_run(folder)
     if not whole.exists():
         raise UserError(f"{folder} holds no scores: give what `fakefreq benchmark` or `compare` wrote, or a run folder")
@@ -154,14 +155,14 @@ def load_scores(folder: str | Path) -> pd.DataFrame:
 
 
 def _scores_of_run(run: Path) -> pd.DataFrame:
-    config = read_json(run / "config.json", "the run's configuration")["train"]
+    config = read_run_config(run)
     if not (run / "scores.csv").exists():
         raise UserError(f"{run} has no scores.csv: `fakefreq score {run} MANIFEST --out {run / 'scores.csv'}` makes it")
     val, test = read_scores(run / "val_scores.csv"), read_scores(run / "scores.csv")
-    train_on = config["train_on"] or sorted(set(val.loc[val["label"] == 1, "generator"]))
+    train_on = config.train_on or sorted(set(val.loc[val["label"] == 1, "generator"]))
     used = set(val["path"])
     tables = [val.assign(role="val"), test[~test["path"].isin(used)].assign(role="test")]
-    facts = {"detector": config["detector"], "train_on": "+".join(train_on), "seed": int(config["seed"])}
+    facts: dict[str, Any] = {"detector": config.detector, "train_on": "+".join(train_on), "seed": config.seed}
     plain = [table.astype({name: str for name in table if name in TEXT}) for table in tables]
     return pd.concat(plain, ignore_index=True).assign(**facts, track="raw").reindex(columns=COLUMNS, fill_value="")
 

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fakefreq.data.degrade.history import parse_history
+from fakefreq.data.degrade.history import history_of
 from fakefreq.data.images.crops import crop_views
 from fakefreq.data.images.decode import decode_image, read_bytes
 from fakefreq.data.loading.samples import bring
@@ -53,9 +53,10 @@ def see(detector: Detector, path: str | Path) -> Sight:
     content = read_bytes(path)
     image = decode_image(path, content)
     sha256, size = hashlib.sha256(content).hexdigest(), (image.shape[1], image.shape[0])
-    if detector.history:
-        image = bring(image, parse_history(detector.history), sha256)
-    crops = torch.from_numpy(crop_views(image, detector.crop, detector.views)).permute(0, 3, 1, 2)
+    history = history_of(detector.input)
+    if history is not None:
+        image = bring(image, history, sha256)
+    crops = torch.from_numpy(crop_views(image, detector.input.crop, detector.input.views)).permute(0, 3, 1, 2)
     lattice = None
     if detector.lattice is not None:
         lattice = torch.from_numpy(read_lattice_of_image(image)).expand(len(crops), -1).to(detector.device)

@@ -1,7 +1,7 @@
 """The explanation of one image: all parts together, and as JSON values."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +131,7 @@ def _facts(detector: Detector) -> dict[str, Any]:
     if "frequency" in detector.streams or detector.lattice is not None:
         facts["spectrum"] = config.spectrum
     facts["fusion"] = "evidence" if isinstance(detector.head, EvidenceFusion) else config.fusion
-    return {**facts, "crop": detector.crop, "views": detector.views, "history": detector.history or "none"}
+    return {**facts, **asdict(detector.input), "history": detector.input.history or "none"}
 
 
 def _of_pixels(heat: HeatMap) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The contract of every detector: RGB pixels in, one logit an image out."""
 
+import copy
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from fakefreq.config.detector import DetectorConfig
+from fakefreq.config.input import InputConfig
 from fakefreq.errors import UserError
 from fakefreq.models.fusion import make_fusion
 from fakefreq.models.streams.lattice import LatticeStream
@@ -43,12 +45,10 @@ class Detector(nn.Module):
         UserError: images of another shape, type or range.
 
     Attributes:
+        input: what happens to an image before it is read: in validation, and therefore in scoring.
         threshold: the logit above which an image is called fake; 0 until a training run has validated one.
-        crop: the side in pixels of the centre crop that the detector was validated on.
-        views: how many crops of an image are scored and their logits averaged, 1 to 10; see
-            `fakefreq.data.images.crops.crop_views`.
-        history: what every image went through before that crop, in the words of `align`, and what scoring therefore
-            does to every image too; empty: nothing.
+
+    Both are read-only, and stored beside the weights; `replace` gives a detector with others.
     """
 
     def __init__(self, config: DetectorConfig, streams: dict[str, nn.Module]) -> None:
@@ -58,11 +58,37 @@ class Detector(nn.Module):
         widths = {name: int(stream.width) for name, stream in streams.items()}  # type: ignore[arg-type]
         self.head = make_fusion(config.fusion, widths, config.dropout, config.stream_dropout)
         self.minimum_size = max(int(stream.minimum_size) for stream in streams.values())  # type: ignore[arg-type]
-        self.threshold = 0.0
-        self.crop = 224
-        self.history = ""
-        self.views = 1
+        self._input = InputConfig()
+        self._threshold = 0.0
         self._has_seen_floats = False
+
+    @property
+    def input(self) -> InputConfig:
+        """What happens to an image before it is read."""
+        return self._input
+
+    @property
+    def threshold(self) -> float:
+        """The logit above which an image is called fake."""
+        return self._threshold
+
+    def replace(self, input: InputConfig | None = None, threshold: float | None = None) -> Self:
+        """Return a detector of the same weights, which both share, with another input or threshold.
+
+        Args:
+            input: None keeps it.
+            threshold: on the scale of the logit; None keeps it.
+
+        >>> import fakefreq
+        >>> detector = fakefreq.create_detector("frequency", spectrum="block_dct")
+        >>> other = detector.replace(InputConfig(crop=96), threshold=0.5)
+        >>> other.input.crop, other.threshold, detector.input.crop, other.head is detector.head
+        (96, 0.5, 224, True)
+        """
+        other = copy.copy(self)
+        other._input = self._input if input is None else input
+        other._threshold = self._threshold if threshold is None else threshold
+        return other
 
     def train(self, mode: bool = True) -> Self:
         """Set the mode, as of any module; the next floats' range is then checked on every device."""
@@ -127,8 +153,8 @@ class Detector(nn.Module):
         """Score image files.
 
         Args:
-            paths: one image file or several; each is decoded, brought through `self.history` and centre-cropped to
-                `self.crop` as in validation.
+            paths: one image file or several; each is decoded and brought through `self.input` as in
+                validation.
             batch_size: images a step.
 
         Returns:

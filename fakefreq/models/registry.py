@@ -6,6 +6,7 @@ from collections.abc import Callable
 from torch import nn
 
 from fakefreq.config.detector import DEFAULT_BACKBONE, DEFAULT_FUSION, DEFAULT_SPECTRUM, DetectorConfig, Pretrained
+from fakefreq.config.input import InputConfig
 from fakefreq.errors import UserError, choose
 from fakefreq.models.detector import Detector
 from fakefreq.models.fusion import LATTICE
@@ -57,6 +58,7 @@ def create_detector(
     fusion: str = DEFAULT_FUSION,
     stream_dropout: float = 0.0,
     condition: str = "none",
+    input: InputConfig | None = None,
 ) -> Detector:
     """Build a detector.
 
@@ -74,6 +76,7 @@ def create_detector(
         stream_dropout: probability in training of silencing one whole stream of an image, in [0, 1).
         condition: what modulates the frequency stream's features: `none`, or `quality`, the last JPEG's as estimated
             from the pixels; unused by `pixel`.
+        input: what happens to an image before the network reads it; by default its centre, 224 pixels a side.
 
     Returns:
         The detector in training mode, on the CPU.
@@ -87,14 +90,31 @@ def create_detector(
     torch.Size([2])
     """
     choose(name, list_detectors(), "detector", "--detector")
-    config = DetectorConfig(name, backbone, spectrum, dropout, fusion, stream_dropout, condition)
-    return build_detector(config, pretrained)
+    config = DetectorConfig(
+        name=name,
+        backbone=backbone,
+        spectrum=spectrum,
+        dropout=dropout,
+        fusion=fusion,
+        stream_dropout=stream_dropout,
+        condition=condition,
+    )
+    return build_detector(config, pretrained, input)
 
 
-def build_detector(config: DetectorConfig, pretrained: Pretrained) -> Detector:
-    """Build the detector that a configuration describes."""
+def build_detector(config: DetectorConfig, pretrained: Pretrained, input: InputConfig | None = None) -> Detector:
+    """Build the detector that a configuration describes.
+
+    Args:
+        config: what the network is made of.
+        pretrained: as in `create_detector`.
+        input: what happens to an image before the network reads it; by default its centre, 224 pixels a side.
+
+    Raises:
+        UserError: as `create_detector`.
+    """
     choose(config.name, list_detectors(), "detector", "--detector")
-    return _builders[config.name](config, pretrained)
+    return _builders[config.name](config, pretrained).replace(input)
 
 
 def _pixel_stream(config: DetectorConfig, pretrained: Pretrained) -> PixelStream:

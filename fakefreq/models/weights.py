@@ -6,7 +6,7 @@ import json
 import socket
 import urllib.parse
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from fakefreq.config.detector import DetectorConfig, Pretrained
+from fakefreq.config.input import InputConfig
 from fakefreq.errors import UserError, choose
 from fakefreq.files import atomic_path
 from fakefreq.models.detector import Detector
@@ -138,10 +139,8 @@ def describe_detector(detector: Detector) -> dict[str, Any]:
     return {
         "fakefreq": __version__,
         "detector": asdict(detector.config),
+        "input": asdict(detector.input),
         "threshold": detector.threshold,
-        "crop": detector.crop,
-        "history": detector.history,
-        "views": detector.views,
     }
 
 
@@ -166,17 +165,14 @@ def load_detector(path: str | Path) -> Detector:
     if "fakefreq" not in metadata:
         raise UserError(f"{file} was not written by fakefreq: it does not say which detector it holds")
     header = json.loads(metadata["fakefreq"])
-    detector = build_detector(DetectorConfig(**header["detector"]), "none")
+    stored = header.get("input", header)  # older files hold what there was of it beside the rest
+    given = InputConfig(**{item.name: stored[item.name] for item in fields(InputConfig) if item.name in stored})
+    detector = build_detector(DetectorConfig(**header["detector"]), "none", given)
     try:
         detector.load_state_dict(tensors, strict=True)
     except RuntimeError as error:
         raise UserError(f"the weights in {file} do not fit the detector that it names: {error}") from error
-    detector.threshold = float(header["threshold"])
-    detector.crop = int(header["crop"])
-    # Files of before these were there have neither.
-    detector.history = str(header.get("history", ""))
-    detector.views = int(header.get("views", 1))
-    return detector.eval()
+    return detector.replace(threshold=float(header["threshold"])).eval()
 
 
 def weights_path(path: str | Path) -> Path:

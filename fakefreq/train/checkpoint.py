@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch.optim.lr_scheduler import LRScheduler
 
+from fakefreq.config.files import RUN_SETTINGS, read_run_config, write_train_config
 from fakefreq.config.run import TrainConfig
 from fakefreq.errors import UserError
 from fakefreq.files import atomic_path, read_json, write_json, write_text
@@ -98,7 +99,7 @@ class RunFolder:
     """The files of one run.
 
     Args:
-        path: the folder. It holds config.json, environment.json, trained_images.txt, log.csv, best.safetensors,
+        path: the folder. It holds config.yaml, environment.json, trained_images.txt, log.csv, best.safetensors,
             last.pt and, once the run has ended, summary.json.
         board: also gets the lines of the log, where TensorBoard is wanted.
     """
@@ -112,14 +113,11 @@ class RunFolder:
         Raises:
             UserError: it holds another experiment, or an unfinished one and `resume` is off.
         """
-        stored_path = self.path / "config.json"
-        if stored_path.exists():
-            stored = read_json(stored_path, "the run's configuration")
-            differ = _differences(TrainConfig.from_dict(stored["train"]), config)
-            if stored["manifest_digest"] != manifest_digest:
-                differ.append(
-                    f"its images are others (manifest digest {stored['manifest_digest']}, now {manifest_digest})"
-                )
+        if (self.path / RUN_SETTINGS).exists():
+            differ = _differences(read_run_config(self.path), config)
+            stored = trained_manifest(self.path)
+            if stored != manifest_digest:
+                differ.append(f"its images are others (manifest digest {stored}, now {manifest_digest})")
             if differ:
                 raise UserError(
                     f"{self.path} holds a run with other settings or images: {'; '.join(differ)}; give those of the "
@@ -127,11 +125,17 @@ class RunFolder:
                 )
             if not resume and (self.path / "last.pt").exists() and not self.is_finished():
                 raise UserError(f"{self.path} holds an interrupted run; go on with --resume, or choose another --out")
+        elif self.is_finished() or (self.path / "last.pt").exists():
+            raise UserError(
+                f"{self.path} holds a run without its settings ({RUN_SETTINGS}), as older versions left them; "
+                "choose another --out"
+            )
 
     def claim(self, config: TrainConfig, manifest_digest: str, environment: dict[str, Any]) -> None:
         """Write what the experiment is and what it runs on."""
-        write_json(self.path / "config.json", {"train": config.to_dict(), "manifest_digest": manifest_digest})
-        write_json(self.path / "environment.json", environment)
+        # The settings last: a folder that has them says which images it is of.
+        write_json(self.path / "environment.json", {"manifest_digest": manifest_digest, **environment})
+        write_train_config(config, self.path / RUN_SETTINGS)
 
     def is_finished(self) -> bool:
         """Whether the run in this folder has ended."""
@@ -218,6 +222,16 @@ class RunFolder:
             writer = csv.DictWriter(file, LOG_COLUMNS, restval="", extrasaction="ignore", lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)
+
+
+def trained_manifest(run: Path) -> str:
+    """Return the digest of the manifest that a run was trained on.
+
+    Raises:
+        UserError: environment.json, which says it, is missing or damaged.
+    """
+    environment = read_json(run / "environment.json", "what the run ran on")
+    return str(environment["manifest_digest"])
 
 
 def write_trained_images(run: Path, sha256: Iterable[str]) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from fakefreq.config.run import TrainConfig
+from fakefreq.config.optim import OptimConfig
 from fakefreq.errors import UserError
 from fakefreq.files import sha256_file
 from fakefreq.models import Detector, load_detector
@@ -109,7 +109,7 @@ class Distillation:
         return features
 
 
-def make_distillation(config: TrainConfig, student: Detector) -> Distillation | None:
+def make_distillation(config: OptimConfig, student: Detector) -> Distillation | None:
     """Return the distillation that a configuration asks for; None without a teacher.
 
     Raises:
@@ -119,18 +119,19 @@ def make_distillation(config: TrainConfig, student: Detector) -> Distillation | 
     if not config.teacher:
         return None
     teacher = load_detector(config.teacher).to(student.device)
-    if teacher.minimum_size > config.crop:
-        raise UserError(f"--teacher {config.teacher} needs --crop {teacher.minimum_size} or more; it is {config.crop}")
-    if teacher.history != student.history:
+    theirs, ours = teacher.input, student.input
+    if teacher.minimum_size > ours.crop:
+        raise UserError(f"--teacher {config.teacher} needs --crop {teacher.minimum_size} or more; it is {ours.crop}")
+    if theirs.history != ours.history:
         raise UserError(
-            f"--teacher {config.teacher} learnt from images brought through {teacher.history or 'no history'}, "
-            f"this run through {student.history or 'none'}; a teacher is asked what it knows: give both one --history"
+            f"--teacher {config.teacher} learnt from images brought through {theirs.history or 'no history'}, "
+            f"this run through {ours.history or 'none'}; a teacher is asked what it knows: give both one --history"
         )
     distillation = Distillation(teacher, config.distill, config.distill_features, config.distill_temperature)
     distillation.follow(student)
     return distillation
 
 
-def teacher_digest(config: TrainConfig) -> str:
+def teacher_digest(config: OptimConfig) -> str:
     """Return the sha256 of the teacher's weights file, for the record; empty without a teacher."""
     return sha256_file(weights_path(config.teacher)) if config.teacher else ""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from fakefreq.config.run import TrainConfig
-from fakefreq.data.degrade.history import parse_history
+from fakefreq.data.degrade.history import history_of
 from fakefreq.errors import UserError
 from fakefreq.evaluate.metrics import best_threshold
 from fakefreq.evaluate.predict import score_rows
@@ -24,14 +24,17 @@ from fakefreq.train.simulated_fakes import make_fake_of
 logger = logging.getLogger(__name__)
 
 
-def fit_and_calibrate(detector: Detector, config: TrainConfig, selection: Selection, root: Path) -> None:
-    """Fit the lattice stream, calibrate the learnt logit, set the threshold.
+def fit_and_calibrate(detector: Detector, config: TrainConfig, selection: Selection, root: Path) -> Detector:
+    """Fit the lattice stream, calibrate the learnt logit, choose the threshold.
 
     Args:
-        detector: with a lattice stream; its learnt streams are trained. It is changed.
+        detector: with a lattice stream; its learnt streams are trained. Its weights are changed.
         config: of the run.
         selection: photographs of the training rows make the lattice's pairs, validation rows calibrate.
         root: the folder that their paths are relative to.
+
+    Returns:
+        The detector with its threshold.
 
     Raises:
         UserError: too few photographs.
@@ -39,12 +42,11 @@ def fit_and_calibrate(detector: Detector, config: TrainConfig, selection: Select
     stream = detector.lattice
     assert stream is not None
     photographs = selection.train[selection.train["label"] == 0]
-    history = parse_history(config.history) if config.history else None
     fake: MakeFake | None = make_fake_of(config.simulate_families) if config.lattice_simulated > 0 else None
     # The lattice is no part of what a seed varies in the learnt streams, and it has its own.
     fit = LatticeFit(pairs=config.lattice_pairs, seed=config.seed)
     learnt = _logits(detector, selection, root, config) if len(detector.streams) > 1 else None
-    found = fit_lattice(stream, photographs, root, fit, history, fake, config.lattice_simulated)
+    found = fit_lattice(stream, photographs, root, fit, history_of(detector.input), fake, config.lattice_simulated)
     logger.info(
         f"lattice: fitted to {found['pairs']} pairs of {found['photographs']} photographs; "
         f"AUC {found['held_out_auc']:.3f} on {found['held_out_pairs']} pairs of others"
@@ -53,11 +55,11 @@ def fit_and_calibrate(detector: Detector, config: TrainConfig, selection: Select
     if learnt is not None and isinstance(head, EvidenceFusion):
         head.calibrate(*_platt(*learnt))
     if list(detector.streams) == [LATTICE]:
-        detector.threshold = float(torch.quantile(stream.null.double(), 1 - config.false_alarms))
-        logger.info(f"threshold {detector.threshold:.3f}: {config.false_alarms:.1%} of photographs lie above it")
+        threshold = float(torch.quantile(stream.null.double(), 1 - config.false_alarms))
+        logger.info(f"threshold {threshold:.3f}: {config.false_alarms:.1%} of photographs lie above it")
     else:
-        labels, logits = _logits(detector, selection, root, config)
-        detector.threshold = best_threshold(labels, logits)
+        threshold = best_threshold(*_logits(detector, selection, root, config))
+    return detector.replace(threshold=threshold)
 
 
 def _logits(

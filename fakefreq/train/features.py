@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from fakefreq.data.degrade.history import parse_history
+from fakefreq.data.degrade.history import history_of
 from fakefreq.data.loading.loader import make_batches
 from fakefreq.data.loading.samples import Augment
 from fakefreq.errors import UserError
@@ -77,7 +77,7 @@ def frozen_features(
 
 def _key(detector: Detector, digests: list[str], crop: int, random_crops: int, seed: int) -> str:
     digest = hashlib.sha256()
-    history = [detector.history] if detector.history else []
+    history = [detector.input.history] if detector.input.history else []
     digest.update(json.dumps([digests, crop, random_crops, seed if random_crops else 0, *history]).encode())
     for name, value in sorted(detector.streams.state_dict().items()):
         digest.update(name.encode())
@@ -98,7 +98,7 @@ def _compute(
 ) -> None:
     """Fill the file at `path`, which is there only once it is whole."""
     detector.eval()
-    history = parse_history(detector.history) if detector.history else None
+    history = history_of(detector.input)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.part.npy")
     features: np.memmap | None = None

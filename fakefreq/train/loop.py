@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from fakefreq.config.run import TrainConfig
-from fakefreq.data.degrade.history import parse_history
+from fakefreq.data.degrade.history import history_of
 from fakefreq.data.loading.loader import Batch, make_batches
 from fakefreq.data.loading.samples import Augment
 from fakefreq.data.loading.sampling import class_weights, effective_counts, sampling_lines
@@ -47,11 +47,11 @@ class Run:
         self, config: TrainConfig, selection: Selection, root: Path, folder: RunFolder, detector: Detector
     ) -> None:
         self.config, self.selection, self.root, self.folder = config, selection, root, folder
-        history = parse_history(config.history) if config.history else None
+        history = history_of(detector.input)
         self.batches = make_batches(
             selection.train,
             root,
-            crop=config.crop,
+            crop=detector.input.crop,
             batch_size=config.batch_size,
             train=True,
             seed=config.seed,
@@ -203,6 +203,5 @@ class Run:
         )
         if is_best:
             progress.best_auc, progress.best_epoch = val_auc, progress.epoch
-            self.judged.threshold = threshold
             facts = {"epoch": progress.epoch, "val_auc": val_auc, "train_on": list(self.config.train_on)}
-            save_detector(self.judged, self.folder.path / "best.safetensors", facts)
+            save_detector(self.judged.replace(threshold=threshold), self.folder.path / "best.safetensors", facts)

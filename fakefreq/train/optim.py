@@ -3,12 +3,12 @@
 import torch
 from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, LinearLR, LRScheduler, OneCycleLR, SequentialLR
 
-from fakefreq.config.run import TrainConfig
+from fakefreq.config.optim import OptimConfig
 from fakefreq.models import Detector
 from fakefreq.train.stages import layer_rates
 
 
-def make_optimizer(detector: Detector, config: TrainConfig) -> torch.optim.Optimizer:
+def make_optimizer(detector: Detector, config: OptimConfig) -> torch.optim.Optimizer:
     """Build the optimiser.
 
     Biases and norms are not decayed: pulling a batch norm's scale to zero regularises nothing
@@ -34,7 +34,7 @@ def make_optimizer(detector: Detector, config: TrainConfig) -> torch.optim.Optim
     return torch.optim.Adam(groups) if config.optimizer == "adam" else torch.optim.AdamW(groups)
 
 
-def make_schedule(optimizer: torch.optim.Optimizer, config: TrainConfig, steps: int) -> LRScheduler:
+def make_schedule(optimizer: torch.optim.Optimizer, config: OptimConfig, steps: int) -> LRScheduler:
     """Build the learning-rate schedule, to be stepped once a training step.
 
     Args:

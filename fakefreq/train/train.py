@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from fakefreq.config.run import TrainConfig
-from fakefreq.data.degrade.history import parse_history
+from fakefreq.data.degrade.history import written_out
 from fakefreq.data.loading.small_images import reflected_line
 from fakefreq.data.manifest.align import refuse_second_history
 from fakefreq.data.manifest.splits import check_splits
@@ -46,7 +46,7 @@ def train(
 
     Args:
         manifest_path: a manifest whose `split` column is filled.
-        out: the run folder: config.json, environment.json, trained_images.txt, log.csv, best.safetensors, last.pt,
+        out: the run folder: config.yaml, environment.json, trained_images.txt, log.csv, best.safetensors, last.pt,
             val_scores.csv and summary.json.
         config: what to train.
         resume: go on where an interrupted run stopped; on CPU it ends in the same weights to the bit.
@@ -77,12 +77,11 @@ def train(
     if device.type == "cpu":
         keep_freed_memory()
     torch.manual_seed(config.seed)
-    detector = build_detector(config.network, config.pretrained).to(device)
-    detector.crop, detector.views = config.crop, config.views
-    if config.history:
-        detector.history = str(parse_history(config.history))
-        logger.info(f"every image, real or fake, goes through {detector.history} on its way in, in scoring too")
-    small = reflected_line(selection.train, config.crop, config.history, "a smaller --crop reads pixels alone")
+    read = replace(config.input, history=written_out(config.history))
+    detector = build_detector(config.network, config.pretrained, read).to(device)
+    if read.history:
+        logger.info(f"every image, real or fake, goes through {read.history} on its way in, in scoring too")
+    small = reflected_line(selection.train, read, "a smaller --crop reads pixels alone")
     if small:
         logger.info(small)
     verdict = check_bias(selection.train, audit)
@@ -112,7 +111,7 @@ def train(
     best = load_detector(folder.path).to(device)
     if best.lattice is not None:
         started = time.perf_counter()
-        fit_and_calibrate(best, config, selection, manifest_path.parent)
+        best = fit_and_calibrate(best, config, selection, manifest_path.parent)
         progress.seconds += time.perf_counter() - started
         facts = {"epoch": progress.best_epoch, "val_auc": progress.best_auc, "train_on": list(config.train_on)}
         save_detector(best, folder.path / "best.safetensors", facts)

@@ -5,18 +5,19 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from fakefreq.config.files import RUN_SETTINGS, write_train_config
+from fakefreq.config.run import TrainConfig
 from fakefreq.errors import UserError
 from fakefreq.evaluate.measure import measure_all, score_sets
 from fakefreq.evaluate.metrics import auc
 from fakefreq.evaluate.scores import COLUMNS, load_scores
-from fakefreq.files import write_json
 from tests.helpers.drawn_scores import draw_benchmark, draw_cell
 
 
 def write_run(folder: Path, detector: str, seed: int = 0) -> Path:
     cell = draw_cell("alpha", detector, seed).drop(columns=["detector", "train_on", "seed", "track", "cell"])
     folder.mkdir(parents=True)
-    write_json(folder / "config.json", {"train": {"detector": detector, "seed": seed, "train_on": []}})
+    write_train_config(TrainConfig(detector=detector, seed=seed), folder / RUN_SETTINGS)
     cell[cell["role"] == "val"].drop(columns="role").to_csv(folder / "val_scores.csv", index=False)
     cell.drop(columns="role").to_csv(folder / "scores.csv", index=False)  # as with --split all: validation too
     return folder

@@ -117,7 +117,7 @@ def test_the_default_sweep_has_every_family_of_degradation() -> None:
 def test_runs_that_cannot_be_swept_are_named(run: Path, small_manifest: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="there is another run of pixel, seed 0"):
         sweep_runs([run, run], small_manifest, read_sweep(WORDS), 2, tmp_path, draws=100)
-    with pytest.raises(UserError, match=r"config\.json"):
+    with pytest.raises(UserError, match=r"is no run folder: it has no config\.yaml"):
         sweep_runs([tmp_path], small_manifest, read_sweep(WORDS), 2, tmp_path, draws=100)
 
 

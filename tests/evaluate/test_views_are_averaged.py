@@ -1,5 +1,6 @@
 """Several views of an image: cut where they should be, averaged as logits, and one view is the centre crop as ever."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,8 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from fakefreq.cli import main
+from fakefreq.config.input import InputConfig
 from fakefreq.config.run import TrainConfig
 from fakefreq.data.degrade.language import parse_degradation
 from fakefreq.data.images.crops import MOST_VIEWS, crop_image, crop_views
@@ -40,9 +44,8 @@ def rows(manifest: Path) -> pd.DataFrame:
 @pytest.fixture
 def detector() -> Detector:
     torch.manual_seed(0)
-    made = create_detector("two_stream", backbone="test_efficientnet", pretrained="none").eval()
-    made.crop = 48
-    return made
+    given = InputConfig(crop=48)
+    return create_detector("two_stream", backbone="test_efficientnet", pretrained="none", input=given).eval()
 
 
 def test_the_views_are_centre_corners_and_mirror_images() -> None:
@@ -72,7 +75,7 @@ def test_one_view_is_the_centre_crop_scored_to_the_bit(rows: pd.DataFrame, manif
 def test_several_are_the_mean_of_their_logits_for_any_batch_and_workers(
     rows: pd.DataFrame, manifest: Path, detector: Detector, views: int
 ) -> None:
-    detector.views = views
+    detector = detector.replace(InputConfig(crop=48, views=views))
     expected = []
     for path in rows["path"]:
         cut = crop_views(np.asarray(read_image(manifest.parent / path)), 48, views)
@@ -111,7 +114,7 @@ def test_their_number_goes_with_the_weights_and_every_command_follows(manifest: 
         max_steps=1,
     )
     train(manifest, tmp_path / "run", config)
-    assert load_detector(tmp_path / "run").views == 2
+    assert load_detector(tmp_path / "run").input == InputConfig(crop=48, views=2)
     words = ["--workers", "0", "--device", "cpu", "--split", "val"]
     for name, more in (("own", []), ("two", ["--views", "2"]), ("one", ["--views", "1"])):
         main(["score", str(tmp_path / "run"), str(manifest), "--out", str(tmp_path / f"{name}.csv"), *words, *more])
@@ -131,4 +134,10 @@ def test_a_number_that_there_is_not_is_refused(manifest: Path, rows: pd.DataFram
 
 def test_a_file_without_the_number_means_one(tmp_path: Path, detector: Detector) -> None:
     save_detector(detector, tmp_path / "a.safetensors")
-    assert load_detector(tmp_path / "a.safetensors").views == 1
+    with safe_open(tmp_path / "a.safetensors", framework="pt") as stored:
+        header = json.loads(stored.metadata()["fakefreq"])
+        tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+    # As files were before history and views: the crop beside the rest.
+    header["crop"] = header.pop("input")["crop"]
+    save_file(tensors, tmp_path / "old.safetensors", metadata={"fakefreq": json.dumps(header)})
+    assert load_detector(tmp_path / "old.safetensors").input == InputConfig(crop=48, views=1)

@@ -9,6 +9,7 @@ import torch
 
 import fakefreq
 from fakefreq.cli import main
+from fakefreq.config.input import InputConfig
 from fakefreq.data.degrade.planted_lattices import PlantedLattice
 from fakefreq.explaining.explanation import Explanation, explain_image
 from fakefreq.explaining.frequencies import explain_spectra
@@ -24,7 +25,7 @@ def make(name: str = "two_stream", seed: int = 0, crop: int = 96, views: int = 1
     """A detector with random weights, and a lattice stream and a trust as training leaves them."""
     torch.manual_seed(seed)
     detector = create_detector(name, **{"backbone": "test_efficientnet", "pretrained": "none", **settings})  # type: ignore[arg-type]
-    detector.crop, detector.views = crop, views
+    detector = detector.replace(InputConfig(crop=crop, views=views))
     generator = torch.Generator().manual_seed(1)
     if detector.lattice is not None:
         curves = detector.lattice.curves

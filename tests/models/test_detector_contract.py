@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from fakefreq.config.input import InputConfig
 from fakefreq.errors import UserError
 from fakefreq.models import PEERS, SPECTRA, Detector, create_detector, list_detectors, load_detector, save_detector
 from fakefreq.models.fusion import EvidenceFusion
@@ -142,15 +143,38 @@ def test_every_parameter_is_pretrained_or_new_or_frozen_for_good(detector: Detec
 
 
 def test_a_saved_detector_comes_back_the_same(detector: Detector, tmp_path: Path) -> None:
-    detector.threshold, detector.crop = 0.375, 96
+    detector = detector.replace(InputConfig(crop=96, views=2), threshold=0.375)
     side = side_of(detector)
     detector.train()(images(4, side, side))  # moves the batch norms' statistics away from their initial values
     save_detector(detector, tmp_path / "best.safetensors", {"epoch": 3})
     again = load_detector(tmp_path)
-    assert (again.config, again.threshold, again.crop) == (detector.config, 0.375, 96)
+    assert (again.config, again.threshold, again.input) == (detector.config, 0.375, InputConfig(crop=96, views=2))
     assert not again.training
     batch = images(2, side, side, seed=1)
     assert torch.equal(detector.eval()(batch), again(batch))
+
+
+def test_nobody_sets_input_or_threshold_from_outside(detector: Detector) -> None:
+    for name, value in (("threshold", 1.0), ("input", InputConfig(crop=96))):
+        with pytest.raises(AttributeError):
+            setattr(detector, name, value)
+
+
+@pytest.mark.parametrize(
+    ("crop", "views", "flag"), [(0, 1, "--crop is 0"), (96, 0, "--views is 0"), (96, 11, "--views is 11")]
+)
+def test_an_input_out_of_range_is_refused(crop: int, views: int, flag: str) -> None:
+    with pytest.raises(UserError, match=flag):
+        InputConfig(crop, views)
+
+
+def test_another_threshold_and_input_leave_weights_and_original_alone(detector: Detector) -> None:
+    detector.eval()
+    other = detector.replace(InputConfig(crop=96), threshold=0.5)
+    assert (detector.input, detector.threshold) == (InputConfig(), 0.0)
+    assert type(other) is type(detector) and other.config == detector.config and not other.training
+    assert [id(p) for p in other.parameters()] == [id(p) for p in detector.parameters()]
+    assert detector.replace().input == detector.input and other.replace().threshold == 0.5
 
 
 def test_autocast_does_not_reach_the_spectra(detector: Detector) -> None:

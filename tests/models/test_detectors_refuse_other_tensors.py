@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from fakefreq.config.input import InputConfig
 from fakefreq.errors import UserError
 from fakefreq.models import Detector, create_detector
 
@@ -94,8 +95,7 @@ def test_on_another_device_values_are_looked_at_once_a_mode(monkeypatch: pytest.
 def test_one_path_is_one_image(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     assert cv2.imwrite(str(path), np.random.default_rng(0).integers(0, 256, (80, 80, 3), dtype=np.uint8))
-    detector = made("pixel")
-    detector.crop = 64
+    detector = made("pixel").replace(InputConfig(crop=64))
     expected = detector.predict([path])
     for given in (path, str(path), (str(path),)):
         found = detector.predict(given)

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from fakefreq.files import write_json
+from fakefreq.config.files import RUN_SETTINGS, write_train_config
+from fakefreq.config.run import TrainConfig
 from tests.helpers.drawn_scores import draw_benchmark, draw_cell
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
@@ -75,7 +76,7 @@ def test_the_notebook_opens_a_run_folder(
     name: str, build: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     cell = draw_cell("alpha", "pixel", 0)
-    write_json(tmp_path / "config.json", {"train": {"detector": "pixel", "seed": 0, "train_on": ["alpha"]}})
+    write_train_config(TrainConfig(detector="pixel", train_on=("alpha",)), tmp_path / RUN_SETTINGS)
     for role, file in (("val", "val_scores.csv"), ("test", "scores.csv")):
         cell[cell["role"] == role].drop(columns=["role", "detector", "train_on", "seed", "track", "cell"]).to_csv(
             tmp_path / file, index=False

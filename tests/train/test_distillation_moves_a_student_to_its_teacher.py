@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from fakefreq.config.input import InputConfig
 from fakefreq.config.run import TrainConfig
 from fakefreq.data.loading.loader import Batch
 from fakefreq.errors import UserError
@@ -89,7 +90,7 @@ def test_a_teacher_that_needs_larger_images_is_refused(tmp_path: Path) -> None:
     torch.manual_seed(0)
     save_detector(create_detector("frequency", spectrum="fft", pretrained="none"), tmp_path / "best.safetensors")
     with pytest.raises(UserError, match="--teacher .* needs --crop 64 or more; it is 48"):
-        make_distillation(replace(CONFIG, crop=48, teacher=str(tmp_path)), make("pixel", 0))
+        make_distillation(replace(CONFIG, teacher=str(tmp_path)), make("pixel", 0).replace(InputConfig(crop=48)))
 
 
 def test_no_teacher_no_distillation() -> None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 
 from fakefreq.cli import main
+from fakefreq.config.input import InputConfig
 from fakefreq.config.run import TrainConfig
 from fakefreq.data.degrade.distortions import jpeg
 from fakefreq.data.degrade.history import draw_quality, parse_history
@@ -92,16 +93,16 @@ def test_on_the_way_in_it_trains_validates_and_scores_as_on_aligned_files(
 
 def test_the_detector_carries_it_and_predict_and_sweeps_follow(originals: Path, run: Path, tmp_path: Path) -> None:
     detector = load_detector(run)
-    assert detector.history == str(parse_history(HISTORY))
+    assert detector.input == InputConfig(crop=CONFIG.crop, history=str(parse_history(HISTORY)))
     save_detector(detector, tmp_path / "copy.safetensors")
-    assert load_detector(tmp_path / "copy.safetensors").history == detector.history
+    assert load_detector(tmp_path / "copy.safetensors").input == detector.input
     rows = read_manifest(originals).iloc[:6].reset_index(drop=True)
     scored, _ = score_rows(detector, rows, originals.parent, workers=0)
     predicted = detector.predict([originals.parent / path for path in rows["path"]])
     assert predicted["logit"].tolist() == scored["logit"].tolist()
     swept = score_degraded(detector, rows, originals.parent, parse_degradation("none"))
     np.testing.assert_allclose(swept, scored["logit"], rtol=0, atol=1e-5)
-    detector.history = ""
+    detector = detector.replace(replace(detector.input, history=""))
     bare, _ = score_rows(detector, rows, originals.parent, workers=0)
     assert (bare["logit"] != scored["logit"]).all()
 
@@ -109,7 +110,7 @@ def test_the_detector_carries_it_and_predict_and_sweeps_follow(originals: Path, 
 def test_kept_features_are_of_the_images_after_it(originals: Path, run: Path, tmp_path: Path) -> None:
     rows, detector = read_manifest(originals).iloc[:4].reset_index(drop=True), load_detector(run)
     through = np.array(frozen_features(detector, rows, originals.parent, crop=48, folder=tmp_path, workers=0))
-    detector.history = ""
+    detector = detector.replace(replace(detector.input, history=""))
     bare = np.array(frozen_features(detector, rows, originals.parent, crop=48, folder=tmp_path, workers=0))
     assert through.shape == bare.shape and not np.allclose(through, bare)
 
@@ -192,5 +193,5 @@ def test_training_augments_after_it_by_one_law(originals: Path) -> None:
     assert not torch.equal(pixels(rows["label"], str(history)), pixels(turned, HISTORY))
 
 
-def test_an_older_detector_has_none() -> None:
-    assert create_detector("frequency").history == ""
+def test_a_new_detector_has_none() -> None:
+    assert create_detector("frequency").input == InputConfig()

@@ -1,5 +1,6 @@
 """The same seed ends in the same weights, interrupted or not, and a finished run is left alone."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -72,3 +73,16 @@ def test_a_folder_of_another_experiment_is_refused(manifest_path: Path, finished
 
 def test_how_a_run_is_carried_out_does_not_make_it_another(manifest_path: Path, finished: Path) -> None:
     assert train(manifest_path, finished, replace(CONFIG, workers=1, log_every=7))["epochs"] == 3
+
+
+def test_a_folder_that_does_not_say_its_settings_is_refused(
+    manifest_path: Path, finished: Path, tmp_path: Path
+) -> None:
+    for kept in ("last.pt", "summary.json"):
+        old = tmp_path / kept
+        old.mkdir()
+        shutil.copy(finished / kept, old)
+        for resume in (False, True):
+            with pytest.raises(UserError, match=r"a run without its settings \(config.yaml\).*choose another --out"):
+                train(manifest_path, old, CONFIG, resume=resume)
+        assert [path.name for path in old.iterdir()] == [kept]

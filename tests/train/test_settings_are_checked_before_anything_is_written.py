@@ -53,7 +53,7 @@ def test_a_wrong_setting_names_its_flag(
 
 def test_a_configuration_survives_its_json() -> None:
     assert TrainConfig.from_dict(CONFIG.to_dict()) == CONFIG
-    with pytest.raises(UserError, match="unknown to this version: momentum"):
+    with pytest.raises(UserError, match="unknown setting 'momentum'; the stored configuration takes: "):
         TrainConfig.from_dict({**CONFIG.to_dict(), "momentum": 0.9})
 
 

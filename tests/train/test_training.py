@@ -21,7 +21,7 @@ from tests.helpers.small_runs import CONFIG, assert_same, last, weights
 def test_a_run_leaves_the_files_it_promises(finished: Path) -> None:
     names = {path.name for path in finished.iterdir()}
     assert names == {
-        "config.json", "environment.json", "trained_images.txt", "log.csv", "best.safetensors", "last.pt",
+        "config.yaml", "environment.json", "trained_images.txt", "log.csv", "best.safetensors", "last.pt",
         "val_scores.csv", "summary.json",
     }  # fmt: skip
     log = pd.read_csv(finished / "log.csv")

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fakefreq.config.input import InputConfig
 from fakefreq.data.images.resample import KERNELS, Kernel, resize
 from fakefreq.errors import UserError, choose
 
@@ -132,6 +133,20 @@ def parse_history(text: str) -> History:
         except ValueError as error:
             raise UserError(f"{part!r} in --history is not a number; write it like size=128,codec=jpeg:90") from error
     return history
+
+
+def written_out(text: str) -> str:
+    """Return a history's text with nothing left to a default; empty stays empty.
+
+    Raises:
+        UserError: as `parse_history`.
+    """
+    return str(parse_history(text)) if text else ""
+
+
+def history_of(config: InputConfig) -> History | None:
+    """Return what images go through on their way into a detector; None where that is nothing."""
+    return parse_history(config.history) if config.history else None
 
 
 def apply_history(image: NDArray[np.uint8], history: History, key: str = "", seed: int = 0) -> bytes:
