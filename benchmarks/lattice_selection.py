@@ -166,7 +166,7 @@ def _with_crossed(parts: pd.DataFrame) -> pd.DataFrame:
     others = others.assign(subset=others["source"] + " " + others["subset"].where(is_control, "photographs"))
     tables = [parts]
     for (history, subset), photographs in others.groupby(["history", "subset"]):
-        beside = fakes[fakes["history"] == history].assign(subset=subset)
+        beside = fakes[fakes["history"] == history].assign(subset=str(subset))
         if len(beside):
             crossed = pd.concat([beside, photographs.drop_duplicates("sha256")])
             tables.append(crossed.assign(source="crossed"))
