@@ -164,9 +164,7 @@ plt.show()
 # ## A p-value without any training
 #
 # `lattice_pvalue` has a known null. Of photographs without JPEG it is uniform: the share below p is p. Off JPEG's own
-# frequencies (period 16 without 8) this also holds for files that were saved as JPEG. A curve that starts above 0 at
-# the left edge has images with a p-value below 1e-6.
-
+# frequencies (period 16 without 8) this also holds for files that were saved as JPEG.
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(7, 3), layout="constrained")
 sets = {
@@ -182,9 +180,8 @@ for axis, (title, period, without, change) in zip(
     for name, images in sets.items():
         given = [jpeg(image, change) if change else image for image in images]
         p = np.sort([lattice_pvalue(luma(image), period, without).item() for image in given])
-        axis.step(
-            np.concatenate([[1e-6], p, [1]]), np.concatenate([[0], np.arange(1, len(p) + 1) / len(p), [1]]), label=name
-        )
+        shares = np.arange(1, len(p) + 1) / len(p)
+        axis.step(np.concatenate([[1e-6], p, [1]]), np.concatenate([[0], shares, [1]]), where="post", label=name)
     law = np.geomspace(1e-6, 1, 200)
     axis.plot(law, law, color="0.6", linestyle=":", label="uniform")
     axis.set(xscale="log", xlim=(1e-6, 1), xlabel="p", ylabel="share of images below p", title=title)
