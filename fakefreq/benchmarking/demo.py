@@ -10,7 +10,7 @@ from fakefreq.config.detector import DEFAULT_BACKBONE
 from fakefreq.config.run import TrainConfig
 from fakefreq.data.manifest.splits import split_manifest
 from fakefreq.data.manifests import read_manifest, write_manifest
-from fakefreq.models.weights import WHEEL_WEIGHTS
+from fakefreq.models.pretrained import WHEEL_WEIGHTS
 from fakefreq.wheels.fetch import WHEELS, fetch_wheels
 from fakefreq.zoo.demo_set import DEMO_PACKAGES, DEMO_TRAIN_ON, build_demo_set
 

@@ -78,7 +78,7 @@ class Index:
     """processes; -1: one a core"""
 
     def run(self) -> None:
-        from fakefreq.data.index.folders import Hints
+        from fakefreq.data.index.listing import Hints
         from fakefreq.data.index.values import Columns
         from fakefreq.data.manifests import index_folder
 

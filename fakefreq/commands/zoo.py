@@ -108,10 +108,11 @@ class Build:
     def run(self) -> None:
         from fakefreq.zoo.build import Subset, build_subsets
         from fakefreq.zoo.catalogue import capped_count, expand_controls, expand_generators
-        from fakefreq.zoo.families import make_simulated, parse_family
+        from fakefreq.zoo.families import parse_family
         from fakefreq.zoo.own import make_own, measure_own
         from fakefreq.zoo.pairing import draw_subsets
         from fakefreq.zoo.reals import read_reals
+        from fakefreq.zoo.simulated import make_simulated
 
         if self.count < 1:
             raise UserError(f"--count takes 1 or more, not {self.count}")

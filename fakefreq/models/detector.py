@@ -2,9 +2,7 @@
 
 import copy
 import itertools
-from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -15,9 +13,6 @@ from fakefreq.errors import UserError
 from fakefreq.models.fusion import make_fusion
 from fakefreq.models.streams.lattice import LatticeStream
 from fakefreq.spectra import to_float
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _DTYPES = (torch.uint8, torch.float16, torch.bfloat16, torch.float32, torch.float64)
 # What rounding may add to [0, 1].
@@ -148,25 +143,6 @@ class Detector(nn.Module):
     def _any_tensor(self) -> Tensor:
         # The lattice has no parameters.
         return next(itertools.chain(self.parameters(), self.buffers()))
-
-    def predict(self, paths: str | Path | Sequence[str | Path], batch_size: int = 32) -> "pd.DataFrame":
-        """Score image files.
-
-        Args:
-            paths: one image file or several; each is decoded and brought through `self.input` as in
-                validation.
-            batch_size: images a step.
-
-        Returns:
-            A table with the columns path, logit, probability (of fake, uncalibrated) and label
-            (1 where the logit exceeds the validated threshold).
-
-        Raises:
-            UserError: a file is missing or does not decode.
-        """
-        from fakefreq.evaluate.predict import predict_files
-
-        return predict_files(self, paths, batch_size=batch_size)
 
     def _pixels(self, images: Tensor) -> Tensor:
         """Return images, once they were checked, as floats in the weights' precision."""

@@ -22,7 +22,7 @@ class PixelStream(nn.Module):
 
     Args:
         backbone: a timm model's name, such as `resnet18`, `resnet50`, `vgg16`, `efficientnet_b0`, `convnext_atto`,
-            `vit_tiny_patch16_224`, `tf_efficientnet_lite0`. It starts from random weights; `fakefreq.models.weights`
+            `vit_tiny_patch16_224`, `tf_efficientnet_lite0`. It starts from random weights; `fakefreq.models.pretrained`
             fills it.
 
     Shape:

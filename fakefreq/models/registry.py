@@ -11,6 +11,7 @@ from fakefreq.errors import UserError, choose
 from fakefreq.models.detector import Detector
 from fakefreq.models.fusion import LATTICE
 from fakefreq.models.pixel import PixelStream
+from fakefreq.models.pretrained import load_pretrained
 from fakefreq.models.streams import FrequencyStream
 from fakefreq.models.streams.lattice import LatticeStream
 
@@ -118,8 +119,6 @@ def build_detector(config: DetectorConfig, pretrained: Pretrained, input: InputC
 
 
 def _pixel_stream(config: DetectorConfig, pretrained: Pretrained) -> PixelStream:
-    from fakefreq.models.weights import load_pretrained
-
     stream = PixelStream(config.backbone)
     stream.weights_from = load_pretrained(stream.network, config.backbone, pretrained)
     stream.drop_classifier()

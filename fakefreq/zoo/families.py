@@ -4,10 +4,8 @@ from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fakefreq.errors import UserError, choose
-from fakefreq.zoo.registry import Generator, Origin, Translator
 
 Upsampler = Literal[
     "nearest", "bilinear", "transposed2", "transposed3", "transposed4", "pixel_shuffle", "zero_insertion", "fourier"
@@ -123,25 +121,3 @@ def draw_family(rng: np.random.Generator) -> SimulatedFamily:
         width=int(rng.choice([12, 16, 24])),
         noise=float(rng.choice([0.01, 0.02, 0.04])),
     )
-
-
-def make_simulated(family: SimulatedFamily, seed: int) -> Generator:
-    """The family as a paired generator of the zoo."""
-
-    def load() -> Translator:
-        return _Simulated(family, seed)
-
-    origin = Origin("simulated", f"{family},seed={seed}", licence="none of its own")
-    return Generator(family.name, "simulated (AutoGAN)", str(family), None, (), 0.01, True, load, origin=origin)
-
-
-@dataclass(frozen=True)
-class _Simulated:
-    family: SimulatedFamily
-    seed: int
-
-    def translate(self, photos: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Put photos through the family's autoencoder."""
-        from fakefreq.zoo.simulated import simulate
-
-        return simulate(photos, self.family, self.seed)

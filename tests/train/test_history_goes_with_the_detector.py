@@ -25,7 +25,7 @@ from fakefreq.data.manifest.align import align_manifest
 from fakefreq.data.manifest.splits import split_manifest
 from fakefreq.data.manifests import index_folder, read_manifest, write_manifest
 from fakefreq.errors import UserError
-from fakefreq.evaluate.predict import score_degraded, score_rows
+from fakefreq.evaluate.predict import predict_files, score_degraded, score_rows
 from fakefreq.evaluate.scores import read_scores
 from fakefreq.messages import shown_messages
 from fakefreq.models import create_detector, load_detector, save_detector
@@ -98,7 +98,7 @@ def test_the_detector_carries_it_and_predict_and_sweeps_follow(originals: Path, 
     assert load_detector(tmp_path / "copy.safetensors").input == detector.input
     rows = read_manifest(originals).iloc[:6].reset_index(drop=True)
     scored, _ = score_rows(detector, rows, originals.parent, workers=0)
-    predicted = detector.predict([originals.parent / path for path in rows["path"]])
+    predicted = predict_files(detector, [originals.parent / path for path in rows["path"]])
     assert predicted["logit"].tolist() == scored["logit"].tolist()
     swept = score_degraded(detector, rows, originals.parent, parse_degradation("none"))
     np.testing.assert_allclose(swept, scored["logit"], rtol=0, atol=1e-5)

@@ -4,73 +4,20 @@ import itertools
 import operator
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
-from fakefreq.data.images.headers.facts import ImageError
+from fakefreq.data.index.listing import LAYOUTS, Hints, Listing
+from fakefreq.data.index.metadata import read_metadata
 from fakefreq.data.index.names import looks_like_a_generator, read_name
+from fakefreq.data.index.packed import read_parquet_tables, read_tar_shards
+from fakefreq.data.index.photo_sets import DETECTORS
 from fakefreq.data.index.tree import WORDS, Tree, root_name
-from fakefreq.data.index.values import Columns, Entry
+from fakefreq.data.index.values import Entry
 from fakefreq.data.index.walk import SUFFIXES, Found, walk
 from fakefreq.errors import UserError, choose
 
-LAYOUTS = {
-    "generators": "<generator>[/<class>]/{0_real,1_fake}/*",
-    "genimage": "<generator>[/<archive>]/{train,val}/{ai,nature}/*",
-    "shared_reals": "real/* beside fake/<generator>/*",
-    "two_classes": "{real,fake}/* (also {0,1} and {0_real,1_fake})",
-    "celeba": "CelebA: *.jpg with identity_CelebA.txt or list_eval_partition.txt",
-    "lfw": "LFW: <person>/<person>_0001.jpg",
-    "ffhq": "FFHQ: <thousand>/<number>.png, five digits each",
-    "image_folder": "<class>/* with --real-classes",
-    "one_label": "anything, with --label real|fake",
-    "metadata": "metadata.csv or .jsonl beside the images, with columns of paths and labels",
-    "tar": "WebDataset shards: *.tar",
-    "parquet": "Parquet tables with image bytes: *.parquet",
-    "list": "a CSV, TSV, text or JSON list, with --list",
-}
 Explain = Callable[[tuple[str, ...]], tuple[str, Entry] | None]
-
-
-class Listing(NamedTuple):
-    """The images of a folder.
-
-    Args:
-        layout: a key of `LAYOUTS`.
-        entries: sorted by path.
-        others: number of other files, which were passed over.
-        problems: what cannot be used and why: members with unsafe names, folders that cannot be listed, ...
-        notes: what was understood that a user may want to see.
-    """
-
-    layout: str
-    entries: list[Entry]
-    others: int = 0
-    problems: Sequence[ImageError] = ()
-    notes: Sequence[str] = ()
-
-
-class Hints(NamedTuple):
-    """What the user says where folders do not.
-
-    Args:
-        layout: a key of `LAYOUTS`, or `auto`.
-        label: of all images: `real`, `fake`, or empty.
-        generator: of the fakes, where no folder or column names another.
-        source: of all reals, where nothing else names it.
-        real_classes: folders of `image_folder` that hold photographs; each is a source, every other one a generator.
-        columns: what the columns of a list, of a Parquet table or the keys of a shard's JSON are called.
-        overrule: what may contradict the label without stopping: `folders` (their names), `columns` (other columns).
-    """
-
-    layout: str = "auto"
-    label: str = ""
-    generator: str = ""
-    source: str = ""
-    real_classes: Sequence[str] = ()
-    columns: Columns = Columns()
-    overrule: Sequence[str] = ()
 
 
 def read_layout(folder: str | Path, hints: Hints | None = None) -> Listing:
@@ -98,8 +45,6 @@ def read_layout(folder: str | Path, hints: Hints | None = None) -> Listing:
         other = "--label" if hints.label else f"the layout {layout}"
         raise UserError(f"--real-classes means nothing beside {other}; leave one of them")
     if layout in ("tar", "parquet"):
-        from fakefreq.data.index.packed import read_parquet_tables, read_tar_shards
-
         read = read_tar_shards if layout == "tar" else read_parquet_tables
         return with_generator(read(folder, found, hints), hints)
     if not found.images and not found.problems:
@@ -108,8 +53,6 @@ def read_layout(folder: str | Path, hints: Hints | None = None) -> Listing:
             f"{folder} holds no image ({', '.join(sorted(SUFFIXES))}) but {found.others} other files{others}"
         )
     if layout in ("auto", "metadata") and found.tables and not hints.real_classes:
-        from fakefreq.data.index.metadata import read_metadata
-
         listing = read_metadata(folder, found, hints)
         if listing is not None:
             return with_generator(listing, hints)
@@ -137,7 +80,6 @@ def _refuse_columns(hints: Hints) -> None:
 
 
 def _of_files(folder: Path, found: Found, hints: Hints, layout: str) -> Listing:
-    from fakefreq.data.index.photo_sets import DETECTORS
 
     others = found.others + len(found.shards)
     tree = Tree(found.images, root_name(folder))

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from fakefreq.data.images.decode import read_bytes
 from fakefreq.data.images.headers.header import ImageError, probe_content
 from fakefreq.data.index.cache import IndexCache
-from fakefreq.data.index.folders import LAYOUTS, Hints, Listing, read_layout
+from fakefreq.data.index.folders import read_layout
+from fakefreq.data.index.listing import LAYOUTS, Hints, Listing
 from fakefreq.data.index.probe import FACTS
 from fakefreq.data.index.table import GroupBy, Meaning, read_table
 from fakefreq.data.manifest.duplicates import NEAR_BITS, merge_groups, near_duplicates

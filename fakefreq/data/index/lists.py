@@ -9,7 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from fakefreq.data.index.folders import Hints, Listing, with_generator
+from fakefreq.data.index.folders import with_generator
+from fakefreq.data.index.listing import Hints, Listing
 from fakefreq.data.index.names import read_name
 from fakefreq.data.index.nested import nested_rows
 from fakefreq.data.index.rows import read_rows

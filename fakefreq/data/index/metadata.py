@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from fakefreq.data.images.headers.facts import ImageError
-from fakefreq.data.index.folders import Hints, Listing
+from fakefreq.data.index.listing import Hints, Listing
 from fakefreq.data.index.rows import read_rows
 from fakefreq.data.index.tree import Tree, root_name
 from fakefreq.data.index.values import text_of

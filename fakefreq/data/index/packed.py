@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from fakefreq.data.images.headers.facts import ImageError
 from fakefreq.data.images.shards import MEMBER, image_column, open_parquet, read_columns, read_member, tar_members
-from fakefreq.data.index.folders import LAYOUTS, Hints, Listing
+from fakefreq.data.index.listing import LAYOUTS, Hints, Listing
 from fakefreq.data.index.names import read_name
 from fakefreq.data.index.tree import WORDS, Tree, root_name
 from fakefreq.data.index.values import SPLIT_NAMES, Entry, text_of

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fakefreq.data.images.headers.facts import ImageError
-from fakefreq.data.index.folders import Hints
+from fakefreq.data.index.listing import Hints
 from fakefreq.data.index.names import looks_like_a_generator, read_name
 from fakefreq.data.index.tree import WORDS, Tree, root_name
 from fakefreq.data.index.values import FAKE_NAMES, REAL_NAMES, Columns, Entry, text_of

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from fakefreq.config.detector import DetectorConfig, Pretrained
 from fakefreq.errors import UserError
 from fakefreq.models.detector import Detector
+from fakefreq.models.pretrained import load_pretrained
 
 
 class PeerDetector(Detector):
@@ -82,8 +83,6 @@ class TruncatedResNet50(nn.Module):
 
 def load_backbone(network: nn.Module, config: DetectorConfig, pretrained: Pretrained) -> str:
     """Fill a timm network with the weights that `pretrained` names; return where they came from."""
-    from fakefreq.models.weights import load_pretrained  # which imports Detector, and so this package
-
     return load_pretrained(network, config.backbone, pretrained)
 
 
