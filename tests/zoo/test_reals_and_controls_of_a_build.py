@@ -52,7 +52,7 @@ def test_a_build_from_a_folder_is_a_data_set_with_its_whole_history(tmp_path: Pa
     assert build(photos, tmp_path / "out", *words, "--share-photos") == 0
     manifest = read_manifest(tmp_path / "out" / "manifest.csv")
     assert set(manifest["subset"]) == {"sim_transposed4_k3", "sim_nearest_k5", *CONTROLS}
-    assert len(manifest) == 2 * 4 + 5 * 2
+    assert len(manifest) == 2 * 4 + 6 * 2
     assert manifest["sha256"].str.len().eq(64).all()
     assert set(manifest["width"]) == {48}
     assert set(manifest["source"]) == {"mine"}
@@ -73,7 +73,7 @@ def test_a_build_from_a_folder_is_a_data_set_with_its_whole_history(tmp_path: Pa
     layout, entries, *_ = read_layout(tmp_path / "out")
     assert layout == "generators"
     assert len(entries) == len(manifest)
-    assert len(list((tmp_path / "out" / "contact_sheets").glob("*.png"))) == 7
+    assert len(list((tmp_path / "out" / "contact_sheets").glob("*.png"))) == 8
 
 
 def test_the_same_command_again_keeps_a_split_and_makes_nothing_anew(tmp_path: Path) -> None:
