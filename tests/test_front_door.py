@@ -183,5 +183,6 @@ def test_a_name_of_timm_with_its_default_tag_is_the_same_network() -> None:
     assert DetectorConfig(backbone="resnet18.a1_in1k") == DetectorConfig(backbone="resnet18")
     assert DetectorConfig(backbone="timm/resnet18.a1_in1k") == DetectorConfig(backbone="resnet18")
     assert DetectorConfig(backbone="test_resnet.r160_in1k").backbone == "test_resnet"
-    with pytest.raises(UserError, match=r"give resnet18\.a1_in1k or resnet18"):
-        DetectorConfig(backbone="resnet18.a2_in1k")
+    assert DetectorConfig(backbone="resnet18.a2_in1k").backbone == "resnet18.a2_in1k"
+    with pytest.raises(UserError, match=r"no such weights of resnet18; give resnet18 or resnet18\.a1_in1k"):
+        DetectorConfig(backbone="resnet18.a9_in1k")

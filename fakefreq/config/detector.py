@@ -44,8 +44,10 @@ class DetectorConfig:
 def without_default_tag(backbone: str) -> str:
     """Return timm's name of a model without the tag of its default weights, and without the hub's `timm/`.
 
+    The tag of other weights stays.
+
     Raises:
-        UserError: a tag of other weights.
+        UserError: a tag that timm does not have.
 
     >>> without_default_tag("resnet18.a1_in1k")
     'resnet18'
@@ -58,7 +60,11 @@ def without_default_tag(backbone: str) -> str:
     if not timm.is_model(name):
         return backbone  # refused where the network is built, with the names that come close
     default = timm.get_pretrained_cfg(name)
-    if default is None or default.tag != tag:
-        known = f"{name}.{default.tag}" if default is not None and default.tag else name
-        raise UserError(f"--backbone {backbone}: of {name}, timm's default weights are taken: give {known} or {name}")
-    return name
+    if default is not None and default.tag == tag:
+        return name
+    known = timm.list_pretrained(f"{name}.*")
+    if f"{name}.{tag}" not in known:
+        raise UserError(
+            f"--backbone {backbone}: timm has no such weights of {name}; give {' or '.join([name, *known])}"
+        )
+    return f"{name}.{tag}"

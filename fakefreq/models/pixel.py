@@ -42,7 +42,7 @@ class PixelStream(nn.Module):
 
     def __init__(self, backbone: str) -> None:
         super().__init__()
-        choose(backbone, timm.list_models(), "backbone (a timm model)", "--backbone")
+        choose(backbone.partition(".")[0], timm.list_models(), "backbone (a timm model)", "--backbone")
         # The classifier stays on until the weights are in, so that a whole ImageNet file loads strictly.
         # channels_last: depthwise networks run about three times faster on CPU with it.
         network: Any = timm.create_model(backbone, pretrained=False).to(memory_format=torch.channels_last)
