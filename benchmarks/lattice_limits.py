@@ -21,7 +21,6 @@ import pandas as pd
 import torch
 import tyro
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from fakefreq.data.degrade.distortions import jpeg
 from fakefreq.data.degrade.language import image_rng
@@ -31,7 +30,8 @@ from fakefreq.data.manifests import read_manifest
 from fakefreq.errors import UserError
 from fakefreq.files import atomic_path
 from fakefreq.models import load_detector
-from fakefreq.models.streams.lattice import PERIOD, read_lattice_of_image
+from fakefreq.models.streams.lattice import PERIOD, LatticeStream, read_lattice_of_image
+from fakefreq.progress import track
 from fakefreq.spectra import lattice_frequencies
 
 matplotlib.use("Agg")
@@ -43,37 +43,56 @@ ANCHOR = 256
 
 
 @dataclass
-class Config:
-    """What to run.
+class Given:
+    """What is judged, and on which photographs.
 
     Args:
         manifest: the one that the run was trained with; of it the validation photographs are used.
-        run: a run of the detector `lattice`.
-        generator: the folder's subset that the run trained on.
-        sides: of square images in pixels.
-        qualities: of the JPEG that photograph and fake go through; 0 is none.
-        amplitudes: standard deviation of the planted pattern in grey levels of 255.
-        periods: of the planted pattern in pixels.
-        count: photographs a cell.
-        out: the table; a figure of the same name lies beside it.
+        run: a run of the detector `lattice`, or of `two_stream` with the lattice.
+        generator: the manifest's subset that the run trained on.
+        count: photographs, of each cell of a grid.
     """
 
     manifest: tyro.conf.Positional[Path]
     run: Path
     generator: str = "stylegan"
+    count: int = 50
+
+    def photographs(self) -> list[Image]:
+        """Validation photographs of the subset, decoded."""
+        rows = read_manifest(self.manifest)
+        rows = rows[(rows["subset"] == self.generator) & (rows["split"] == "val") & (rows["label"] == 0)]
+        return [read_image(self.manifest.parent / path) for path in rows.sort_values("path")["path"]]
+
+    def stream(self) -> LatticeStream:
+        """The run's lattice stream.
+
+        Raises:
+            UserError: the run has none.
+        """
+        stream = load_detector(self.run).lattice
+        if stream is None:
+            raise UserError(f"{self.run} reads no lattice; give a run of --detector lattice or two_stream")
+        return stream
+
+
+@dataclass
+class Config(Given):
+    """What to run.
+
+    Args:
+        sides: of square images in pixels.
+        qualities: of the JPEG that photograph and fake go through; 0 is none.
+        amplitudes: standard deviation of the planted pattern in grey levels of 255.
+        periods: of the planted pattern in pixels.
+        out: the table; a figure of the same name lies beside it.
+    """
+
     sides: tuple[int, ...] = (64, 128, 256, 512, 1024)
     qualities: tuple[int, ...] = (0, 95, 85, 75, 60)
     amplitudes: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0)
     periods: tuple[int, ...] = (2, 4, 8, 16)
-    count: int = 50
     out: Path = Path("runs/lattice_limits.csv")
-
-
-def photographs(manifest: Path, generator: str) -> list[Image]:
-    """Validation photographs of a manifest's subset, decoded."""
-    rows = read_manifest(manifest)
-    rows = rows[(rows["subset"] == generator) & (rows["split"] == "val") & (rows["label"] == 0)]
-    return [read_image(manifest.parent / path) for path in rows.sort_values("path")["path"]]
 
 
 def of_side(pictures: list[Image], number: int, side: int) -> Image:
@@ -97,12 +116,11 @@ def strongest(scores: NDArray[np.float32], period: int) -> float:
 
 def measure(config: Config) -> pd.DataFrame:
     """A row a cell of the grid."""
-    detector = load_detector(config.run)
-    stream = detector.lattice
-    if stream is None:
-        raise UserError(f"{config.run} reads no lattice; give a run of --detector lattice or two_stream")
+    if ANCHOR not in config.sides:
+        raise UserError(f"--sides takes {ANCHOR} among others: theory starts from what is measured there")
+    stream = config.stream()
     thresholds = [float(torch.quantile(stream.null.double(), 1 - rate)) for rate in (0.05, 0.01)]
-    pictures = photographs(config.manifest, config.generator)
+    pictures = config.photographs()
 
     def read(images: list[Image], quality: int) -> NDArray[np.float32]:
         return np.stack([read_lattice_of_image(jpeg(image, quality) if quality else image) for image in images])
@@ -113,7 +131,7 @@ def measure(config: Config) -> pd.DataFrame:
 
     rows = []
     grid = list(itertools.product(config.sides, config.qualities))
-    for side, quality in tqdm(grid, desc="side and quality"):
+    for side, quality in track(grid, "side and quality"):
         photos = [of_side(pictures, number, side) for number in range(config.count)]
         alarms = above(read(photos, quality))
         for amplitude, period in itertools.product(config.amplitudes, config.periods):

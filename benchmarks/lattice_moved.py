@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import torch
 import tyro
-from lattice_limits import photographs
+from lattice_limits import Given, Image
 from numpy.typing import NDArray
 
 from fakefreq.data.degrade.distortions import jpeg, rescale
@@ -26,36 +26,25 @@ from fakefreq.data.degrade.planted_lattices import PlantedLattice
 from fakefreq.errors import UserError
 from fakefreq.evaluate.metrics import auc
 from fakefreq.files import atomic_path
-from fakefreq.models import load_detector
 from fakefreq.models.streams.lattice import LatticeStream, read_lattice_of_image
-
-Image = NDArray[np.uint8]
 
 
 @dataclass
-class Config:
+class Config(Given):
     """What to run.
 
     Args:
-        manifest: the one that the run was trained with; of it the validation photographs are used.
-        run: a run of the detector `lattice`.
-        generator: the manifest's subset that the run trained on.
         factors: that images are reduced by.
         amplitude: standard deviation of the planted pattern in grey levels of 255.
         quality: of the JPEG that follows.
         steps: factors that the search tries, from .45 to 1.
-        count: photographs.
         out: the table.
     """
 
-    manifest: tyro.conf.Positional[Path]
-    run: Path
-    generator: str = "stylegan"
     factors: tuple[float, ...] = (1.0, 0.9, 0.75, 0.6, 0.5)
     amplitude: float = 4.0
     quality: int = 90
     steps: int = 45
-    count: int = 50
     out: Path = Path("runs/lattice_moved.csv")
 
 
@@ -73,10 +62,8 @@ def judge(stream: LatticeStream, images: list[Image]) -> NDArray[np.float64]:
 
 def measure(config: Config) -> pd.DataFrame:
     """A row a factor and kind of period: AUC as it is, with the true factor, with the search; how the search ends."""
-    stream = load_detector(config.run).lattice
-    if stream is None:
-        raise UserError(f"{config.run} reads no lattice; give a run of --detector lattice or two_stream")
-    photos = photographs(config.manifest, config.generator)[: config.count]
+    stream = config.stream()
+    photos = config.photographs()[: config.count]
     labels = np.repeat([0, 1], len(photos))
     tried = np.linspace(0.45, 1.0, config.steps)
     rows = []

@@ -25,7 +25,7 @@ from torch import Tensor
 from fakefreq.cli import main as fakefreq
 from fakefreq.data.degrade.language import parse_degradation
 from fakefreq.data.manifests import read_manifest
-from fakefreq.errors import UserError
+from fakefreq.errors import UserError, choose
 from fakefreq.evaluate.metrics import auc
 from fakefreq.evaluate.predict import score_degraded
 from fakefreq.files import atomic_path
@@ -84,7 +84,7 @@ def build(config: Config) -> dict[str, Path]:
     manifests = {}
     for source, generators in GENERATORS.items():
         reals = str(folder) if source == "ffhq" else source
-        manifests[source] = config.out / source / "manifest.csv"
+        manifests[source] = config.out / f"{source}-{config.count}" / "manifest.csv"
         if manifests[source].exists():
             continue
         words = ["zoo", "build", "--generators", *generators, "--simulate", *SIMULATED, "--controls", "all"]
@@ -230,13 +230,16 @@ def compare(parts: pd.DataFrame) -> pd.DataFrame:
 
 def main(config: Config) -> None:
     """Build the sets, score the runs, write both tables whole."""
+    for history in config.histories:
+        choose(history, list(HISTORIES), "history", "--histories")
     manifests = build(config)
     if not config.runs:
         print(f"sets built in {config.out}; give --runs to judge them")
         return
     judged, compared = [], []
     for number, run in enumerate(config.runs):
-        kept = config.out / f"parts-{run.resolve().parent.name}-{run.name}.parquet"
+        what = f"{run.resolve().parent.name}-{run.name}-{'-'.join(config.histories)}-{config.count}"
+        kept = config.out / f"parts-{what}.parquet"
         if not kept.exists():
             with atomic_path(kept) as temporary:
                 score(run, config, manifests).to_parquet(temporary, index=False)

@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from fakefreq.data.manifest.splits import split_manifest
+from fakefreq.data.manifests import index_folder, write_manifest
+
 
 def draw_photo(rng: np.random.Generator, side: int) -> np.ndarray:
     """Return an RGB picture with a photograph's 1/f spectrum and a face-like blob, uint8, (side, side, 3)."""
@@ -99,3 +102,12 @@ def facebench() -> Path:
     if not value:
         pytest.skip("FAKEFREQ_FACEBENCH is unset: no real faces to test on")
     return Path(value)
+
+
+@pytest.fixture(scope="module")
+def manifest_path(tiny_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The drawn set as a manifest with splits, a new one for each test module."""
+    path = tmp_path_factory.mktemp("manifest") / "manifest.csv"
+    manifest, _ = index_folder(tiny_set, path)
+    write_manifest(split_manifest(manifest, (0.6, 0.2, 0.2), seed=0), path)
+    return path

@@ -1,12 +1,10 @@
 """What a run ran on, so that its numbers can be judged and repeated."""
 
-import contextlib
 import ctypes
 import os
 import platform
 import shlex
 import sys
-from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -20,17 +18,6 @@ M_MMAP_MAX, M_TRIM_THRESHOLD = -4, -1
 KEPT_BYTES = 2_000_000_000
 
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "scipy", "opencv-python", "scikit-learn", "pandas", "safetensors")
-
-
-@contextlib.contextmanager
-def one_torch_thread() -> Iterator[None]:
-    """Hold torch to one thread: sums in another order, as several threads make them, would give other bits."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def describe_environment(device: torch.device) -> dict[str, Any]:

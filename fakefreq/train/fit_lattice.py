@@ -28,7 +28,7 @@ from fakefreq.data.loading.samples import bring
 from fakefreq.errors import UserError
 from fakefreq.models.streams.lattice import KNOTS, NULL_QUANTILES, SMALLEST, LatticeStream, read_lattice_of_image
 from fakefreq.progress import track
-from fakefreq.train.environment import one_torch_thread
+from fakefreq.threads import one_torch_thread
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]

@@ -12,7 +12,7 @@ from fakefreq.data.degrade.distortions import jpeg, webp
 from fakefreq.data.degrade.history import SUBSAMPLINGS, Codec, History, Subsampling, draw_quality
 from fakefreq.data.loading.samples import Twins
 from fakefreq.errors import choose
-from fakefreq.train.environment import one_torch_thread
+from fakefreq.threads import one_torch_thread
 from fakefreq.zoo.families import UPSAMPLERS, SimulatedFamily, draw_family
 
 # Generators are drawn once and used often: a new one costs a fit of a fraction of a second, in each worker.

@@ -14,6 +14,7 @@ from fakefreq.data.degrade.history import History, bring_to_size, encode
 from fakefreq.errors import UserError
 from fakefreq.files import atomic_path
 from fakefreq.progress import track
+from fakefreq.threads import one_torch_thread
 from fakefreq.wheels.fetch import WHEELS, fetch_wheels, missing_bytes
 from fakefreq.zoo.contact_sheet import SHEETS, write_sheet
 from fakefreq.zoo.controls import CONTROLS
@@ -204,15 +205,13 @@ def _write_fakes(folder: Path, subset: Subset, generator: Generator, history: Hi
     rows = list(_plan_fakes(subset, generator, history, seed))
     missing = [number for number, row in enumerate(rows) if not (folder / row.path).exists()]
     if missing:
-        from fakefreq.zoo.formats.torch_weights import one_thread  # torch: only when something is to be made
-
         network = generator.load()
         made = (
             _translate(network, subset, missing, history)
             if generator.paired
             else _sample(network, missing, generator, seed)
         )
-        with one_thread():
+        with one_torch_thread():
             for number, pixels in track(made, f"{subset.name} fakes", len(missing)):
                 _write(folder, rows[number], bring_to_size(pixels, history), history)
     return rows

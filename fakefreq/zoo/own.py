@@ -120,7 +120,7 @@ def load_onnx(path: str) -> Run:
     except ImportError as error:
         raise UserError("an ONNX generator needs onnxruntime; pip install onnxruntime (or fakefreq[zoo])") from error
     options = onnxruntime.SessionOptions()
-    # One thread gives one result on any machine; see fakefreq.zoo.formats.torch_weights.one_thread.
+    # One thread gives one result on any machine; see fakefreq.threads.
     options.intra_op_num_threads = 1
     try:
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])

@@ -11,20 +11,10 @@ from fakefreq.cli import COMMANDS, main
 from fakefreq.commands.base import TrainingCommand
 from fakefreq.config.files import RUN_SETTINGS, read_train_config, write_train_config
 from fakefreq.config.run import TrainConfig
-from fakefreq.data.manifest.splits import split_manifest
-from fakefreq.data.manifests import index_folder, write_manifest
 from fakefreq.errors import UserError
 from tests.helpers.small_runs import CONFIG, assert_same, weights
 
 TRAINING_COMMANDS = ["ablate", "benchmark", "compare", "train"]
-
-
-@pytest.fixture(scope="module")
-def manifest_path(tiny_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("manifest") / "manifest.csv"
-    manifest, _ = index_folder(tiny_set, path)
-    write_manifest(split_manifest(manifest, (0.6, 0.2, 0.2), seed=0), path)
-    return path
 
 
 @pytest.fixture

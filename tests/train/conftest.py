@@ -6,20 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from fakefreq.data.manifest.splits import split_manifest
-from fakefreq.data.manifests import index_folder, write_manifest
 from fakefreq.train.train import train
 from tests.helpers import surviving_runs
 from tests.helpers.small_runs import CONFIG
 from tests.helpers.surviving_runs import Processes
-
-
-@pytest.fixture(scope="module")
-def manifest_path(tiny_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("manifest") / "manifest.csv"
-    manifest, _ = index_folder(tiny_set, path)
-    write_manifest(split_manifest(manifest, (0.6, 0.2, 0.2), seed=0), path)
-    return path
 
 
 @pytest.fixture(scope="module")

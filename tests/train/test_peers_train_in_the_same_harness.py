@@ -6,20 +6,11 @@ import pytest
 import torch
 
 from fakefreq.config.run import TrainConfig
-from fakefreq.data.manifest.splits import split_manifest
-from fakefreq.data.manifests import index_folder, read_manifest, write_manifest
+from fakefreq.data.manifests import read_manifest
 from fakefreq.evaluate.metrics import auc
 from fakefreq.evaluate.predict import score_rows
 from fakefreq.models import PEER_TRAINING, load_detector
 from fakefreq.train.train import train
-
-
-@pytest.fixture(scope="module")
-def manifest_path(tiny_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("manifest") / "manifest.csv"
-    manifest, _ = index_folder(tiny_set, path)
-    write_manifest(split_manifest(manifest, (0.6, 0.2, 0.2), seed=0), path)
-    return path
 
 
 @pytest.mark.parametrize("name", ["durall_svm", "durall_lr", "frank_dct_ridge", "npr"])

