@@ -110,7 +110,7 @@ def difference_figure(table: pd.DataFrame) -> Figure:
 
 
 def gain_figure(comparison: pd.DataFrame, baseline: str = "pixel") -> Figure:
-    """Return the AUC of each detector on each generator, a line between baseline and the others, seen generators first.
+    """Return the AUC of each detector with its 95 % interval, a row a generator: the seen ones on top, then by AUC.
 
     Args:
         comparison: as `fakefreq.benchmarking.presets.compare` returns it, of one seed or several (their mean is shown).
@@ -129,7 +129,7 @@ def gain_figure(comparison: pd.DataFrame, baseline: str = "pixel") -> Figure:
         figure = Figure(figsize=(7.0, 1.2 + 0.45 * len(order)), layout="constrained")
         axes = figure.add_subplot()
         for number, detector in enumerate(detectors):
-            part = mean[mean["detector"] == detector].set_index("generator").loc[order]
+            part = mean[mean["detector"] == detector].set_index("generator").reindex(order)
             places = np.arange(len(order)) + (number - (len(detectors) - 1) / 2) * 0.22
             bars = np.stack([part["value"] - part["low"], part["high"] - part["value"]]).clip(min=0)
             axes.errorbar(

@@ -1,6 +1,6 @@
 """Fits the lattice stream to photographs and to the same photographs with planted lattices; no generator's fake enters.
 
-Each pair, a photograph and its fake, goes through one history: half of the photographs are processed first, the lattice
+Each pair, a photograph and its fake, goes through one history: most photographs are processed first, the lattice
 is planted after that, and both are saved by one codec. So what tells them apart is the lattice alone.
 """
 

@@ -14,7 +14,7 @@ from fakefreq.errors import UserError
 Draw = Callable[..., NDArray[np.uint8]]
 EACH = [
     "jpeg:60", "jpeg:50..95:any", "double_jpeg:60..90:70..90:4:4:4", "webp:50..95", "avif:50..90", "blur:0.5..2",
-    "resize:0.5:lanczos", "rescale:0.6..1.2:any", "noise:1..10", "gamma:0.5..2", "social", "social:0.7:60..80",
+    "resize:0.5:lanczos", "rescale:0.6..1.2:any", "noise:1..10", "sharpen:0.5..2", "gamma:0.5..2", "social", "social:0.7:60..80",
     "mask:0.2", "freqmask:0.05..0.15", "freqmask:0.2:high", "rotate:-10..10", "crop:0.5..1", "grayscale",
     "resize:0.5:area+jpeg:60..95:4:2:2+noise:2", "none",
 ]  # fmt: skip
@@ -40,6 +40,16 @@ def test_the_text_reads_back_and_seed_and_image_decide_all(pixels: Draw, text: s
 
 def test_every_word_is_tested() -> None:
     assert set(WORDS) == {step.split(":")[0] for text in EACH for step in text.split("+")} - {"none"}
+
+
+def test_sharpening_adds_what_a_blur_takes_away_and_nothing_to_a_plain_image() -> None:
+    step = np.full((20, 20, 3), 100, np.uint8)
+    step[:, 10:] = 150
+    sharp = distortions.sharpen(step, 1.0).astype(int)
+    assert sharp[10, 9, 0] < 100 and sharp[10, 10, 0] > 150
+    np.testing.assert_array_equal(distortions.sharpen(step, 0.0), step)
+    plain = np.full((9, 7, 3), 200, np.uint8)
+    np.testing.assert_array_equal(distortions.sharpen(plain, 3.0), plain)
 
 
 def test_a_jpeg_degradation_is_the_codec_s_own_round_trip(pixels: Draw) -> None:

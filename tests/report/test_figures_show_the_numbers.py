@@ -30,6 +30,24 @@ def test_frequency_zero_lies_at_the_origin_of_the_axes(side: int) -> None:
     assert left + 0.5 * columns == pytest.approx(0.0)
 
 
+def test_the_gain_is_drawn_at_its_values_with_seen_generators_on_top() -> None:
+    rows = [
+        {"generator": name, "detector": detector, "metric": "auc", "kind": "generator", "seen": name == "a",
+         "value": value, "low": value - 0.1, "high": value + 0.05}
+        for name, values in {"a": (0.6, 0.7), "b": (0.8, 0.9), "c": (0.5, 0.5)}.items()
+        for detector, value in zip(("pixel", "two_stream"), values, strict=True)
+    ]  # fmt: skip
+    others = [{**rows[0], "metric": "ap"}, {**rows[0], "generator": "control", "kind": "control"}]
+    axes = figures.gain_figure(pd.DataFrame([*rows, *others])).axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["c", "b", "a (seen)"]
+    dots = {drawn.get_label(): drawn.lines[0] for drawn in axes.containers}
+    assert dots["pixel"].get_xdata().tolist() == [0.5, 0.8, 0.6]
+    assert dots["two_stream"].get_xdata().tolist() == [0.5, 0.9, 0.7]
+    left, right = axes.containers[0].lines[1]
+    assert left.get_xdata() == pytest.approx([0.4, 0.7, 0.5])
+    assert right.get_xdata() == pytest.approx([0.55, 0.85, 0.65])
+
+
 def draw_log() -> pd.DataFrame:
     log = pd.DataFrame(
         {
