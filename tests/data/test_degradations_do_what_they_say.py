@@ -46,7 +46,8 @@ def test_sharpening_adds_what_a_blur_takes_away_and_nothing_to_a_plain_image() -
     step = np.full((20, 20, 3), 100, np.uint8)
     step[:, 10:] = 150
     sharp = distortions.sharpen(step, 1.0).astype(int)
-    assert sharp[10, 9, 0] < 100 and sharp[10, 10, 0] > 150
+    assert sharp[10, 9, 0] < 100
+    assert sharp[10, 10, 0] > 150
     np.testing.assert_array_equal(distortions.sharpen(step, 0.0), step)
     plain = np.full((9, 7, 3), 200, np.uint8)
     np.testing.assert_array_equal(distortions.sharpen(plain, 3.0), plain)
