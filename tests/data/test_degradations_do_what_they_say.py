@@ -14,7 +14,8 @@ from fakefreq.errors import UserError
 Draw = Callable[..., NDArray[np.uint8]]
 EACH = [
     "jpeg:60", "jpeg:50..95:any", "double_jpeg:60..90:70..90:4:4:4", "webp:50..95", "avif:50..90", "blur:0.5..2",
-    "resize:0.5:lanczos", "rescale:0.6..1.2:any", "noise:1..10", "sharpen:0.5..2", "gamma:0.5..2", "social", "social:0.7:60..80",
+    "resize:0.5:lanczos", "rescale:0.6..1.2:any", "noise:1..10", "gamma:0.5..2", "social", "social:0.7:60..80",
+    "sharpen:0.5..2",
     "mask:0.2", "freqmask:0.05..0.15", "freqmask:0.2:high", "rotate:-10..10", "crop:0.5..1", "grayscale",
     "resize:0.5:area+jpeg:60..95:4:2:2+noise:2", "none",
 ]  # fmt: skip
