@@ -5,6 +5,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.container import ErrorbarContainer
 
 from fakefreq.errors import UserError
 from fakefreq.report import figures
@@ -40,12 +41,12 @@ def test_the_gain_is_drawn_at_its_values_with_seen_generators_on_top() -> None:
     others = [{**rows[0], "metric": "ap"}, {**rows[0], "generator": "control", "kind": "control"}]
     axes = figures.gain_figure(pd.DataFrame([*rows, *others])).axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["c", "b", "a (seen)"]
-    dots = {drawn.get_label(): drawn.lines[0] for drawn in axes.containers}
-    assert dots["pixel"].get_xdata().tolist() == [0.5, 0.8, 0.6]
-    assert dots["two_stream"].get_xdata().tolist() == [0.5, 0.9, 0.7]
-    left, right = axes.containers[0].lines[1]
-    assert left.get_xdata() == pytest.approx([0.4, 0.7, 0.5])
-    assert right.get_xdata() == pytest.approx([0.55, 0.85, 0.65])
+    drawn = {bars.get_label(): bars for bars in axes.containers if isinstance(bars, ErrorbarContainer)}
+    places = {name: np.asarray(bars.lines[0].get_xdata()).tolist() for name, bars in drawn.items()}
+    assert places == {"pixel": [0.5, 0.8, 0.6], "two_stream": [0.5, 0.9, 0.7]}
+    left, right = (np.asarray(cap.get_xdata()) for cap in drawn["pixel"].lines[1])
+    np.testing.assert_allclose(left, [0.4, 0.7, 0.5])
+    np.testing.assert_allclose(right, [0.55, 0.85, 0.65])
 
 
 def draw_log() -> pd.DataFrame:
