@@ -44,7 +44,7 @@ def test_the_gain_is_drawn_at_its_values_with_seen_generators_on_top() -> None:
     drawn = {bars.get_label(): bars for bars in axes.containers if isinstance(bars, ErrorbarContainer)}
     places = {name: np.asarray(bars.lines[0].get_xdata()).tolist() for name, bars in drawn.items()}
     assert places == {"pixel": [0.5, 0.8, 0.6], "two_stream": [0.5, 0.9, 0.7]}
-    left, right = (np.asarray(cap.get_xdata()) for cap in drawn["pixel"].lines[1])
+    left, right = (np.asarray(cap.get_xdata(), dtype=float) for cap in drawn["pixel"].lines[1])
     np.testing.assert_allclose(left, [0.4, 0.7, 0.5])
     np.testing.assert_allclose(right, [0.55, 0.85, 0.65])
 
