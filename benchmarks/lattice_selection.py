@@ -101,7 +101,7 @@ def _validation(config: Config) -> pd.DataFrame:
     return rows.assign(path=[str((config.manifest.parent / path).resolve()) for path in rows["path"]])
 
 
-class _Parts:
+class Parts:
     """What the fusion adds up, kept while a detector scores: calibrated learnt logit x, l."""
 
     def __init__(self, detector: Detector) -> None:
@@ -126,7 +126,7 @@ class _Parts:
 def score(run: Path, config: Config, manifests: dict[str, Path]) -> pd.DataFrame:
     """Return one row an image and history: source, subset, label, learnt logit, l, fused logit."""
     detector = load_detector(run)
-    parts = _Parts(detector)
+    parts = Parts(detector)
     tables = []
     for source, history, rows, root in _tasks(config, manifests):
         # The sets share their photographs.
