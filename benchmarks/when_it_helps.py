@@ -16,6 +16,7 @@ is nothing for bilinear enlargement and for alias-free or diffusion generators, 
 Example: python benchmarks/when_it_helps.py --runs runs/seed0 runs/seed1 --reals celeba --out runs/when_it_helps
 """
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -115,6 +116,7 @@ def judge(scores: pd.DataFrame) -> pd.DataFrame:
     """
     rows = []
     for key, cell in scores.groupby(KEYS, sort=False):
+        subset, scale, quality = key
         seeds = []
         for _, part in cell.groupby("seed"):
             labels, of_lattice = part["label"].to_numpy(), part["lattice"].to_numpy()
@@ -129,7 +131,7 @@ def judge(scores: pd.DataFrame) -> pd.DataFrame:
         means = table.mean()
         of_seeds = float(table["gain"].var()) / len(table) if len(table) > 1 else 0.0
         rows.append({
-            **dict(zip(KEYS, key, strict=True)), "n_real": int((first["label"] == 0).sum()),
+            "subset": subset, "scale": scale, "quality": quality, "n_real": int((first["label"] == 0).sum()),
             "n_fake": int((first["label"] == 1).sum()), "n_seeds": len(table),
             **means[["pixel", "lattice", "two_stream", "gain"]].to_dict(),
             "standard_error": float(np.sqrt((table["error"] ** 2).mean() + of_seeds)), "found_at_5%": means["found"],
@@ -145,9 +147,8 @@ def found_by_theory(z: NDArray[np.float64], count: int = LUMA, rate: float = RAT
     >>> found_by_theory(np.array([1.0, 3.0, 5.0])).round(2)
     array([0.  , 0.66, 1.  ])
     """
-    threshold = -np.log(1 - (1 - rate) ** (1 / count))
-    found: NDArray[np.float64] = ncx2.sf(2 * threshold, 2, 2 * np.clip(z**2 - 1, 1e-9, None))
-    return found
+    threshold = -math.log(1 - (1 - rate) ** (1 / count))
+    return np.asarray(ncx2.sf(2 * threshold, 2, 2 * np.clip(z**2 - 1, 1e-9, None)))
 
 
 def draw(table: pd.DataFrame, path: Path) -> None:
@@ -159,10 +160,11 @@ def draw(table: pd.DataFrame, path: Path) -> None:
     )
     columns = [(scale, quality) for scale in scales for quality in qualities]
     wide = table.pivot_table(index="subset", columns=["scale", "quality"], values="gain").loc[order, columns]
-    limit = float(np.abs(wide.to_numpy()).max())
+    values = wide.to_numpy(dtype=np.float64)
+    limit = float(np.abs(values).max())
     image = left.imshow(wide, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto")
-    for row, column in np.ndindex(wide.shape):
-        value = wide.iloc[row, column]
+    for row, column in np.ndindex(values.shape):
+        value = float(values[row, column])
         colour = "white" if abs(value) > 0.6 * limit else "black"
         text = f"{value:+.2f}".replace("0.", ".", 1)
         left.text(column, row, text, ha="center", va="center", fontsize=7, color=colour)
@@ -176,8 +178,9 @@ def draw(table: pd.DataFrame, path: Path) -> None:
         if number:
             left.axvline(start - 0.5, color="black", linewidth=1)
     figure.colorbar(image, ax=left, label="AUC of two_stream less AUC of pixel", pad=0.01)
-    for scale, part in table.groupby("scale", sort=False):
-        label = "as made" if scale == 1.0 else f"resized by {scale:g}"
+    for scale in scales:
+        part = table[table["scale"] == scale]
+        label = "as made" if scale == 1.0 else f"resized by {scale}"
         right.scatter(part["z_fakes"], part["found_at_5%"], s=16, label=label, alpha=0.8)
     z = np.linspace(1, max(12.0, float(table["z_fakes"].quantile(0.9))), 200)
     right.plot(z, found_by_theory(z), color="black", label="theory: one frequency")

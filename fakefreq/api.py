@@ -127,6 +127,7 @@ def tables(
     detectors: Sequence[str] = (),
     draws: int = DEFAULT_DRAWS,
     prevalence: float = 0.01,
+    metrics: Sequence[str] = (),
 ) -> Mapping[str, "pd.DataFrame"]:
     """Return all tables of any scores.
 
@@ -138,10 +139,11 @@ def tables(
         detectors: only these; all by default.
         draws: bootstrap draws.
         prevalence: that the precision is stated for.
+        metrics: only these, and only the tables metrics, summary, matrix and differences; none: all.
 
     Returns:
         Name -> table, as `fakefreq.benchmarking` lists them: metrics, summary, matrix, differences, curves, errors,
-        calibration, reliability and abstention.
+        calibration, reliability and abstention. They are those that `benchmark` wrote beside the scores.
 
     Raises:
         UserError: an unknown protocol or detector, or scores that cannot be measured.
@@ -154,4 +156,4 @@ def tables(
     names = list(detectors) or list(dict.fromkeys(scores["detector"].astype(str)))
     chosen = choose(baseline or names[0], names, "baseline", "baseline")
     only = find_protocol(protocol).test_rows == "test_split"
-    return derive_tables(score_sets(scores, protocol, only, draws, names), chosen, prevalence)
+    return derive_tables(score_sets(scores, protocol, only, draws, names), chosen, prevalence, metrics=metrics)

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 import fakefreq
+from fakefreq.evaluate.tables import write_csv
 from tests.benchmarking.conftest import TINY
 from tests.helpers.drawn_scores import draw_benchmark
 
@@ -40,11 +41,19 @@ def test_a_benchmark_in_a_line_and_its_scores_give_the_same_numbers(manifest: Pa
         manifest, "chosen", tmp_path / "out", config=replace(TINY, train_on=("alpha",)), draws=100, allow_biased=True
     )
     again = fakefreq.tables(fakefreq.load_scores(tmp_path / "out"), "chosen", draws=100)
-    for name in ("metrics", "summary"):
-        ours, theirs = (
-            table.set_index(["train_on", "detector", "test", "metric"])["value"] for table in (found[name], again[name])
-        )
-        pd.testing.assert_series_equal(ours, theirs, rtol=1e-6)
+    assert {"metrics", "summary", "differences", "curves", "calibration"} <= set(again)
+    for name, table in again.items():
+        write_csv(table, tmp_path / "again.csv")
+        write_csv(found[name].drop(columns="biased"), tmp_path / "found.csv")
+        assert (tmp_path / "again.csv").read_bytes() == (tmp_path / "found.csv").read_bytes(), name
+    few = fakefreq.tables(fakefreq.load_scores(tmp_path / "out"), "chosen", draws=100, metrics=("auc", "precision"))
+    assert set(few) == {"metrics", "summary", "matrix", "differences"}
+    for name, table in few.items():
+        whole = again[name]
+        part = whole[whole["metric"].isin(["auc", "precision"])].reset_index(drop=True)
+        pd.testing.assert_frame_equal(table, part, check_dtype=False)
+    with pytest.raises(fakefreq.UserError, match="unknown metric 'ROC'"):
+        fakefreq.tables(fakefreq.load_scores(tmp_path / "out"), "chosen", metrics=("ROC",))
     folder = next((tmp_path / "out" / "cells").glob("pixel*")) / "run"
     detector = fakefreq.load_detector(folder)
     pictures = manifest.parent / pd.read_csv(manifest)["path"].iloc[0]

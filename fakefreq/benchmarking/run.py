@@ -107,7 +107,7 @@ def benchmark(
         raise UserError(f"all {len(failed)} cells failed, the first so: {failed[0].error}")
     logger.info("tables")
     tables = {**tables_of_cells(list(done.values()), failed), "training": training_table(list(done.values()))}
-    draws = {track: Draws.of(manifest, plan.draws) for track, manifest in manifests.items()}
+    draws = draws_of_scores(list(done.values()), plan.draws)
     tables |= derive_tables(score_sets_of(plan, todo, done, draws), plan.baseline, plan.prevalence, threads)
     write_all_scores(_each_scores(todo, done), table_path(out))
     if sweep:
@@ -221,6 +221,18 @@ def training_table(done: Sequence[Outcome]) -> pd.DataFrame:
     return table.reindex(columns=TRAINING_COLUMNS)
 
 
+def draws_of_scores(done: Sequence[Outcome], draws: int) -> dict[str, Draws]:
+    """Return the draws of each track, over all images that a cell has scored: what `fakefreq.tables` draws too."""
+    images: dict[str, list[pd.DataFrame]] = {}
+    for outcome in done:
+        columns = ["path", "group", "label", "subset", "generator", "split"]
+        images.setdefault(outcome.cell.track, []).append(outcome.scores[columns].astype({"path": str, "group": str}))
+    return {
+        track: Draws.of(pd.concat(tables, ignore_index=True).drop_duplicates("path"), draws)
+        for track, tables in images.items()
+    }
+
+
 def score_sets_of(plan: Plan, jobs: Sequence[Job], done: Done, draws: Mapping[str, Draws]) -> Iterator[ScoreSet]:
     """Yield the score set of each training set, one of them in memory at a time.
 
@@ -250,7 +262,7 @@ def score_sets_of(plan: Plan, jobs: Sequence[Job], done: Done, draws: Mapping[st
 def _each_scores(jobs: Sequence[Job], done: Done) -> Iterator[pd.DataFrame]:
     cells = {(cell.label, cell.name): cell for job in jobs for cell in job.cells if (cell.label, cell.name) in done}
     for key, cell in cells.items():
-        facts = {**cell.facts(), "cell": done[key].folder.name}
+        facts = {**cell.facts(), "cell": done[key].folder.name, "threshold": float(done[key].record["threshold"])}
         yield done[key].scores.assign(**facts)[["cell", *COLUMNS]]
 
 

@@ -151,7 +151,7 @@ def score_sets(
     Test images that not all cells of a set score are left out.
 
     Args:
-        scores: as `fakefreq.load_scores` returns them.
+        scores: as `fakefreq.load_scores` returns them. A cell without a threshold gets that of its validation scores.
         protocol: for the tables.
         test_split_only: report on the test split alone, not on all images of unseen generators.
         draws: of the bootstrap, by group, the same for all sets of a track.
@@ -165,17 +165,20 @@ def score_sets(
         drawn = Draws.of(of_track.drop_duplicates("path"), draws)
         for train_on, part in of_track.groupby("train_on", observed=True, sort=True):
             cells: dict[Key, pd.DataFrame] = {}
+            thresholds: dict[Key, float] = {}
             for name in names:
                 of_detector = part[part["detector"] == name]
                 for seed in sorted(set(of_detector["seed"])):
                     cell = of_detector[of_detector["seed"] == seed]
                     is_reported = (cell["role"] == "val") | ~np.bool_(test_split_only) | (cell["split"] == "test")
                     cells[name, int(seed)] = cell[is_reported]
+                    if "threshold" in cell and np.isfinite(cell["threshold"].iloc[0]):
+                        thresholds[name, int(seed)] = float(cell["threshold"].iloc[0])
             if not cells:
                 raise UserError(f"there are no scores of {', '.join(names)} trained on {train_on}")
             shared = set.intersection(*(set(cell.loc[cell["role"] == "test", "path"]) for cell in cells.values()))
             alike = {key: cell[(cell["role"] == "val") | cell["path"].isin(shared)] for key, cell in cells.items()}
-            yield make_score_set(protocol, str(track), str(train_on).split("+"), alike, drawn)
+            yield make_score_set(protocol, str(track), str(train_on).split("+"), alike, drawn, thresholds)
 
 
 @dataclass(frozen=True)

@@ -15,13 +15,14 @@ import pandas as pd
 from fakefreq.config.files import RUN_SETTINGS, read_run_config
 from fakefreq.errors import UserError
 from fakefreq.evaluate.metrics import check_scores
-from fakefreq.files import atomic_path
+from fakefreq.files import atomic_path, read_json
 
 KEY_COLUMNS = ["path", "sha256", "label", "generator", "source", "subset", "group", "split", "manifest"]
 CELL_COLUMNS = ["detector", "train_on", "seed", "track", "role"]
 """What a table of several cells says of each row; `role` is `val` or `test`."""
 OF_A_CELL = ["role", *KEY_COLUMNS[:-1], "logit"]
-COLUMNS = [*CELL_COLUMNS, *KEY_COLUMNS[:-1], "logit"]
+COLUMNS = [*CELL_COLUMNS, *KEY_COLUMNS[:-1], "logit", "threshold"]
+"""`threshold` is the logit that the cell calls fake above; empty where validation scores are to choose it."""
 # Few different values in many rows: held and written as codes into a dictionary.
 REPEATED = ["cell", "detector", "train_on", "track", "role", "generator", "source", "subset", "split"]
 TEXT = [*REPEATED, "path", "sha256", "group", "manifest"]
@@ -151,7 +152,16 @@ def load_scores(folder: str | Path) -> pd.DataFrame:
         return _scores_of_run(folder)
     if not whole.exists():
         raise UserError(f"{folder} holds no scores: give what `fakefreq benchmark` or `compare` wrote, or a run folder")
-    return read_scores(whole, COLUMNS)[COLUMNS]
+    return read_cells(whole)
+
+
+def read_cells(path: Path) -> pd.DataFrame:
+    """Read a table of several cells: the columns `COLUMNS`, whose thresholds alone may be missing.
+
+    Raises:
+        UserError: as `read_scores`.
+    """
+    return read_scores(path, COLUMNS[:-1]).reindex(columns=COLUMNS)
 
 
 def _scores_of_run(run: Path) -> pd.DataFrame:
@@ -162,9 +172,11 @@ def _scores_of_run(run: Path) -> pd.DataFrame:
     train_on = config.train_on or sorted(set(val.loc[val["label"] == 1, "generator"]))
     used = set(val["path"])
     tables = [val.assign(role="val"), test[~test["path"].isin(used)].assign(role="test")]
+    summary = read_json(run / "summary.json", f"the summary of {run}, which tells that a run has ended,")
     facts: dict[str, Any] = {"detector": config.detector, "train_on": "+".join(train_on), "seed": config.seed}
+    facts |= {"track": "raw", "threshold": float(summary["threshold"])}
     plain = [table.astype({name: str for name in table if name in TEXT}) for table in tables]
-    return pd.concat(plain, ignore_index=True).assign(**facts, track="raw").reindex(columns=COLUMNS, fill_value="")
+    return pd.concat(plain, ignore_index=True).assign(**facts).reindex(columns=COLUMNS, fill_value="")
 
 
 def common_images(tables: Mapping[str, pd.DataFrame]) -> tuple[dict[str, pd.DataFrame], int]:

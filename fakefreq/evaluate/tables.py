@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fakefreq.errors import choose
 from fakefreq.evaluate.calibration import CALIBRATION_TABLES, calibration_rows
 from fakefreq.evaluate.curves import CURVE_COLUMNS, ERROR_COLUMNS, curve_rows, error_rows
 from fakefreq.evaluate.delong import delong
@@ -25,7 +26,7 @@ from fakefreq.evaluate.measure import (
     unseen_generators,
 )
 from fakefreq.evaluate.metrics import Array
-from fakefreq.evaluate.ranking import LOWER_IS_BETTER
+from fakefreq.evaluate.ranking import ALL_METRICS, LOWER_IS_BETTER
 from fakefreq.evaluate.seeds import combine_seeds, holm
 from fakefreq.evaluate.test_sets import EACH, WORST, TestSet
 from fakefreq.files import atomic_path
@@ -54,6 +55,8 @@ COLUMNS: dict[str, list[str]] = {
     **CALIBRATION_TABLES,
 }
 """Table -> its columns."""
+PER_METRIC = ["metrics", "summary", "matrix", "differences"]
+"""Tables with a row a metric."""
 MATRIX_METRICS = ["auc", "ap", "accuracy", "fpr"]
 COMPARED = ["auc", "ap", "accuracy", "fpr", "tpr"]
 """Metrics of comparison.csv; of the first three it has differences too."""
@@ -64,7 +67,11 @@ COMPARISON_COLUMNS = [
 
 
 def derive_tables(
-    sets: Iterable[ScoreSet], baseline: str, prevalence: float = 0.01, threads: int = -1
+    sets: Iterable[ScoreSet],
+    baseline: str,
+    prevalence: float = 0.01,
+    threads: int = -1,
+    metrics: Sequence[str] = (),
 ) -> dict[str, pd.DataFrame]:
     """Return all tables of some score sets, one of them in memory at a time.
 
@@ -73,10 +80,18 @@ def derive_tables(
         baseline: label of the detector that the others are compared with.
         prevalence: that `precision` is stated for.
         threads: of the statistics; -1: one a core. The result does not depend on them.
+        metrics: only these, in the tables `PER_METRIC` alone, which takes less time; none: all of everything.
 
     Returns:
         Name -> table, with the columns `COLUMNS`.
+
+    Raises:
+        UserError: an unknown metric.
     """
+    for name in metrics:
+        choose(name, ALL_METRICS, "metric", "metrics")
+    # Whether a precision is determined is read off the false-positive rate.
+    chosen = [name for name in ALL_METRICS if name in {*metrics, "fpr"}] if metrics else ALL_METRICS
     threads = os.cpu_count() or 1 if threads < 0 else threads
     rows: dict[str, list[Row]] = {name: [] for name in COLUMNS}
     unseen: dict[tuple[str, str], dict[str, dict[Key, list[Measured]]]] = {}
@@ -93,11 +108,13 @@ def derive_tables(
         of, start = (scores.protocol, scores.track), start_of(scores)
         for other in [other for other in unseen if other != of]:
             collect_means(other)
-        measured = measure_all(scores, prevalence, threads)
+        measured = measure_all(scores, prevalence, threads, chosen)
         unseen.setdefault(of, {})[scores.train_on] = unseen_generators(measured)
         rows["metrics"] += metric_rows(start, measured, scores)
         rows["summary"] += summary_rows(start, measured)
         rows["differences"] += difference_rows(start, measured, baseline, scores)
+        if metrics:
+            continue
         rows["curves"] += curve_rows(scores)
         rows["errors"] += error_rows(scores)
         for name, found in calibration_rows(scores).items():
@@ -105,6 +122,9 @@ def derive_tables(
     for of in list(unseen):
         collect_means(of)
     rows["matrix"] = [row for row in rows["summary"] if _in_matrix(row)]
+    if metrics:
+        kept = {name: [row for row in rows[name] if row["metric"] in metrics] for name in PER_METRIC}
+        return {name: tidy(kept[name], COLUMNS[name]) for name in PER_METRIC}
     rows["errors"] = list({tuple(row[name] for name in ERROR_COLUMNS): row for row in rows["errors"]}.values())
     return {name: tidy(rows[name], columns) for name, columns in COLUMNS.items()}
 
