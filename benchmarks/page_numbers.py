@@ -245,16 +245,32 @@ def false_alarms() -> str:
     """)  # fmt: skip
 
 
+def map_of_gains() -> str:
+    """Where two streams gain, by resize and quality."""
+    cells = table("when_it_helps_cpu")
+
+    def mean(rows: pd.DataFrame) -> str:
+        return f"{float(rows['gain'].mean()):+.2f}"
+
+    made = cells[cells["scale"] == 1.0]
+    by_quality = [f"{mean(made[made['quality'] == q])} ({f'JPEG {q}' if q else 'PNG'})" for q in (0, 95, 85, 75, 60)]
+    resized = [f"{mean(cells[cells['scale'] == scale])} (by {scale:g})" for scale in (0.75, 0.5, 0.25)]
+    return finding(4, f"""
+        Where it helps: mean gain over {made["subset"].nunique()} kinds of upsampler as they were made
+        {", ".join(by_quality)}; after a resize {", ".join(resized)} ([map](#when-does-it-help)).
+    """)
+
+
 def null_findings() -> str:
     """What the former default gained."""
     raw, aligned = (interval(gain(f"one_to_all_facebench_{track}_cpu", "two_stream")) for track in ("raw", "aligned"))
     fft = interval(gain("all_detectors_small_raw_cpu", "fft"))
     fft_aligned = interval(gain("all_detectors_small_aligned_cpu", "fft"))
     return "\n".join([
-        finding(4, f"""
+        finding(5, f"""
             A stream that is trained on one generator's images adds nothing on others: block DCT gains {raw} (raw) and
             {aligned} (aligned) ([null results](#null-results))."""),
-        finding(5, f"""
+        finding(6, f"""
             The raw track misleads: `fft` alone leads on it by {fft}; once all images have one history it has
             {fft_aligned} ([table](#every-spectrum-alone-and-published-detectors))."""),
     ])  # fmt: skip
@@ -266,7 +282,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "demo_short": lambda: demo_rows(["cyclegan", "realesrgan_compact", UNSEEN]),
     "demo": demo_rows,
     "demo_controls": demo_controls,
-    "findings": lambda: "\n".join([first_finding(), probabilities(), false_alarms(), null_findings()]),
+    "findings": lambda: "\n".join([first_finding(), probabilities(), false_alarms(), map_of_gains(), null_findings()]),
     "all_small": all_small,
     **{f"lattice_{track}": partial(main_table, track, ("pixel", "lattice", "two_stream")) for track in TRACKS},
     **{f"one_generator_{track}": partial(one_generator, track) for track in ("raw", "aligned")},

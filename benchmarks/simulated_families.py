@@ -22,7 +22,7 @@ from fakefreq.files import atomic_path
 from fakefreq.messages import shown_messages
 from fakefreq.progress import track
 from fakefreq.zoo.families import UPSAMPLERS, parse_family
-from fakefreq.zoo.reals import read_reals
+from fakefreq.zoo.photos import read_reals
 
 _LUMA = np.array([0.299, 0.587, 0.114])
 _DETAIL = 0.35

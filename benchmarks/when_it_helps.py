@@ -166,7 +166,7 @@ def draw(table: pd.DataFrame, path: Path) -> None:
     for row, column in np.ndindex(values.shape):
         value = float(values[row, column])
         colour = "white" if abs(value) > 0.6 * limit else "black"
-        text = f"{value:+.2f}".replace("0.", ".", 1)
+        text = f"{value:+.2f}".replace("0.", ".", 1) if abs(value) >= 0.005 else "0"
         left.text(column, row, text, ha="center", va="center", fontsize=7, color=colour)
     left.set_xticks(range(len(columns)), ["PNG" if quality == 0 else str(quality) for _, quality in columns])
     left.set_yticks(range(len(order)), order)
@@ -186,6 +186,8 @@ def draw(table: pd.DataFrame, path: Path) -> None:
     right.plot(z, found_by_theory(z), color="black", label="theory: one frequency")
     right.axhline(RATE, color="0.5", linestyle=":", label="photographs")
     right.set_xscale("log")
+    right.set_xticks([1, 2, 3, 5, 10], ["1", "2", "3", "5", "10"], minor=False)
+    right.minorticks_off()
     right.set_xlabel("strongest z of luma, median over the fakes")
     right.set_ylabel("fakes found by the lattice at 5 % false alarms")
     right.legend(fontsize=8, loc="center right")

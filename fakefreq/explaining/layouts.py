@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from fakefreq.models.streams.base import SpectrumStream
-from fakefreq.models.streams.block_dct import BlockDCTStream
-from fakefreq.models.streams.dct import DCTStream
+from fakefreq.models.streams.dct import BlockDCTStream, DCTStream
 from fakefreq.models.streams.fft import FFTStream, ProfileStream
 from fakefreq.models.streams.lattice import PERIOD, LatticeFeatures, lattice_map
 

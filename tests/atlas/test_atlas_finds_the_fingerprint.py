@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from fakefreq.atlas.accumulate import ImageSet, Running, Shuffles, Spectrograph, pooled_variance
-from fakefreq.atlas.inputs import read_inputs
-from fakefreq.atlas.measure import measure_manifest
+from fakefreq.atlas.measure import measure_manifest, read_inputs
 from fakefreq.cli import main
 from fakefreq.data.manifests import index_folder
 from fakefreq.errors import UserError

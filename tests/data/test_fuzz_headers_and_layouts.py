@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 import pytest
 
+from fakefreq.data.images.headers.facts import clean_text, exif_software, icc_name
 from fakefreq.data.images.headers.header import ImageError, probe_header
-from fakefreq.data.images.headers.metadata import clean_text, exif_software, icc_name
 from fakefreq.data.index.folders import explain_all, explain_parts, read_layout
 from fakefreq.data.index.listing import Hints
 from fakefreq.data.index.lists import read_list

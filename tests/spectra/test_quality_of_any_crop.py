@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fakefreq.data.degrade import distortions
 from fakefreq.errors import UserError
-from fakefreq.models.streams.condition import QualityCondition
+from fakefreq.models.streams.base import QualityCondition
 from fakefreq.spectra.color import rgb_to_gray, to_float
 from fakefreq.spectra.compression import QUALITIES, QualityPosterior, block_grid
 

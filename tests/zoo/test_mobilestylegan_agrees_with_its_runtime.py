@@ -11,8 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from fakefreq.errors import UserError
-from fakefreq.zoo.formats.openvino_ir import read_graph
-from fakefreq.zoo.formats.openvino_torch import GraphModule
+from fakefreq.zoo.formats.openvino import GraphModule, read_graph
 from fakefreq.zoo.generators.dcgan import draw_latent
 from fakefreq.zoo.generators.mobilestylegan import LATENT, load_mobilestylegan
 

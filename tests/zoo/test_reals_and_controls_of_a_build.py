@@ -24,12 +24,10 @@ from fakefreq.errors import UserError
 from fakefreq.files import sha256_file
 from fakefreq.wheels.fetch import WHEELS
 from fakefreq.zoo.build import Subset, build_subsets
-from fakefreq.zoo.catalogue import capped_count
 from fakefreq.zoo.controls import CONTROLS
 from fakefreq.zoo.pairing import draw_subsets
-from fakefreq.zoo.photos import Photo
-from fakefreq.zoo.reals import read_folder, read_reals
-from fakefreq.zoo.registry import GENERATORS
+from fakefreq.zoo.photos import Photo, read_folder, read_reals
+from fakefreq.zoo.registry import GENERATORS, capped_count
 from tests.conftest import draw_pixels
 
 Fetch = Callable[[str], Path]

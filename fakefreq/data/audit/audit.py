@@ -11,8 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fakefreq.data.audit.header_check import LIMIT, header_probe, header_reasons, sample_rows
-from fakefreq.data.audit.pixel_check import Measured, measure_images
+from fakefreq.data.audit.learnt_checks import LIMIT, Measured, header_probe, header_reasons, measure_images, sample_rows
 from fakefreq.data.audit.probe import probe
 from fakefreq.data.audit.table_checks import balance, duplicates, history
 from fakefreq.data.audit.verdict import LOG_LEVELS, Finding, Thresholds, Verdict, judge, worst

@@ -8,8 +8,15 @@ import numpy as np
 
 from fakefreq.data.images.damage import check_jpeg, check_whole, without_last_bytes
 from fakefreq.data.images.headers.formats import png_chunks
-from fakefreq.data.images.headers.header import HeaderFacts, ImageError, probe_content, read_file
-from fakefreq.data.images.headers.pillow import decode_by_pillow, round_to_8_bits, turn
+from fakefreq.data.images.headers.header import (
+    HeaderFacts,
+    ImageError,
+    decode_by_pillow,
+    probe_content,
+    read_file,
+    round_to_8_bits,
+    turn,
+)
 from fakefreq.data.images.shards import MEMBER, read_member, split_member
 
 # A header may promise any size: past this, decoding would take gigabytes (a decompression bomb).

@@ -7,9 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from fakefreq.errors import UserError, choose
-from fakefreq.models.streams.block_dct import BlockDCTStream
-from fakefreq.models.streams.condition import CONDITIONS, QualityCondition
-from fakefreq.models.streams.dct import DCTStream
+from fakefreq.models.streams.base import CONDITIONS, QualityCondition
+from fakefreq.models.streams.dct import BlockDCTStream, DCTStream
 from fakefreq.models.streams.fft import FFTStream, ProfileStream, ResidualFFTStream
 from fakefreq.models.streams.lattice import LatticeFeatures
 from fakefreq.models.streams.residual import (

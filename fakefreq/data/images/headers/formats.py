@@ -6,8 +6,7 @@ Cut or damaged ones raise ValueError, IndexError or struct.error.
 import struct
 from collections.abc import Iterator
 
-from fakefreq.data.images.headers.facts import HeaderFacts
-from fakefreq.data.images.headers.metadata import clean_text, exif_software, icc_name
+from fakefreq.data.images.headers.facts import HeaderFacts, clean_text, exif_software, icc_name
 
 
 def probe_png(data: bytes) -> HeaderFacts:

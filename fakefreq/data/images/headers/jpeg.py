@@ -6,8 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fakefreq.data.images.headers.facts import HeaderFacts
-from fakefreq.data.images.headers.metadata import exif_software, icc_name
+from fakefreq.data.images.headers.facts import HeaderFacts, exif_software, icc_name
 
 # Luma table of ITU-T T.81, Annex K, in zig-zag order as a DQT segment stores it.
 _LUMA = np.array(
