@@ -17,7 +17,7 @@ from fakefreq.wheels.archive import iterate_members
 from fakefreq.wheels.fetch import WHEELS, fetch_wheel
 from fakefreq.zoo.formats.openvino_ir import read_graph
 from fakefreq.zoo.formats.openvino_torch import GraphModule
-from fakefreq.zoo.formats.torch_weights import to_uint8
+from fakefreq.zoo.generators import to_uint8
 from fakefreq.zoo.generators.dcgan import draw_latent
 
 PACKAGE = "random-face"
