@@ -143,7 +143,7 @@ def _take(
 def _scale_of(file: Path, said: str, given: str) -> str:
     """Return the scale that the file itself says, empty where it says none."""
     if said:
-        choose(said, SCALES, "SCALE", f"SCALE in {file}")
+        choose(said, SCALES, "scale", f"SCALE in {file}")
         if given and given != said:
             raise UserError(f"{file} says that its scores are on the scale {said}, --scale says {given}; leave one of "
                             "them")  # fmt: skip
@@ -213,6 +213,7 @@ class _Process:
         """
         reply = self._reply(LOADING * self.run.timeout)
         if "error" in reply:
+            self.end(0.0)
             raise UserError(f"{self.file} cannot be used: {reply['error']}")
         return reply
 
@@ -287,7 +288,8 @@ def _write(
     if failed:
         write_skipped(list(failed.items()), listed)
         labels = images.loc[images["path"].isin(failed), "label"].astype(int)
+        fakes = int(labels.sum())
         logger.warning(
-            f"{name}: {len(failed)} images failed, {int((labels == 0).sum())} real and {int((labels == 1).sum())} fake; "
-            f"no detector is judged by them; listed with reasons in {listed}"
+            f"{name}: {len(failed)} images failed, {len(labels) - fakes} real and {fakes} fake, "
+            f"and no detector is judged by them; listed with reasons in {listed}"
         )
