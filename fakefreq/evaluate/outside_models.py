@@ -152,7 +152,8 @@ def _scale_of(file: Path, said: str, given: str) -> str:
 
 def _ask(process: "_Process", batch: list[str], root: Path, folder: Path, failed: dict[str, str]) -> dict[str, Any]:
     """Ask for the scores of a batch; an image of a shard that cannot be read fails here, and leaves the batch."""
-    files, written = [], []
+    files: list[str] = []
+    written: list[Path] = []
     for path in list(batch):
         place = os.path.abspath(root / path)  # noqa: PTH100 (links are not followed: folders may say what is what)
         if split_member(place):

@@ -7,6 +7,7 @@ JSON comes in for each call, `{"paths": [...]}`, and a line goes out, `{"scores"
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import json
 import math
@@ -15,7 +16,10 @@ import sys
 import time
 import traceback
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def main(path: str) -> None:
@@ -40,7 +44,11 @@ def main(path: str) -> None:
         answer(error=told(error, path))
         return
     batch, one = getattr(module, "predict_batch", None), getattr(module, "predict", None)
-    if not callable(batch) and not callable(one):
+    if callable(batch):
+        call = batch
+    elif callable(one):
+        call = functools.partial(each, one)
+    else:
         answer(error="it defines neither predict(path) nor predict_batch(paths)")
         return
     scale = getattr(module, "SCALE", "")
@@ -49,7 +57,7 @@ def main(path: str) -> None:
         paths = json.loads(line)["paths"]
         began = time.perf_counter()
         try:
-            values = list(batch(paths)) if callable(batch) else [one(path) for path in paths]
+            values = list(call(paths))
             if len(values) != len(paths):
                 raise ValueError(f"it returned {len(values)} scores for {len(paths)} images")
         except (Exception, SystemExit) as error:
@@ -58,6 +66,11 @@ def main(path: str) -> None:
         found = [number_of(value) for value in values]
         scores, errors = [score for score, _ in found], [error for _, error in found]
         answer(scores=scores, errors=errors, seconds=time.perf_counter() - began)
+
+
+def each(predict: Callable[[str], Any], paths: list[str]) -> list[Any]:
+    """Ask for one image after the other."""
+    return [predict(path) for path in paths]
 
 
 def load(path: str) -> Any:

@@ -171,20 +171,21 @@ def frame_faces(
     table, unreadable = _find(manifest, root, crop.detector, table_path, on_error, jobs)
     squares: dict[str, Square] = {}
     without: dict[str, str] = {}
-    boxes = table[SIDES].to_numpy(dtype=np.float64)
     needed = math.inf
-    for number, row in enumerate(table.itertuples(index=False)):
-        if not row.faces:
-            without[row.path] = "no face is found"
+    facts = table[["faces", "height", "width", *SIDES]].to_numpy(dtype=np.float64)
+    for path, (faces, height, width, *sides) in zip(table["path"].astype(str), facts, strict=True):
+        if not faces:
+            without[path] = "no face is found"
             continue
-        square = square_around(boxes[number], row.height, row.width, crop.margin)
-        longer = max(boxes[number][2:] - boxes[number][:2])
-        needed = min(needed, min(row.height, row.width) / longer - 1)
+        box = np.array(sides)
+        longer = float(max(box[2:] - box[:2]))
+        needed = min(needed, min(height, width) / longer - 1)
+        square = square_around(box, int(height), int(width), crop.margin)
         if square is None:
             size = longer * (1 + crop.margin)
-            without[row.path] = f"its face's square of {size:.0f} pixels is larger than {row.width}x{row.height}"
+            without[path] = f"its face's square of {size:.0f} pixels is larger than {width:.0f}x{height:.0f}"
         else:
-            squares[row.path] = square
+            squares[path] = square
     faceless = int((table["faces"] == 0).sum())
     if without and without_face == "stop":
         first, reason = next(iter(without.items()))
@@ -250,8 +251,8 @@ def _read(path: Path, detector: str) -> dict[tuple[str, str], dict[str, Any]]:
                             na_values={name: [""] for name in SIDES})[COLUMNS]  # fmt: skip
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{path} is no table of faces ({error}); delete it, or choose another --out") from error
-    records: list[dict[str, Any]] = table[table["detector"] == detector].to_dict("records")
-    return {(row["path"], row["sha256"]): row for row in records}
+    records = table[table["detector"] == detector].to_dict("records")
+    return {(row["path"], row["sha256"]): {str(name): value for name, value in row.items()} for row in records}
 
 
 def _write(rows: list[dict[str, Any]], path: Path) -> None:
