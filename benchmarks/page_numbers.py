@@ -255,10 +255,13 @@ def map_of_gains() -> str:
     made = cells[cells["scale"] == 1.0]
     by_quality = [f"{mean(made[made['quality'] == q])} ({f'JPEG {q}' if q else 'PNG'})" for q in (0, 95, 85, 75, 60)]
     resized = [f"{mean(cells[cells['scale'] == scale])} (by {scale:g})" for scale in (0.75, 0.5, 0.25)]
-    return finding(4, f"""
+    return finding(
+        4,
+        f"""
         Where it helps: mean gain over {made["subset"].nunique()} kinds of upsampler as they were made
         {", ".join(by_quality)}; after a resize {", ".join(resized)} ([map](#when-does-it-help)).
-    """)
+    """,
+    )
 
 
 def null_findings() -> str:

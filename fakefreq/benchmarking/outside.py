@@ -17,6 +17,7 @@ from fakefreq.errors import UserError, choose
 from fakefreq.evaluate import DEFAULT_DRAWS
 from fakefreq.evaluate.bootstrap import Draws
 from fakefreq.evaluate.measure import ScoreSet, make_score_set
+from fakefreq.evaluate.outside_models import ModelRun, score_model
 from fakefreq.evaluate.outside_scores import SCALES, VALIDATION, OutsideScores, read_outside_scores, say_scale
 from fakefreq.evaluate.predict import score_rows, threshold_origin
 from fakefreq.evaluate.scores import (
@@ -64,18 +65,70 @@ def compare_outside(
         As `presets.compare`, with the columns `scale` and `threshold_from`, which name what is only assumed.
 
     Raises:
-        UserError: fewer than two files, or a table that cannot be joined to the manifest.
+        UserError: no file, or a table that cannot be joined to the manifest.
     """
-    parts = [entry.partition("=") for entry in files]
-    paths = {name if file else Path(name).stem: file or name for name, _, file in parts}
-    if len(paths) < 2 or len(paths) < len(files):
-        raise UserError(
-            "--scores takes two or more NAME=FILE.csv of different names; `fakefreq evaluate FILE.csv` is for one"
-        )
+    paths = _named_files(files, "--scores")
+    if not paths:
+        raise UserError("give --scores NAME=FILE.csv or --model NAME=FILE.py, one or more")
     images = read_manifest(manifest)
     found = _read_all(paths, images, scales, thresholds)
     scores, facts = _score_set(found, images, train_on, draws)
     return _with_facts(comparison_view(derive_tables([scores], next(iter(paths)))), facts)
+
+
+def score_models(
+    manifest: str | Path,
+    models: Sequence[str],
+    out: Path,
+    run: ModelRun,
+    files: Sequence[str] = (),
+    train_on: Sequence[str] = (),
+    scales: Sequence[str] = (),
+) -> list[str]:
+    """Let anyone's detectors score the images that `compare_outside` needs of them, and write their tables.
+
+    Args:
+        manifest: the table of images.
+        models: NAME=FILE.py each, Python files as `evaluate.outside_models.score_model` takes them.
+        out: the table of the comparison; those of the scores are named after it, `OUT_NAME.csv`.
+        run: how they are run.
+        files: tables of scores that they are compared with: only images that all of them score are scored.
+        train_on: as in `compare_outside`: training images are not scored.
+        scales: likewise.
+
+    Returns:
+        NAME=TABLE.csv of each, as `compare_outside` takes them.
+
+    Raises:
+        UserError: a detector that cannot be used.
+    """
+    given, named = _named_files(files, "--scores"), _named_files(models, "--model")
+    twice = [name for name in named if name in given or Path(name).name != name]
+    if twice:
+        raise UserError(f"--model cannot take the name {twice[0]!r}: --scores has it, or it is no file's name")
+    of_scale = named_values(scales, [*given, *named], "--scale")
+    whole = read_manifest(manifest)
+    for name in train_on:
+        choose(name, generators_of(whole), "generator", "--train-on")
+    images = without_training_images(whole, train_on).assign(manifest=manifest_digest(whole))
+    for name, file in given.items():
+        images = images[images["path"].isin(read_outside_scores(file, whole, of_scale.get(name, "")).rows["path"])]
+    if images.empty:
+        raise UserError(f"no image is left for {', '.join(named)} to score: training images, and those that a table of "
+                        "--scores lacks, are left out")  # fmt: skip
+    tables = {name: out.with_name(f"{out.stem}_{name}.csv") for name in named}
+    for name, file in named.items():
+        score_model(Path(file), name, images, Path(manifest).parent, tables[name], run, of_scale.get(name, ""))
+    return [f"{name}={table}" for name, table in tables.items()]
+
+
+def _named_files(entries: Sequence[str], flag: str) -> dict[str, str]:
+    """Return name -> file of NAME=FILE entries; a file alone has its own name."""
+    parts = [entry.partition("=") for entry in entries]
+    files = {name if file else Path(name).stem: file or name for name, _, file in parts}
+    if len(files) < len(entries):
+        raise UserError(f"{flag} names one detector twice; give each a name of its own, NAME=FILE")
+    return files
 
 
 def evaluate_scores(

@@ -4,13 +4,16 @@ import logging
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from fakefreq.commands.base import Flat
 from fakefreq.data.audit.verdict import EXIT_CODES, Thresholds
 from fakefreq.errors import UserError
+
+if TYPE_CHECKING:
+    from fakefreq.data.manifest.faces import FaceCrop
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +58,8 @@ class Audit:
 class Align:
     """Bring every image, real or fake, through one history: crop, resize, encode. The same command again resumes.
 
-    Quality and kernel may be drawn, by each original's sha256: --codec jpeg:75-95 --kernel any.
+    Quality and kernel may be drawn, by each original's sha256: --codec jpeg:75-95 --kernel any. With --face both
+    classes are first cropped to the largest face, where their sets frame faces differently.
 
     Example: fakefreq align faces/manifest.csv --size 128 --codec jpeg:75-95 --out faces-aligned
     """
@@ -82,6 +86,14 @@ class Align:
     """at images smaller than the size, never enlarged: stop, or leave them out and list them in skipped.csv"""
     on_error: Literal["stop", "skip"] = "stop"
     """at unreadable images: stop, or leave them out and list them"""
+    face: bool = False
+    """crop to a square around the box of the largest face, before all else; faces.csv lists what was found"""
+    face_model: Path | None = None
+    """with --face: YuNet's ONNX file, run by OpenCV; else MTCNN, whose weights (2 MB) are fetched once"""
+    face_margin: float = 0.0
+    """with --face: by how much the square is larger than the box's longer side, as a share of it, -0.8 to 2"""
+    without_face: Literal["stop", "skip"] = "stop"
+    """with --face, at images without a face, or too small for its square: stop, or leave them out and list them"""
     jobs: int = -1
     """threads; -1: one a core"""
 
@@ -96,8 +108,27 @@ class Align:
             value = getattr(self, word)
             given += [f"{word}={value}"] if value else []
         align_manifest(
-            self.manifest, self.out, parse_history(",".join(given)), self.seed, self.too_small, self.on_error, self.jobs
+            self.manifest,
+            self.out,
+            parse_history(",".join(given)),
+            self.seed,
+            self.too_small,
+            self.on_error,
+            self.jobs,
+            self._face_crop(),
+            self.without_face,
         )
+
+    def _face_crop(self) -> "FaceCrop | None":
+        if not self.face:
+            for name, value in (("face_model", None), ("face_margin", 0.0), ("without_face", "stop")):
+                if getattr(self, name) != value:
+                    raise UserError(f"--{name.replace('_', '-')} means nothing without --face; give both, or neither")
+            return None
+        from fakefreq.data.images.face_detectors import YuNet, load_mtcnn
+        from fakefreq.data.manifest.faces import FaceCrop
+
+        return FaceCrop(load_mtcnn() if self.face_model is None else YuNet(self.face_model), self.face_margin)
 
 
 COMMANDS = {"audit": Audit, "align": Align}

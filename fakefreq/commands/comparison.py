@@ -57,15 +57,22 @@ class CompareScores:
     say its `scale`, `threshold` and `threshold_from`, as those of `fakefreq score` do. A threshold that nothing names
     is chosen on validation images, else assumed; the table and its headings say what is assumed.
 
-    Example: fakefreq compare-scores faces/manifest.csv --scores pixel=a.csv theirs=b.csv --out c.csv
+    --model runs a detector: a Python file that defines predict(path), which returns one number, or
+    predict_batch(paths), which returns as many as there are paths, and perhaps SCALE = "logit" or "probability". It is
+    YOUR code: it runs with your rights, in a process of its own, and nothing keeps it from anything that you may do.
+    Its scores, with seconds an image, go to OUT_NAME.csv, the images on which it fails to OUT_NAME_failed.csv.
+
+    Example: fakefreq compare-scores faces/manifest.csv --scores pixel=a.csv --model theirs=detector.py --out c.csv
     """
 
     manifest: tyro.conf.Positional[Path]
     """the table of images"""
-    scores: tuple[str, ...]
-    """NAME=FILE.csv each; the first is the baseline"""
     out: Path
     """the table to write (.csv)"""
+    scores: tuple[str, ...] = ()
+    """NAME=FILE.csv each; the first is the baseline"""
+    model: tuple[str, ...] = ()
+    """NAME=FILE.py each; without --scores the first is the baseline"""
     train_on: tuple[str, ...] = ()
     """generators that were trained on; the others count as unseen, and training images of these are left out"""
     scale: tuple[str, ...] = ()
@@ -74,13 +81,26 @@ class CompareScores:
     """NAME=NUMBER on the scores' own scale, or one for all: above it an image is called fake"""
     draws: int = DEFAULT_DRAWS
     """bootstrap draws behind the intervals, 100 or more"""
+    timeout: float = 60.0
+    """with --model: seconds that an image may take, or a batch of predict_batch; loading may take ten times as long"""
+    batch_size: int = 32
+    """with --model: images that predict_batch gets at once"""
+    python: str = ""
+    """with --model: the Python interpreter that runs it, such as that of the environment it needs; else this one"""
 
     def run(self) -> None:
-        from fakefreq.benchmarking.outside import compare_outside
+        from fakefreq.benchmarking.outside import compare_outside, score_models
+        from fakefreq.evaluate.outside_models import ModelRun
         from fakefreq.evaluate.tables import write_csv
         from fakefreq.report.tables import format_comparison
 
-        table = compare_outside(self.manifest, self.scores, self.train_on, self.draws, self.scale, self.threshold)
+        run = ModelRun(self.timeout, self.batch_size, self.python)
+        if not self.model and run != ModelRun():
+            raise UserError("--timeout, --batch-size and --python mean nothing without --model; leave them")
+        files = list(self.scores)
+        if self.model:
+            files += score_models(self.manifest, self.model, self.out, run, files, self.train_on, self.scale)
+        table = compare_outside(self.manifest, files, self.train_on, self.draws, self.scale, self.threshold)
         write_csv(table, self.out)
         print(format_comparison(table))
         logger.info(f"table: {self.out}")

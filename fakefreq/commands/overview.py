@@ -20,7 +20,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "ablate": "measure what each choice of spectrum, fusion, augmentation, ... is worth",
         "robustness": "test trained detectors on degraded images",
         "evaluate": "write all tables for one detector: a run, or anyone's table of scores",
-        "compare-scores": "compare anyone's detectors by their scores alone",
+        "compare-scores": "compare anyone's detectors: tables of scores, or Python files that it runs",
     },
     "look and hand on": {
         "predict": "tell how fake some image files look",

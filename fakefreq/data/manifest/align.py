@@ -13,6 +13,7 @@ import pandas as pd
 from fakefreq.data.degrade.history import History, apply_history
 from fakefreq.data.images.decode import read_image
 from fakefreq.data.images.headers.header import ImageError
+from fakefreq.data.manifest.faces import FACES, FaceCrop, Square, frame_faces
 from fakefreq.data.manifests import fill_headers, read_manifest, write_manifest, write_skipped
 from fakefreq.errors import UserError
 from fakefreq.files import atomic_path, read_json, write_json
@@ -53,6 +54,8 @@ def align_manifest(
     too_small: Literal["stop", "skip"] = "stop",
     on_error: Literal["stop", "skip"] = "stop",
     jobs: int = -1,
+    face: FaceCrop | None = None,
+    without_face: Literal["stop", "skip"] = "stop",
 ) -> pd.DataFrame:
     """Bring every image of a manifest through one history and write files, manifest and recipe; resumable.
 
@@ -68,39 +71,51 @@ def align_manifest(
             never enlarged: that leaves traces that would tell the classes apart.
         on_error: the same for images that cannot be read.
         jobs: threads; -1 is one a core.
+        face: crop to a face before the history, in both classes alike; what was found is kept in faces.csv.
+        without_face: the same as `too_small` for images without a face, or with one whose square they do not hold.
 
     Returns:
         The manifest of the new files, as written.
 
     Raises:
-        UserError: another recipe in the folder, an image too small or unreadable, nothing left of a class.
+        UserError: another recipe in the folder, an image too small, unreadable or without a face, nothing left of a
+            class.
     """
     manifest_path, out = Path(manifest_path), Path(out)
     manifest = read_manifest(manifest_path)
     if (manifest["sha256"] == "").any():
         raise UserError(f"{manifest_path} lacks sha256 sums, by which qualities are drawn; index the folder anew")
-    small = manifest[_side(manifest) < (history.size or 0)]
+    root, recipe = manifest_path.parent, {"history": _law(face, history), "seed": seed}
+    _check_recipe(out, recipe)
+    squares: dict[str, Square] = {}
+    skipped: list[tuple[str, str]] = []
+    sized = manifest
+    if face is not None:
+        framing = frame_faces(manifest, root, face, out / FACES, without_face, on_error, jobs)
+        squares = framing.squares
+        skipped = [*framing.unreadable, *framing.without.items()]
+        sized = manifest[manifest["path"].isin(squares)]
+        sides = [squares[path].side for path in sized["path"]]
+        sized = sized.assign(width=sides, height=sides)
+    small = sized[_side(sized) < (history.size or 0)]
     if len(small) and too_small == "stop":
-        raise UserError(_too_small(small, len(manifest), history))
-    _check_recipe(out, history, seed)
-    rows = manifest.drop(index=small.index).reset_index(drop=True)
+        raise UserError(_too_small(small, len(manifest), history, face))
+    rows = sized.drop(index=small.index).reset_index(drop=True)
     named = zip(rows["path"], rows["label"], rows["subset"], rows["sha256"], strict=True)
     names = [_name(path, label, subset, sha256, history.suffix) for path, label, subset, sha256 in named]
-    root = manifest_path.parent
-    sources = [root / path for path in rows["path"]]
-    write_json(out / RECIPE, {"history": str(history), "seed": seed})
+    write_json(out / RECIPE, recipe)
 
-    def one(task: tuple[Path, str, str]) -> ImageError | None:
-        source, sha256, name = task
-        return _write(source, sha256, out / name, history, seed)
+    def one(task: tuple[str, str, str]) -> ImageError | None:
+        path, sha256, name = task
+        return _write(root / path, sha256, out / name, history, seed, squares.get(path))
 
-    skipped = [
+    skipped += [
         (path, f"{width}x{height} is smaller than {history.size}")
         for path, width, height in zip(small["path"], small["width"], small["height"], strict=True)
     ]
     kept = []
     with ThreadPoolExecutor((os.cpu_count() or 1) if jobs < 1 else jobs) as pool:
-        tasks = zip(sources, rows["sha256"], names, strict=True)
+        tasks = zip(rows["path"], rows["sha256"], names, strict=True)
         for number, error in enumerate(track(pool.map(one, tasks), "align", len(rows))):
             if error is None:
                 kept.append(number)
@@ -114,13 +129,13 @@ def align_manifest(
                 skipped.append((str(rows["path"].iloc[number]), error.reason))
     if rows["label"].iloc[kept].nunique() < manifest["label"].nunique():
         raise UserError(
-            f"nothing is left of one class: all its images are smaller than size {history.size} or unreadable; "
-            "lower --size"
+            f"nothing is left of one class: all its images are smaller than size {history.size}, unreadable or "
+            "without a face; lower --size"
         )
     table = rows.iloc[kept].assign(path=[names[number] for number in kept])
     table = fill_headers(table, out).sort_values("path", ignore_index=True)
     write_manifest(table, out / MANIFEST)
-    logger.info(f"history: {history}, seed {seed}")
+    logger.info(f"history: {recipe['history']}, seed {seed}")
     logger.info(f"manifest: {out / MANIFEST} ({len(table)} of {len(manifest)} images)")
     if skipped:
         write_skipped(skipped, out / SKIPPED)
@@ -140,13 +155,19 @@ def _side(manifest: pd.DataFrame) -> pd.Series:
     return manifest[["width", "height"]].min(axis=1)
 
 
-def _too_small(small: pd.DataFrame, total: int, history: History) -> str:
+def _law(face: FaceCrop | None, history: History) -> str:
+    """All that is done to an image, in words."""
+    return f"{face},{history}" if face else str(history)
+
+
+def _too_small(small: pd.DataFrame, total: int, history: History, face: FaceCrop | None) -> str:
     counts = Counter(
         (subset or "all", side) for subset, side in zip(small["subset"], _side(small).tolist(), strict=True)
     )
     listed = ", ".join(f"{count} of {subset} ({side} pixels)" for (subset, side), count in counts.most_common(4))
     return (
-        f"{len(small)} of {total} images are smaller than size {history.size}: {listed}; enlarging would leave traces. "
+        f"{len(small)} of {total} {'faces' if face else 'images'} are smaller than size {history.size}: {listed}; "
+        "enlarging would leave traces. "
         f"Lower --size to {int(_side(small).min())}, or leave them out with --too-small skip"
     )
 
@@ -163,14 +184,13 @@ def _left_out(manifest: pd.DataFrame, paths: set[str]) -> list[str]:
     return lines
 
 
-def _check_recipe(out: Path, history: History, seed: int) -> None:
+def _check_recipe(out: Path, recipe: dict[str, object]) -> None:
     path = out / RECIPE
     if path.exists():
-        recipe = {"history": str(history), "seed": seed}
         found = read_json(path, "the recipe of the alignment")
         if found != recipe:
             raise UserError(f"{out} holds images of another history or seed, {found}; choose another --out")
-    elif out.exists() and any(out.iterdir()):
+    elif out.exists() and any(file.name != FACES for file in out.iterdir()):
         raise UserError(f"{out} is not empty and holds no alignment; choose another --out")
 
 
@@ -186,7 +206,9 @@ def _plain(text: str) -> str:
     return "".join(letter if letter.isalnum() or letter in "-_ " else "_" for letter in text).strip()
 
 
-def _write(source: Path, sha256: str, target: Path, history: History, seed: int) -> ImageError | None:
+def _write(
+    source: Path, sha256: str, target: Path, history: History, seed: int, square: Square | None
+) -> ImageError | None:
     # A file of the final name is whole: it was renamed into place.
     if target.exists():
         return None
@@ -194,6 +216,8 @@ def _write(source: Path, sha256: str, target: Path, history: History, seed: int)
         image = read_image(source)
     except ImageError as error:
         return error
+    if square is not None:
+        image = square.cut(image)
     if history.size is not None and min(image.shape[:2]) < history.size:
         return _TooSmall(source, f"{image.shape[1]}x{image.shape[0]} is smaller than {history.size}")
     payload = apply_history(image, history, sha256, seed)

