@@ -63,10 +63,10 @@ def parse_hub_name(given: str | PurePath, kind: Kind) -> HubName:
     text = re.sub(r"^hf:/+", "", _text(given))
     shown = f"hf://{text}"
     word, _, rest = text.partition("/")
-    found: Kind = "dataset" if word == "datasets" and "/" in rest.partition("@")[0] else "model"
+    found: Kind = "dataset" if word == "datasets" else "model"
     if found != kind:
         raise UserError(f"{shown} names a {_NOUNS[found]}; a {_NOUNS[kind]} is due here: {FORMS[kind]}")
-    if kind == "dataset" or (word == "models" and "/" in rest.partition("@")[0]):
+    if word in ("datasets", "models"):
         text = rest
     name, at, revision = text.partition("@")
     check_name(name, shown, kind)

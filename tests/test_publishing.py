@@ -80,11 +80,11 @@ def test_a_published_run_is_the_same_detector(run: Path, hub: Hub, capsys: pytes
     local = fakefreq.load_detector(run)
     for name in (f"hf://{NAME}", f"hf://{NAME}@main", pinned):
         detector = fakefreq.load_detector(name)
-        assert detector.weights_from == pinned and detector.threshold == local.threshold
+        assert detector.revision == pinned and detector.threshold == local.threshold
         assert detector.input == local.input
         assert all(torch.equal(value, local.state_dict()[key]) for key, value in detector.state_dict().items())
-    assert fakefreq.load_detector(Path(pinned)).weights_from == pinned
-    assert local.weights_from == ""
+    assert fakefreq.load_detector(Path(pinned)).revision == pinned
+    assert local.revision == ""
 
 
 def test_nothing_of_the_owner_s_machine_is_sent(run: Path, hub: Hub, small_manifest: Path) -> None:
@@ -190,15 +190,15 @@ def test_every_score_table_names_the_commit(
         assert main(["score", name, str(small_manifest), "--out", str(out), "--workers", "0"]) == 0
         scores[name] = pd.read_csv(out)
     local, fetched = scores.values()
-    assert set(fetched["weights_from"]) == {published} and "weights_from" not in local
+    assert set(fetched["revision"]) == {published} and "revision" not in local
     np.testing.assert_allclose(fetched["logit"], local["logit"], atol=1e-5)
     image = str(small_manifest.parent / local["path"][0])
     words = ["predict", image, "--detector", f"hf://{NAME}", "--out", str(tmp_path / "p.csv")]
     capsys.readouterr()
     assert main(words) == 0
     assert capsys.readouterr().out.splitlines()[0] == f"detector: {published}"
-    assert pd.read_csv(tmp_path / "p.csv")["weights_from"].tolist() == [published]
-    assert fakefreq.predict(fakefreq.load_detector(published), image)["weights_from"].tolist() == [published]
+    assert pd.read_csv(tmp_path / "p.csv")["revision"].tolist() == [published]
+    assert fakefreq.predict(fakefreq.load_detector(published), image)["revision"].tolist() == [published]
 
 
 def test_a_published_detector_is_evaluated_as_its_run(
@@ -213,7 +213,7 @@ def test_a_published_detector_is_evaluated_as_its_run(
         for folder in (tmp_path / "found", run / "evaluation")
     )
     pd.testing.assert_series_equal(found, expected, atol=1e-4, rtol=1e-4)
-    assert set(pd.read_csv(tmp_path / "found" / "scores.csv")["weights_from"]) == {published}
+    assert set(pd.read_csv(tmp_path / "found" / "scores.csv")["revision"]) == {published}
     # Of another manifest it knows by their bytes which images trained and validated it.
     folder = str(small_manifest.parent)
     assert main(["evaluate", f"hf://{NAME}", folder, "--out", str(tmp_path / "new"), *words[1:]]) == 0
@@ -228,12 +228,12 @@ def test_explain_and_export_take_it(published: str, small_manifest: Path, tmp_pa
     words = ["explain", str(image), "--detector", f"hf://{NAME}", "--out", str(tmp_path / "why")]
     assert main(words) == 0
     told = json.loads(next((tmp_path / "why").rglob("explanation.json")).read_text())
-    assert told["detector"]["weights_from"] == published
+    assert told["detector"]["revision"] == published
     onnx = pytest.importorskip("onnx", reason="export needs the extra onnx")
     pytest.importorskip("onnxruntime", reason="export needs the extra onnx")
     assert main(["export", f"hf://{NAME}", "--out", str(tmp_path / "a.onnx")]) == 0
     properties = {item.key: item.value for item in onnx.load(str(tmp_path / "a.onnx")).metadata_props}
-    assert json.loads(properties["fakefreq"])["weights_from"] == published
+    assert json.loads(properties["fakefreq"])["revision"] == published
 
 
 def test_a_folder_that_was_not_sent_is_a_detector_too(run: Path, small_manifest: Path, tmp_path: Path) -> None:
@@ -256,16 +256,16 @@ def test_revisions_are_told_apart_and_an_old_one_stays(run: Path, hub: Hub) -> N
     (run / "summary.json").write_text(json.dumps({**summary, "threshold": moved.threshold}))
     assert publish(run, licence="mit") == 0
     assert commit_of(hub) != first and len(stored) == len(load_file(run / "best.safetensors"))
-    assert fakefreq.load_detector(f"hf://{NAME}").weights_from == f"hf://{NAME}@{commit_of(hub)}"
+    assert fakefreq.load_detector(f"hf://{NAME}").revision == f"hf://{NAME}@{commit_of(hub)}"
     again = fakefreq.load_detector(f"hf://{NAME}@v1")
-    assert again.weights_from == f"hf://{NAME}@{first}" and again.threshold == old.threshold
+    assert again.revision == f"hf://{NAME}@{first}" and again.threshold == old.threshold
 
 
 def test_what_was_fetched_needs_no_network(published: str, monkeypatch: pytest.MonkeyPatch) -> None:
     fakefreq.load_detector(f"hf://{NAME}")
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     for name in (f"hf://{NAME}", published):
-        assert fakefreq.load_detector(name).weights_from == published
+        assert fakefreq.load_detector(name).revision == published
 
 
 # What cannot be published: nothing is asked of the hub that writes, and no folder is made.
@@ -361,13 +361,13 @@ def test_without_a_network_nothing_is_half_done(
 
 
 @pytest.mark.parametrize(
-    "step", ["POST /api/models/owner/detector/preupload", "PUT /lfs", "POST /api/models/owner/det"]
+    "step", ["POST /api/models/owner/detector/preupload", "PUT /lfs", "POST /api/models/owner/detector/commit"]
 )
 def test_a_failure_on_the_way_leaves_no_file_there(
     run: Path, hub: Hub, step: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda seconds: None)
-    hub.fail_at = f"{'PUT' if step == '/lfs' else 'POST'} {step}"
+    hub.fail_at = step
     line = refused(capsys, publish(run))
     assert "the hub answered 500" in line or "owner/detector" in line
     assert "the empty repository owner/detector that was made for it stays" in line
@@ -428,7 +428,7 @@ def test_a_private_detector_needs_the_token(
     run: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert publish(run, "--private") == 0
-    assert fakefreq.load_detector(f"hf://{NAME}").weights_from
+    assert fakefreq.load_detector(f"hf://{NAME}").revision
     monkeypatch.delenv("HF_TOKEN")
     monkeypatch.setenv("HF_ENDPOINT", hub.address + "/")
     shutil.rmtree(run.parent / "cache")
@@ -439,12 +439,13 @@ def test_a_private_detector_needs_the_token(
 def test_weights_of_another_version_are_one_line(tmp_path: Path) -> None:
     detector = create_detector("frequency", spectrum="block_dct")
     save_detector(detector, tmp_path / "a.safetensors")
+    tensors = load_file(tmp_path / "a.safetensors")
     header = {"fakefreq": "9.0", "detector": {"name": "frequency", "ears": 2}, "input": {}, "threshold": 0.0}
-    save_file(detector.state_dict(), tmp_path / "b.safetensors", metadata={"fakefreq": json.dumps(header)})
+    save_file(tensors, tmp_path / "b.safetensors", metadata={"fakefreq": json.dumps(header)})
     with pytest.raises(fakefreq.UserError, match="was written by fakefreq 9.0 and this is .*'ears'"):
         fakefreq.load_detector(tmp_path / "b.safetensors")
     for broken in ("[1, 2]", "{}", "no json"):
-        save_file(detector.state_dict(), tmp_path / "c.safetensors", metadata={"fakefreq": broken})
+        save_file(tensors, tmp_path / "c.safetensors", metadata={"fakefreq": broken})
         with pytest.raises(fakefreq.UserError, match="of an unknown version"):
             fakefreq.load_detector(tmp_path / "c.safetensors")
 
@@ -461,4 +462,4 @@ def test_names_are_parsed() -> None:
 
 def test_loading_scores_of_a_run_is_as_before(run: Path, small_manifest: Path) -> None:
     assert main(["score", str(run), str(small_manifest), "--out", str(run / "scores.csv"), "--workers", "0"]) == 0
-    assert "weights_from" not in load_scores(run)
+    assert "revision" not in load_scores(run)

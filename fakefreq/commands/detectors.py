@@ -172,7 +172,7 @@ class Predict:
             with atomic_path(self.out) as temporary:
                 say_scale(table, detector.threshold, threshold_origin(detector)).to_csv(temporary, index=False)
         if len(table):
-            shown = table.drop(columns="weights_from", errors="ignore")  # it was said above
+            shown = table.drop(columns="revision", errors="ignore")  # it was said above
             print(shown.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
         for path, reason in skipped:
             logger.info(f"not scored: {path}: {reason}")

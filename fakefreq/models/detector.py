@@ -42,7 +42,7 @@ class Detector(nn.Module):
     Attributes:
         input: what happens to an image before it is read: in validation, and therefore in scoring.
         threshold: the logit above which an image is called fake; 0 until a training run has validated one.
-        weights_from: the published detector that the weights are of, with its commit; empty for others.
+        revision: the published detector that the weights are of, with its commit; empty for others.
 
     All are read-only, the first two stored beside the weights; `replace` gives a detector with others.
     """
@@ -56,7 +56,7 @@ class Detector(nn.Module):
         self.minimum_size = max(int(stream.minimum_size) for stream in streams.values())  # type: ignore[arg-type]
         self._input = InputConfig()
         self._threshold = 0.0
-        self._weights_from = ""
+        self._revision = ""
         self._has_seen_floats = False
 
     @property
@@ -70,19 +70,19 @@ class Detector(nn.Module):
         return self._threshold
 
     @property
-    def weights_from(self) -> str:
+    def revision(self) -> str:
         """The published detector that the weights are of, such as `hf://owner/name@COMMIT`; empty for others."""
-        return self._weights_from
+        return self._revision
 
     def replace(
-        self, input: InputConfig | None = None, threshold: float | None = None, weights_from: str | None = None
+        self, input: InputConfig | None = None, threshold: float | None = None, revision: str | None = None
     ) -> Self:
         """Return a detector of the same weights, which both share, with another input or threshold.
 
         Args:
             input: None keeps it.
             threshold: on the scale of the logit; None keeps it.
-            weights_from: None keeps it.
+            revision: None keeps it.
 
         >>> import fakefreq
         >>> detector = fakefreq.create_detector("frequency", spectrum="block_dct")
@@ -93,7 +93,7 @@ class Detector(nn.Module):
         other = copy.copy(self)
         other._input = self._input if input is None else input
         other._threshold = self._threshold if threshold is None else threshold
-        other._weights_from = self._weights_from if weights_from is None else weights_from
+        other._revision = self._revision if revision is None else revision
         return other
 
     def train(self, mode: bool = True) -> Self:

@@ -52,7 +52,7 @@ def describe_detector(detector: Detector) -> dict[str, Any]:
         "detector": asdict(detector.config),
         "input": asdict(detector.input),
         "threshold": detector.threshold,
-        **({"weights_from": detector.weights_from} if detector.weights_from else {}),
+        **({"revision": detector.revision} if detector.revision else {}),
     }
 
 
@@ -93,7 +93,7 @@ def load_detector(path: str | Path) -> Detector:
         detector.load_state_dict(tensors, strict=True)
     except RuntimeError as error:
         raise UserError(f"the weights in {file} do not fit the detector that it names: {error}") from error
-    return detector.replace(threshold=threshold, weights_from=str(path) if is_hub_name(path) else "").eval()
+    return detector.replace(threshold=threshold, revision=str(path) if is_hub_name(path) else "").eval()
 
 
 def weights_path(path: str | Path) -> Path:

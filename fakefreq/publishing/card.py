@@ -62,7 +62,7 @@ def model_card(run: FinishedRun, name: str, licence: str) -> str:
         "Protocol": _protocol(run),
         "Results": _results(run),
         "Controls": _controls(run),
-        "Audit of the training images": [_audit(str(run.summary.get("audit", "skipped")))],
+        "Audit of the training images": [_audit(run)],
         "Limits": _limits(run),
         "Misuse": _MISUSE,
         "Licence": [
@@ -127,7 +127,7 @@ def _use(name: str) -> list[str]:
         'fakefreq.predict(detector, ["a.jpg"])',
         "```",
         "",
-        "Tables of scores name the commit in the column `weights_from`.",
+        "Tables of scores name the commit in the column `revision`.",
     ]
 
 
@@ -137,10 +137,12 @@ def _data(run: FinishedRun) -> list[str]:
     generators = ", ".join(config.train_on) or _listed(fakes, "generator") or "none"
     sources = _listed(val[val["label"] == 0], "source") or "not named"
     history = run.detector.input.history
+    views = f"{run.detector.input.views} crops" if run.detector.input.views > 1 else "the centre"
+    lattice = ", and the lattice of the whole image," if run.detector.lattice is not None else ","
     return [
         f"- Training: {run.summary['n_train']} images; generators: {generators}; sources of photographs: {sources}.",
         f"- Validation: {len(val) - len(fakes)} real and {len(fakes)} fake images.",
-        f"- Of every image, real or fake, it reads {run.detector.input.crop} pixels a side at the centre, "
+        f"- Of every image, real or fake, it reads {views}, {run.detector.input.crop} pixels a side{lattice} "
         + (f"after `{history}`." if history else "as it is stored: nothing is resized."),
         f"- Digest of the manifest: `{run.summary['manifest_digest']}`. `trained_images.txt` has the first digits of "
         "the training images' SHA-256, so that no test takes them.",
@@ -154,9 +156,10 @@ def _listed(rows: pd.DataFrame, column: str) -> str:
 
 def _protocol(run: FinishedRun) -> list[str]:
     config, summary = run.config, run.summary
+    chosen = f"validation chose epoch {summary['best_epoch']} of {summary['epochs']}"
     lines = [
-        f"- Seed {config.seed}; {summary['epochs']} epochs, of which validation chose number {summary['best_epoch']}; "
-        f"the threshold is from {threshold_origin(run.detector)}. Test images chose nothing.",
+        f"- Seed {config.seed}; {chosen if summary['epochs'] else 'fitted without epochs'}; the threshold is from "
+        f"{threshold_origin(run.detector)}. Test images chose nothing.",
         f"- Pretrained weights: {run.environment.get('pretrained_weights_from', 'none')}.",
         f"- `fakefreq train MANIFEST --config {RUN_SETTINGS} --out RUN` repeats it; `environment.json` has versions "
         "and hardware.",
@@ -232,14 +235,24 @@ def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]
     return ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines]
 
 
-def _audit(verdict: str) -> str:
-    return {
-        "pass": "Passed: header facts (codec, size, quality) hardly tell the classes apart.",
-        "warn": "**Warns**: header facts (codec, size, quality) tell the classes apart to a degree, and the detector "
-        "may have learnt some of that.",
-        "fail": "**Failed**: codec, size or quality alone tell the classes apart, and the detector was trained all the "
-        "same. The numbers above may measure that, and not the generators.",
-    }.get(verdict, "None was made: whether codec, size or quality tell the classes apart is not known.")
+_FAILED = "**Failed**: codec, size or quality alone tell the classes apart, and the detector was trained all the same"
+_VERDICTS = {
+    "pass": "Passed: header facts (codec, size, quality) hardly tell the classes apart.",
+    "warn": "**Warns**: header facts (codec, size, quality) tell the classes apart to a degree, and the detector may "
+    "have learnt some of that.",
+    "fail": f"{_FAILED}. The numbers above may measure that, and not the generators.",
+    "skipped": "None was made: whether codec, size or quality tell the classes apart is not known.",
+}
+
+
+def _audit(run: FinishedRun) -> str:
+    verdict = str(run.summary.get("audit", "skipped"))
+    if verdict == "skipped" and "biased" in run.metrics:  # a benchmark audits for its runs
+        reasons = sorted(set(run.metrics["biased"].dropna().astype(str)) - {""})
+        if reasons:
+            return f"{_FAILED}: {'; '.join(reasons)}. The numbers above may measure that, and not the generators."
+        return "Not failed: header facts (codec, size, quality) alone do not tell the classes apart."
+    return _VERDICTS.get(verdict, _VERDICTS["skipped"])
 
 
 def _limits(run: FinishedRun) -> list[str]:

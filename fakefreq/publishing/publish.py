@@ -173,7 +173,8 @@ def _metrics(
             f"{path} has {what} of seed {config.seed} and threshold {threshold:.6g}, those of {folder}; evaluate it "
             f"again: `fakefreq evaluate {folder} MANIFEST`, or name another folder with --evaluation"
         )
-    return found.reindex(columns=[name for name in table if name in [*METRICS_COLUMNS, "scale", "threshold_from"]])
+    known = [*METRICS_COLUMNS, "biased", "scale", "threshold_from"]
+    return found.reindex(columns=[name for name in table if name in known])
 
 
 def _nameless(val: pd.DataFrame) -> pd.DataFrame:

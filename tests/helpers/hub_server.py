@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
+from huggingface_hub import constants
 
 TOKEN = "hf_of_the_tests"
 
@@ -190,7 +191,6 @@ def serve_hub(cache: Path) -> Iterator[Hub]:
     Args:
         cache: a folder for what is fetched.
     """
-    constants = pytest.importorskip("huggingface_hub").constants
     hub = Hub()
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": hub}))
     hub.address = f"http://127.0.0.1:{server.server_port}"
