@@ -87,7 +87,7 @@ def check_name(name: str, shown: str = "", kind: Kind = "model") -> None:
         UserError: it is malformed.
     """
     from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
     form, told = (FORMS[kind], shown) if shown else ("owner/name", repr(name))
     if not re.fullmatch(r"[^/]+/[^/]+", name):
@@ -201,7 +201,7 @@ def _endpoint() -> str | None:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Without the library's warnings, whose errors are raised anyway, and without its bars where nobody looks."""
-    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+    from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
     noisy, are_off = logging.getLogger("huggingface_hub"), are_progress_bars_disabled()
     level = noisy.level

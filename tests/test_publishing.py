@@ -162,7 +162,9 @@ def test_a_run_that_nothing_has_tested_says_so(run: Path, tmp_path: Path, capsys
 def test_a_benchmark_s_table_serves_as_well(run: Path, benchmarked: Path, tmp_path: Path) -> None:
     shutil.rmtree(run / "evaluation")
     assert publish(run, "--evaluation", str(benchmarked), "--out", str(tmp_path / "folder")) == 0
-    assert "| beta | no |" in (tmp_path / "folder" / "README.md").read_text()
+    card = (tmp_path / "folder" / "README.md").read_text()
+    assert "| beta | no |" in card
+    assert "**Failed**" in card and "the training images of alpha fail the audit" in card  # the benchmark's own audit
 
 
 def test_tests_of_other_weights_are_refused(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -184,7 +186,7 @@ def published(run: Path, hub: Hub) -> str:
 def test_every_score_table_names_the_commit(
     published: str, run: Path, small_manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    scores = {}
+    scores: dict[str, pd.DataFrame] = {}
     for name in (str(run), f"hf://{NAME}"):
         out = tmp_path / f"of_{len(scores)}" / "scores.csv"
         assert main(["score", name, str(small_manifest), "--out", str(out), "--workers", "0"]) == 0

@@ -77,14 +77,15 @@ def model_card(run: FinishedRun, name: str, licence: str) -> str:
 def _front_matter(run: FinishedRun, name: str, licence: str) -> str:
     from huggingface_hub import EvalResult, ModelCardData
 
-    rows = run.metrics[(run.metrics["metric"] == "auc") & (run.metrics["kind"] == "generator")]
+    is_shown = (run.metrics["metric"] == "auc") & (run.metrics["kind"] == "generator") & run.metrics["value"].notna()
+    rows: list[Any] = list(run.metrics[is_shown].itertuples())
     results = [
         EvalResult(
             task_type="image-classification", task_name="real or fake", dataset_type=_slug(str(row.test)),
-            dataset_name=f"{row.test} ({row.n_real} real, {row.n_fake} fake)", metric_type="roc_auc", metric_name="AUC",
-            metric_value=round(float(row.value), 4),
+            dataset_name=f"{row.test} ({_count(row.n_real)} real, {_count(row.n_fake)} fake)",
+            metric_type="roc_auc", metric_name="AUC", metric_value=round(float(row.value), 4),
         )
-        for row in rows[rows["value"].notna()].itertuples()
+        for row in rows
     ]  # fmt: skip
     card = ModelCardData(
         license=licence, library_name="fakefreq", pipeline_tag="image-classification",
@@ -208,11 +209,8 @@ def _by_test(metrics: pd.DataFrame, kinds: Sequence[str]) -> list[dict[str, str]
             first = part.iloc[0]
             row = {"test": str(test), "seen": _seen(first["seen"]), "real": _count(first["n_real"])}
             row |= {"fake": _count(first["n_fake"]), **dict.fromkeys(SHOWN, "")}
-            row |= {
-                str(one.metric): with_interval(float(one.value), float(one.low), float(one.high))
-                for one in part.astype({"value": float, "low": float, "high": float}).itertuples()
-                if one.metric in SHOWN
-            }
+            told: list[Any] = list(part[part["metric"].isin(SHOWN)].itertuples())
+            row |= {one.metric: with_interval(float(one.value), float(one.low), float(one.high)) for one in told}
             found.append(row)
     return found
 

@@ -3,8 +3,9 @@
 import re
 import shutil
 import tempfile
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -113,7 +114,7 @@ def write_folder(run: FinishedRun, folder: Path, name: str, licence: str) -> Non
     """
     folder.mkdir(parents=True)
     shutil.copyfile(weights_path(run.folder), folder / PUBLISHED_WEIGHTS)
-    how = {item.name: item.default for item in fields(RunConfig)}
+    how: dict[str, Any] = vars(RunConfig())  # folders and devices of this machine
     settings = replace(run.config, **how, teacher=Path(run.config.teacher).name)
     write_train_config(settings, folder / RUN_SETTINGS)
     write_json(folder / "summary.json", run.summary)

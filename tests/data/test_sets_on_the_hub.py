@@ -41,7 +41,7 @@ def table(
     pa = pytest.importorskip("pyarrow", reason="Parquet needs the extra large")
     parquet = pytest.importorskip("pyarrow.parquet", reason="Parquet needs the extra large")
     seeds = rows.pop("seed")
-    cells = [{"bytes": png(seed), "path": path} for seed, path in zip(seeds, paths or [None] * len(seeds), strict=True)]
+    cells = [{"bytes": png(seed), "path": paths[at] if paths else None} for at, seed in enumerate(seeds)]
     made = pa.table({"image": cells, **rows})
     if classes:
         features = {name: {"names": names, "_type": "ClassLabel"} for name, names in classes.items()}

@@ -144,12 +144,12 @@ class _Handler(BaseHTTPRequestHandler):
         if repository is None or (repository.private and not self._has_token):
             return self._answer(401, {"error": "Repository not found"}, X_Error_Code="RepoNotFound")
         if action == "preupload":
-            files = [
+            modes = [
                 {"path": one["path"], "uploadMode": "lfs" if one["path"].endswith(".safetensors") else "regular",
                  "shouldIgnore": False, "oid": None}
                 for one in json.loads(body)["files"]
             ]  # fmt: skip
-            return self._answer(200, {"files": files})
+            return self._answer(200, {"files": modes})
         if action == "commit":
             oid = repository.commit(self._operations(body))
             return self._answer(200, {"commitUrl": f"{self.hub.address}/{name}/commit/{oid}", "commitOid": oid})

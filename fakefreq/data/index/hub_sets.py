@@ -69,7 +69,7 @@ def class_names(card: dict[str, Any], column: str, place: str) -> list[str]:
     >>> class_names({"dataset_info": {"features": [label]}}, "label", "data")
     ['FAKE', 'REAL']
     """
-    infos = card.get("dataset_info")
+    infos: Any = card.get("dataset_info")
     found: dict[str, list[str]] = {}
     for info in infos if isinstance(infos, list) else [infos]:
         try:
