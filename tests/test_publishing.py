@@ -159,12 +159,16 @@ def test_a_run_that_nothing_has_tested_says_so(run: Path, tmp_path: Path, capsys
     assert not (out / "metrics.csv").exists()
 
 
-def test_a_benchmark_s_table_serves_as_well(run: Path, benchmarked: Path, tmp_path: Path) -> None:
+def test_a_benchmark_s_table_serves_as_well_with_its_audit(run: Path, benchmarked: Path, tmp_path: Path) -> None:
     shutil.rmtree(run / "evaluation")
-    assert publish(run, "--evaluation", str(benchmarked), "--out", str(tmp_path / "folder")) == 0
-    card = (tmp_path / "folder" / "README.md").read_text()
-    assert "| beta | no |" in card
-    assert "**Failed**" in card and "the training images of alpha fail the audit" in card  # the benchmark's own audit
+    table = pd.read_csv(benchmarked / "metrics.csv")
+    table.assign(biased="codec tells the class").to_csv(tmp_path / "metrics.csv", index=False)
+    for number, (folder, told) in enumerate([(benchmarked, "Not failed"), (tmp_path, "codec tells the class")]):
+        out = tmp_path / f"folder{number}"
+        assert publish(run, "--evaluation", str(folder), "--out", str(out)) == 0
+        card = (out / "README.md").read_text()
+        assert "| beta | no |" in card and told in card
+        assert ("**Failed**" in card) == bool(number)
 
 
 def test_tests_of_other_weights_are_refused(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
