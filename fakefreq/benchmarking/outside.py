@@ -29,7 +29,8 @@ from fakefreq.evaluate.scores import (
 )
 from fakefreq.evaluate.tables import COLUMNS, comparison_view, derive_tables, write_csv
 from fakefreq.files import read_json
-from fakefreq.models.weights import load_detector, weights_path
+from fakefreq.hub import is_hub_name
+from fakefreq.models.weights import load_detector, pin, weights_path
 from fakefreq.train.checkpoint import DIGITS, read_trained_images, trained_manifest
 from fakefreq.train.environment import choose_device
 from fakefreq.train.selection import generators_of, rows_of_generators, select_evaluation
@@ -166,7 +167,7 @@ def evaluate_scores(
 
 
 def evaluate_run(
-    given: Path,
+    given: str | Path,
     manifest: Path,
     out: Path | None = None,
     draws: int = DEFAULT_DRAWS,
@@ -177,9 +178,10 @@ def evaluate_run(
     """Score the images that a run has not been trained on, and write the tables of its detector.
 
     Args:
-        given: a run folder, or RUN/best.
-        manifest: the table of images, or a folder, which is indexed into the run's folder.
-        out: folder of scores.csv and the tables; RUN/evaluation by default.
+        given: a run folder, RUN/best, or a published detector, `hf://owner/name[@revision]`.
+        manifest: the table of images, or a folder, which is indexed into the run's folder, or for a published detector
+            into `out`.
+        out: folder of scores.csv and the tables; RUN/evaluation by default, for a published detector none.
         draws: bootstrap draws behind the intervals.
         device: that scores.
         workers: processes that decode.
@@ -191,6 +193,10 @@ def evaluate_run(
     Raises:
         UserError: no finished run, or anything else that the user can mend.
     """
+    is_published = is_hub_name(given)
+    if is_published and out is None:
+        raise UserError(f"{given} is no folder to write into: say where its tables go, --out FOLDER")
+    given = pin(given)
     run = weights_path(given).parent
     if not (run / RUN_SETTINGS).exists():
         raise UserError(f"{run} is no run folder: it has no {RUN_SETTINGS} that says what was trained on; score with "
@@ -198,8 +204,9 @@ def evaluate_run(
     read_json(run / "summary.json", f"the summary of {run}, which tells that a run has ended,")
     config = read_run_config(run)
     val = read_scores(run / "val_scores.csv")
-    manifest = manifest_or_index(manifest, run / "indexed", on_error)
-    images, out = read_manifest(manifest), out or run / "evaluation"
+    out = out or run / "evaluation"
+    manifest = manifest_or_index(manifest, (out if is_published else run) / "indexed", on_error)
+    images = read_manifest(manifest)
     check_splits(images)
     trained_on = config.train_on or tuple(sorted(set(val.loc[val["label"] == 1, "generator"].astype(str)) - {""}))
     if trained_manifest(run) == manifest_digest(images):
@@ -214,7 +221,7 @@ def evaluate_run(
         )
     if rows.empty:
         raise UserError(f"{manifest} holds no image that {run} may be tested on: all are of its training")
-    detector = load_detector(run).to(choose_device(device))
+    detector = load_detector(given).to(choose_device(device))
     if detector.input.history:
         refuse_second_history(manifest, detector.input.history, "score it with `fakefreq score --history none`")
     small = reflected_line(rows, detector.input, "a smaller --crop in `fakefreq train` reads none")

@@ -18,14 +18,15 @@ class Index:
 
     Recognises GENERATOR/{0_real,1_fake}, GenImage, {real,fake}, real/ with fake/GENERATOR/, CelebA, LFW, FFHQ,
     videos as folders of frames, WebDataset tar shards, Parquet tables, ArtiFact's metadata.csv, and train|val|test
-    levels. What contradicts itself about a label stops. Reads headers and hashes, whole
-    pictures only with --phash. The same command again reads only files that changed.
+    levels; and data sets on the Hugging Face hub. What contradicts itself about a label stops. Reads headers and
+    hashes, whole pictures only with --phash. The same command again reads only files that changed.
 
     Example: fakefreq index faces/ --out faces/manifest.csv
+    or:      fakefreq index hf://datasets/owner/faces --out faces.csv --allow "data/test-*"
     """
 
     folder: tyro.conf.Positional[Path]
-    """the folder of images, or one .tar or .parquet file"""
+    """the folder of images, or one .tar or .parquet file, or hf://datasets/owner/name[@revision]"""
     out: Path
     """the manifest to write (.csv or .parquet; without an ending .csv, above 500,000 images .parquet)"""
     layout: str = "auto"
@@ -74,6 +75,9 @@ class Index:
     """accept a folder of reals only or fakes only"""
     fresh: bool = False
     """read all files, also those that did not change since the last time"""
+    allow: tuple[str, ...] = ()
+    """of a data set on the hub: patterns of the files to fetch, such as "data/test-*"; by default images and shards,
+    and tables and lists beside them"""
     jobs: int = -1
     """processes; -1: one a core"""
 
@@ -113,6 +117,7 @@ class Index:
             phash=self.phash,
             near_bits=self.near_bits,
             fresh=self.fresh,
+            allow=self.allow,
         )
 
 

@@ -54,9 +54,10 @@ class Score:
     """
 
     detector: tyro.conf.Positional[Path]
-    """a run folder, RUN/best, or a .safetensors file"""
+    """a run folder, RUN/best, a .safetensors file, or hf://owner/name[@revision]"""
     manifest: tyro.conf.Positional[Path]
-    """the table of images; or a folder, which is indexed (and, for a --split, split) into RUN/indexed first"""
+    """the table of images; or a folder, which is indexed (and, for a --split, split) into RUN/indexed first; for a
+    detector from the hub into indexed/ beside --out"""
     out: Path
     """the score table to write (.csv)"""
     split: Literal["all", "train", "val", "test"] = "all"
@@ -85,6 +86,7 @@ class Score:
         from fakefreq.evaluate.outside_scores import say_scale
         from fakefreq.evaluate.predict import score_rows, threshold_origin
         from fakefreq.evaluate.scores import write_scores
+        from fakefreq.hub import is_hub_name
         from fakefreq.models import load_detector
         from fakefreq.models.weights import weights_path
         from fakefreq.train.environment import choose_device, keep_freed_memory
@@ -96,8 +98,8 @@ class Score:
         detector = detector.replace(replace(own, history=history, views=self.views or own.views))
         is_own = detector.input == own
         origin = threshold_origin(detector) + ("" if is_own else ", with another --history or --views")
-        keep_in = weights_path(self.detector).parent / "indexed"
-        path = manifest_or_index(self.manifest, keep_in, self.on_error, split=self.split != "all")
+        beside = self.out if is_hub_name(self.detector) else weights_path(self.detector)
+        path = manifest_or_index(self.manifest, beside.parent / "indexed", self.on_error, split=self.split != "all")
         manifest = read_manifest(path)
         check_splits(manifest)
         if history:
@@ -130,7 +132,7 @@ class Predict:
     images: tyro.conf.Positional[tuple[Path, ...]]
     """image files, folders (all images in and below them) and patterns"""
     detector: Path
-    """a run folder, RUN/best, or a .safetensors file"""
+    """a run folder, RUN/best, a .safetensors file, or hf://owner/name[@revision]"""
     out: Path | None = None
     """also write the table to this .csv, and skipped images beside it"""
     device: str = "auto"
@@ -170,7 +172,8 @@ class Predict:
             with atomic_path(self.out) as temporary:
                 say_scale(table, detector.threshold, threshold_origin(detector)).to_csv(temporary, index=False)
         if len(table):
-            print(table.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
+            shown = table.drop(columns="revision", errors="ignore")  # it was said above
+            print(shown.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
         for path, reason in skipped:
             logger.info(f"not scored: {path}: {reason}")
         if skipped and self.out:

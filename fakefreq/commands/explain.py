@@ -27,7 +27,7 @@ class Explain:
     images: tyro.conf.Positional[tuple[Path, ...]]
     """image files, folders (all images in and below them) and patterns"""
     detector: Path
-    """a run folder, RUN/best, or a .safetensors file"""
+    """a run folder, RUN/best, a .safetensors file, or hf://owner/name[@revision]"""
     out: Path
     """folder to write; a page that shows faces must not be redistributed"""
     on_error: Literal["tell", "stop", "skip"] = "tell"

@@ -26,6 +26,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "predict": "tell how fake some image files look",
         "explain": "show why: a page an image, with pixels, frequencies and the lattice",
         "export": "write a trained detector as an ONNX file, held against torch",
+        "publish": "send a finished run to the Hugging Face hub, with a model card made from it",
         "spectrum": "measure the mean spectra of each generator beside those of its photographs",
         "report": "make a page, Markdown, CSV and LaTeX tables of a finished benchmark",
     },

@@ -119,7 +119,8 @@ def score_rows(
         progress: the progress bar's label.
 
     Returns:
-        The scores, one row an image in the order of `rows`, and the skipped images as (path, reason).
+        The scores, one row an image in the order of `rows`, and the skipped images as (path, reason). Scores of a
+        published detector say in `revision` which one, with its commit.
 
     Raises:
         UserError: no rows; an image that does not decode; a logit that is not finite.
@@ -147,6 +148,8 @@ def score_rows(
     if detector.lattice is not None:
         scored["lattice_pvalue"] = pvalues
     scored["probability"] = 1.0 / (1.0 + np.exp(-np.clip(logits, -500, 500)))
+    if detector.revision:
+        scored["revision"] = detector.revision
     return scored[~np.isnan(logits)].reset_index(drop=True), skipped
 
 
@@ -224,8 +227,8 @@ def predict_images(
         on_error: `stop` at an image that is missing or does not decode, or `skip` it and list it.
 
     Returns:
-        Columns path, logit, probability, label, and lattice_pvalue where the detector reads it; and the skipped images
-        as (path, reason).
+        Columns path, logit, probability, label, lattice_pvalue where the detector reads it, and revision where it
+        is a published one; and the skipped images as (path, reason).
 
     Raises:
         UserError: no image at all; one that cannot be scored, where that stops.
@@ -239,7 +242,8 @@ def predict_images(
         rows["sha256"] = [sha256_file(path) if Path(path).is_file() else "missing" for path in rows["path"]]
     scores, skipped = score_rows(detector, rows, Path("/"), batch_size, 0, on_error, progress="predict")
     shown, gone = dict(zip(rows["path"], files, strict=True)), {path for path, _ in skipped}
-    kept = [name for name in ("path", "logit", "probability", "lattice_pvalue") if name in scores]
+    wanted = ("path", "logit", "probability", "lattice_pvalue", "revision")
+    kept = [name for name in wanted if name in scores]
     table = scores[kept].assign(path=[file for file, path in zip(files, rows["path"], strict=True) if path not in gone])
     table = table.assign(label=(table["logit"] > detector.threshold).astype(int))
     return table, [*((one.path, one.reason) for one in problems), *((shown[path], why) for path, why in skipped)]

@@ -131,6 +131,8 @@ def _facts(detector: Detector) -> dict[str, Any]:
     if "frequency" in detector.streams or detector.lattice is not None:
         facts["spectrum"] = config.spectrum
     facts["fusion"] = "evidence" if isinstance(detector.head, EvidenceFusion) else config.fusion
+    if detector.revision:
+        facts["revision"] = detector.revision
     return {**facts, **asdict(detector.input), "history": detector.input.history or "none"}
 
 

@@ -42,8 +42,9 @@ class Detector(nn.Module):
     Attributes:
         input: what happens to an image before it is read: in validation, and therefore in scoring.
         threshold: the logit above which an image is called fake; 0 until a training run has validated one.
+        revision: the published detector that the weights are of, with its commit; empty for others.
 
-    Both are read-only, and stored beside the weights; `replace` gives a detector with others.
+    All are read-only, the first two stored beside the weights; `replace` gives a detector with others.
     """
 
     def __init__(self, config: DetectorConfig, streams: dict[str, nn.Module]) -> None:
@@ -55,6 +56,7 @@ class Detector(nn.Module):
         self.minimum_size = max(int(stream.minimum_size) for stream in streams.values())  # type: ignore[arg-type]
         self._input = InputConfig()
         self._threshold = 0.0
+        self._revision = ""
         self._has_seen_floats = False
 
     @property
@@ -67,12 +69,20 @@ class Detector(nn.Module):
         """The logit above which an image is called fake."""
         return self._threshold
 
-    def replace(self, input: InputConfig | None = None, threshold: float | None = None) -> Self:
+    @property
+    def revision(self) -> str:
+        """The published detector that the weights are of, such as `hf://owner/name@COMMIT`; empty for others."""
+        return self._revision
+
+    def replace(
+        self, input: InputConfig | None = None, threshold: float | None = None, revision: str | None = None
+    ) -> Self:
         """Return a detector of the same weights, which both share, with another input or threshold.
 
         Args:
             input: None keeps it.
             threshold: on the scale of the logit; None keeps it.
+            revision: None keeps it.
 
         >>> import fakefreq
         >>> detector = fakefreq.create_detector("frequency", spectrum="block_dct")
@@ -83,6 +93,7 @@ class Detector(nn.Module):
         other = copy.copy(self)
         other._input = self._input if input is None else input
         other._threshold = self._threshold if threshold is None else threshold
+        other._revision = self._revision if revision is None else revision
         return other
 
     def train(self, mode: bool = True) -> Self:

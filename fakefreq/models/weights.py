@@ -1,6 +1,7 @@
-"""A trained detector as safetensors, with all that it needs in the header."""
+"""A trained detector as safetensors, with all that it needs in the header: written, and found again."""
 
 import json
+import logging
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,23 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from fakefreq.config.detector import DetectorConfig
+from fakefreq.config.files import RUN_SETTINGS
 from fakefreq.config.input import InputConfig
 from fakefreq.errors import UserError
 from fakefreq.files import atomic_path
+from fakefreq.hub import fetch, is_hub_name, parse_hub_name
 from fakefreq.models.detector import Detector
 from fakefreq.models.registry import build_detector
 from fakefreq.version import __version__
+
+logger = logging.getLogger(__name__)
+
+PUBLISHED_WEIGHTS = "model.safetensors"
+"""The file of weights of a published detector; the hub knows this name."""
+PUBLISHED_FILES = (RUN_SETTINGS, "summary.json", "environment.json", "trained_images.txt", "val_scores.csv")
+"""What `fakefreq evaluate` reads of a published detector beside its weights."""
+WHERE = "a run folder, RUN/best, a .safetensors file, or hf://owner/name[@revision]"
+"""What a detector is found by."""
 
 
 def save_detector(detector: Detector, path: str | Path, facts: dict[str, Any] | None = None) -> None:
@@ -40,6 +52,7 @@ def describe_detector(detector: Detector) -> dict[str, Any]:
         "detector": asdict(detector.config),
         "input": asdict(detector.input),
         "threshold": detector.threshold,
+        **({"revision": detector.revision} if detector.revision else {}),
     }
 
 
@@ -47,11 +60,14 @@ def load_detector(path: str | Path) -> Detector:
     """Load a trained detector, strictly, in evaluation mode, on the CPU.
 
     Args:
-        path: a run folder (its best weights are taken), `RUN/best`, or a `.safetensors` file.
+        path: a run folder (its best weights are taken), `RUN/best`, a `.safetensors` file, or the name of a published
+            detector, `hf://owner/name[@revision]`, which is fetched into the hub's cache.
 
     Raises:
-        UserError: nothing there, not written by fakefreq, or the weights do not fit the network.
+        UserError: nothing there, not written by fakefreq, written by a version that does not agree with this one, or
+            the weights do not fit the network.
     """
+    path = pin(path)
     file = weights_path(path)
     try:
         with safe_open(file, framework="pt") as stored:
@@ -61,28 +77,59 @@ def load_detector(path: str | Path) -> Detector:
         raise UserError(f"cannot read the weights {file}: {error}") from error
     if "fakefreq" not in metadata:
         raise UserError(f"{file} was not written by fakefreq: it does not say which detector it holds")
-    header = json.loads(metadata["fakefreq"])
-    stored = header.get("input", header)  # older files hold what there was of it beside the rest
-    given = InputConfig(**{item.name: stored[item.name] for item in fields(InputConfig) if item.name in stored})
-    detector = build_detector(DetectorConfig(**header["detector"]), "none", given)
+    header: dict[str, Any] = {}
+    try:
+        header = dict(json.loads(metadata["fakefreq"]))
+        there = header.get("input", header)  # older files hold what there was of it beside the rest
+        given = InputConfig(**{item.name: there[item.name] for item in fields(InputConfig) if item.name in there})
+        config, threshold = DetectorConfig(**header["detector"]), float(header["threshold"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{file} was written by fakefreq {header.get('fakefreq', 'of an unknown version')} and this is "
+            f"{__version__}, which reads it otherwise ({error}); use that version, or train again"
+        ) from error
+    detector = build_detector(config, "none", given)
     try:
         detector.load_state_dict(tensors, strict=True)
     except RuntimeError as error:
         raise UserError(f"the weights in {file} do not fit the detector that it names: {error}") from error
-    return detector.replace(threshold=float(header["threshold"])).eval()
+    return detector.replace(threshold=threshold, revision=str(path) if is_hub_name(path) else "").eval()
 
 
 def weights_path(path: str | Path) -> Path:
-    """Return the safetensors file that a run folder, `RUN/best` or a file's own path means.
+    """Return the safetensors file that a run folder, `RUN/best`, a file's own path or a name on the hub means.
 
     Raises:
         UserError: there is none.
     """
+    if is_hub_name(path):
+        name = parse_hub_name(path, "model")
+        file = fetch(name, [PUBLISHED_WEIGHTS])[0] / PUBLISHED_WEIGHTS
+        if not file.is_file():
+            raise UserError(f"{name} holds no {PUBLISHED_WEIGHTS}: it is no detector that `fakefreq publish` has sent")
+        return file
     given = Path(path)
-    for candidate in (given, given / "best.safetensors", given.with_name(given.name + ".safetensors")):
+    beside = [given / "best.safetensors", given / PUBLISHED_WEIGHTS, given.with_name(given.name + ".safetensors")]
+    for candidate in (given, *beside):
         if candidate.is_file():
             return candidate
     raise UserError(
-        f"no trained detector at {given}: give a run folder that holds best.safetensors "
-        "(made by `fakefreq train`), or a .safetensors file"
+        f"no trained detector at {given}: give {WHERE}; `fakefreq train` makes run folders that hold best.safetensors"
     )
+
+
+def pin(path: str | Path) -> str | Path:
+    """Return a name on the hub with its revision's commit, and anything else as it is.
+
+    A branch may have moved on when it is asked for again. The small files of the published detector are fetched.
+
+    Raises:
+        UserError: there is no such name, or it is no detector of fakefreq.
+    """
+    if not is_hub_name(path):
+        return path
+    folder, name = fetch(parse_hub_name(path, "model"), PUBLISHED_FILES)
+    if not (folder / RUN_SETTINGS).is_file():
+        raise UserError(f"{name} holds no {RUN_SETTINGS}: it is no detector that `fakefreq publish` has sent")
+    logger.info(f"detector: {name}")
+    return str(name)

@@ -18,9 +18,13 @@ TINY = TrainConfig(
 
 @pytest.fixture(scope="session")
 def small_manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As `make_small_manifest`."""
+    return make_small_manifest(tmp_path_factory.mktemp("small_set"))
+
+
+def make_small_manifest(folder: Path) -> Path:
     """Two generators of 20 + 20 images and a control of 10, half of them for tests."""
-    folder = draw_set(tmp_path_factory.mktemp("small_set"), count=20, side=40)
-    path = folder / "manifest.csv"
+    path = draw_set(folder, count=20, side=40) / "manifest.csv"
     index_folder(folder, path)
     write_manifest(split_manifest(read_manifest(path), (0.3, 0.2, 0.5), seed=0), path)
     return path

@@ -135,8 +135,13 @@ def damaged() -> tuple[type[Exception], ...]:
     return OSError, ValueError, pyarrow.ArrowException
 
 
-def read_columns(table: str, columns: list[str]) -> list[dict[str, Any]]:
+def read_columns(table: str, columns: list[str], row_groups: int = 0) -> list[dict[str, Any]]:
     """Return some columns of a Parquet table as rows; no columns give empty rows.
+
+    Args:
+        table: the file.
+        columns: their names; `image.path` is a field of a struct.
+        row_groups: read no more than so many of its row groups; 0 reads all.
 
     Raises:
         UserError: a damaged table.
@@ -145,6 +150,9 @@ def read_columns(table: str, columns: list[str]) -> list[dict[str, Any]]:
     try:
         if not columns:
             return [{} for _ in range(opened.metadata.num_rows)]
+        if row_groups:
+            first = list(range(min(row_groups, opened.metadata.num_row_groups)))
+            return list(opened.read_row_groups(first, columns=columns).to_pylist())
         return list(opened.read(columns=columns).to_pylist())
     except damaged() as error:
         raise UserError(f"{table} is damaged ({str(error).splitlines()[0]})") from error

@@ -5,7 +5,7 @@ import gc
 import hashlib
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, cast
 
@@ -17,12 +17,14 @@ from fakefreq.data.images.decode import read_bytes
 from fakefreq.data.images.headers.header import ImageError, probe_content
 from fakefreq.data.index.cache import IndexCache
 from fakefreq.data.index.folders import read_layout
+from fakefreq.data.index.hub_sets import fetch_set
 from fakefreq.data.index.listing import LAYOUTS, Hints, Listing
 from fakefreq.data.index.probe import FACTS
 from fakefreq.data.index.table import GroupBy, Meaning, read_table
 from fakefreq.data.manifest.duplicates import NEAR_BITS, merge_groups, near_duplicates
 from fakefreq.data.manifest.table import COLUMNS, PARQUET_ABOVE, write_manifest, write_skipped
 from fakefreq.errors import UserError
+from fakefreq.hub import is_hub_name
 from fakefreq.progress import track
 
 logger = logging.getLogger(__name__)
@@ -41,11 +43,13 @@ def index_folder(
     phash: bool = False,
     near_bits: int = NEAR_BITS,
     fresh: bool = False,
+    allow: Sequence[str] = (),
 ) -> tuple[pd.DataFrame, list[tuple[str, str]]]:
     """Make the manifest of a folder and write it.
 
     Args:
-        folder: real and fake images in a layout of `fakefreq.data.index.folders`, or one shard.
+        folder: real and fake images in a layout of `fakefreq.data.index.folders`, or one shard, or a data set on the
+            hub, `hf://datasets/owner/name[@revision]`, which is fetched into the hub's cache.
         manifest_path: the CSV or Parquet file to write; the paths in it are relative to its folder. Without an ending
             it is CSV up to `PARQUET_ABOVE` images and Parquet above.
         group_by: what is never parted by a split: what the layout knows of identity, person, video or parent photo,
@@ -60,6 +64,7 @@ def index_folder(
         phash: decode the images for their perceptual hash, and join near-duplicates into one group.
         near_bits: bits of 256 by which the hashes of near-duplicates may differ.
         fresh: read all files, also those that did not change since they were indexed last.
+        allow: patterns of the files to fetch from the hub; by default images, shards and what may tell labels.
 
     Returns:
         The manifest, sorted by path, and the skipped images as (path, reason).
@@ -67,6 +72,10 @@ def index_folder(
     Raises:
         UserError: anything that the user can mend; nothing is written then.
     """
+    if is_hub_name(folder):
+        folder = fetch_set(folder, allow)
+    elif allow:
+        raise UserError(f"--allow is of what is fetched from the hub, and {folder} is a folder; leave it")
     with _collector_paused():
         listing = _listing(folder, hints, listed)
     logger.info(_described(listing))

@@ -13,8 +13,8 @@ from fakefreq.data.index.folders import with_generator
 from fakefreq.data.index.listing import Hints, Listing
 from fakefreq.data.index.names import read_name
 from fakefreq.data.index.nested import nested_rows
-from fakefreq.data.index.rows import read_rows
-from fakefreq.data.index.values import Columns
+from fakefreq.data.index.rows import read_rows, refuse_values
+from fakefreq.data.index.values import Columns, text_of
 from fakefreq.data.index.walk import SUFFIXES
 from fakefreq.errors import UserError
 
@@ -46,19 +46,9 @@ def read_list(folder: str | Path, path: str | Path, hints: Hints | None = None) 
     for flag, name in wanted.items():
         if name not in rows[0]:
             raise UserError(f"{path} has no column {name!r}; {flag} takes one of {', '.join(map(str, rows[0]))}")
-    _refuse_values(path, rows, columns)
+    refuse_values(str(path), {text_of(row.get(columns.label)) for row in rows}, columns)
     found = read_rows(folder, str(path), rows, hints, needs_label=has_heading)
     return with_generator(Listing("list", found.entries, 0, found.problems), hints)
-
-
-def _refuse_values(path: Path, rows: list[dict[str, Any]], columns: Columns) -> None:
-    """A value of --real-values or --fake-values that no row has would be dropped without a word."""
-    there = {str(row.get(columns.label)).strip().lower() for row in rows}
-    for flag, values in (("--real-values", columns.real_values), ("--fake-values", columns.fake_values)):
-        absent = [value for value in values if value != "*" and value.lower() not in there]
-        if absent:
-            shown = ", ".join(sorted(there)[:12])
-            raise UserError(f"{flag} names {absent[0]!r}, which no {columns.label} of {path} is; there are {shown}")
 
 
 def _rows(path: Path, columns: Columns) -> tuple[list[dict[str, Any]], bool]:

@@ -3,14 +3,16 @@
 import json
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from fakefreq.data.images.headers.facts import ImageError
 from fakefreq.data.images.shards import MEMBER, image_column, open_parquet, read_columns, read_member, tar_members
+from fakefreq.data.index.hub_sets import class_names, read_card
 from fakefreq.data.index.listing import LAYOUTS, Hints, Listing
 from fakefreq.data.index.names import read_name
+from fakefreq.data.index.rows import other_columns, refuse_values
 from fakefreq.data.index.tree import WORDS, Tree, root_name
 from fakefreq.data.index.values import SPLIT_NAMES, Entry, text_of
 from fakefreq.data.index.walk import SUFFIXES, Found
@@ -139,7 +141,12 @@ def _must_agree(path: str, said: dict[str, int]) -> None:
             continue
         value = re.search(r"'(.*)'", first)
         mend = f"; --{WORDS[other]}-values {value[1]} if that means {WORDS[other]}" if value else ""
-        mend += "; --overrule folders if the folder's name is wrong" if what == "its folder" else "; mend one of them"
+        if what == "its folder" or what.startswith("the path"):
+            mend += "; --overrule folders if the folder's name is wrong"
+        elif what.startswith("its column"):
+            mend += "; --overrule columns if the label is right"
+        else:
+            mend += "; mend one of them"
         raise UserError(f"{path}: {first} says {WORDS[label]}, {what} says {WORDS[other]}{mend}")
 
 
@@ -162,58 +169,136 @@ def _json(content: bytes) -> dict[str, Any]:
 
 
 def read_parquet_tables(folder: Path, found: Found, hints: Hints) -> Listing:
-    """List the rows of Parquet tables with image bytes; a ClassLabel's names in Hugging Face metadata are obeyed."""
+    """List the rows of Parquet tables with image bytes.
+
+    The names of a ClassLabel are obeyed, whether the table or the set's card says them, and are read as names of
+    folders are: `FAKE` is a label, `stylegan_fake` a label and a generator. Where a label and the table's folder,
+    another column, the path beside the image's bytes or --label disagree, it stops.
+    """
     tables, others = _shards(found, ".parquet")
     if not tables:
         raise UserError(f"{folder} holds no .parquet")
-    entries, problems = [], list(found.problems)
-    columns = hints.columns
+    entries, problems, values = [], list(found.problems), set[str]()
+    columns, card = hints.columns, read_card(folder)
     tree = Tree(tables, root_name(folder))
     for place, name in tables:
-        table = f"{folder}/{place}/{name}" if place else f"{folder}/{name}"
-        image_column(table)
-        schema = open_parquet(table).schema_arrow
-        wanted = (columns.label, columns.generator, columns.source, columns.group, columns.split)
-        there = [column for column in wanted if column in schema.names]
+        table = _Table.open(f"{folder}/{place}/{name}" if place else f"{folder}/{name}", hints, card, place)
+        has_label = columns.label in table.names
         explained = tree.explain(tuple(place.split("/"))) if place and "folders" not in hints.overrule else None
-        for flag, column in columns.named.items():
-            if column not in schema.names and flag != "--path-column":
-                raise UserError(f"{table} has no column {column!r}; {flag} takes one of {', '.join(schema.names)}")
-        if not hints.label and columns.label not in there and explained is None:
+        if not hints.label and not has_label and explained is None:
             raise UserError(
-                f"{table} has no column {columns.label!r}; --label-column takes one of {', '.join(schema.names)}, "
+                f"{table.path} has no column {columns.label!r}; --label-column takes one of {', '.join(table.names)}, "
                 f"or say it for all with --label. Known: {LAYOUTS['parquet']}"
             )
-        names = _class_names(schema, columns.label)
-        rows = read_columns(table, there)
         split = _split_of(place, name)
-        for number, row in enumerate(rows):
-            path = f"{table}{MEMBER}{number}"
+        for number, row in enumerate(table.rows):
+            path = f"{table.path}{MEMBER}{number}"
             value = row.get(columns.label)
-            if names and isinstance(value, int) and 0 <= value < len(names):
-                value = names[value]
-            label = columns.parse_label(value) if columns.label in there else None
-            if label is None and names and isinstance(value, str) and value in names:
-                label = read_name(value).label
+            values.add(text_of(value))
+            label, maker = columns.parse_label(value) if has_label else None, ""
+            if value in table.classes:
+                meant = read_name(str(value))
+                label, maker = meant.label if label is None else label, meant.name
             said = {} if label is None else {f"its {columns.label} ({text_of(value)!r})": label}
             said |= {"its folder": explained[1].label} if explained else {}
             said |= {"--label": WORDS.index(hints.label)} if hints.label else {}
-            if said and (label is not None or columns.label not in there or (hints.label and not text_of(value))):
-                _must_agree(path, said)
+            if said and (label is not None or not has_label or (hints.label and not text_of(value))):
+                _must_agree(path, said | table.readings(row, hints))
                 label = next(iter(said.values()))
-            if label is not None and explained is not None:
-                row = {columns.generator: explained[1].generator, columns.source: explained[1].source, **row}
             if label is None:
-                problems.append(ImageError(path, f"its label {value!r} means neither real nor fake; see --real-values"))
+                told = f" (of {', '.join(table.classes)})" if table.classes else ""
+                what = f"its label {value!r}{told} means neither real nor fake; see --real-values"
+                problems.append(ImageError(path, what))
                 continue
+            if maker:
+                row = {columns.generator if label else columns.source: maker, **row}
+            if explained is not None:
+                row = {columns.generator: explained[1].generator, columns.source: explained[1].source, **row}
             try:
                 entry = _with_hints(columns.entry(path, row, label, split), hints)
             except ValueError as error:
                 problems.append(ImageError(path, str(error)))
                 continue
             # Row numbers say nothing of what the picture shows: they must not join rows of two tables.
-            entries.append(entry if entry.group else entry._replace(group=f"{Path(table).stem}-{number}"))
+            own = f"{tree.root}{place}/{Path(name).stem}-{number}"
+            entries.append(entry if entry.group else entry._replace(group=own))
+    refuse_values(str(folder), values, columns)
     return Listing("parquet", entries, others, problems)
+
+
+class _Table(NamedTuple):
+    """What is read of a Parquet table beside its pictures.
+
+    Args:
+        path: of the file.
+        names: of its columns.
+        rows: with names of classes for their numbers.
+        classes: of the label column; empty where nothing names them.
+        images: the column of pictures.
+        speaking: further columns that say real or fake.
+    """
+
+    path: str
+    names: list[str]
+    rows: list[dict[str, Any]]
+    classes: list[str]
+    images: str
+    speaking: Mapping[str, Callable[[Any], int | None]]
+
+    @classmethod
+    def open(cls, path: str, hints: Hints, card: dict[str, Any], place: str) -> Self:
+        """Read it.
+
+        Raises:
+            UserError: no column of pictures, or a column that a flag names is not there.
+        """
+        images, columns = image_column(path), hints.columns
+        schema = open_parquet(path).schema_arrow
+        names = list(map(str, schema.names))
+        for flag, column in columns.named.items():
+            if column not in names and flag != "--path-column":
+                raise UserError(f"{path} has no column {column!r}; {flag} takes one of {', '.join(names)}")
+        wanted = (columns.label, columns.generator, columns.source, columns.group, columns.split)
+        there = [column for column in dict.fromkeys(wanted) if column in names]
+        spare = [
+            name for name in names if name not in (*there, images) and str(schema.field(name).type).startswith(_TELLING)
+        ]
+        classes = {name: _class_names(schema, name) or class_names(card, name, place) for name in (*there, *spare)}
+        speaking: list[str] = []
+        if spare and "columns" not in hints.overrule:
+            # Captions may be long: of what cannot speak of the label, no more than a row group is read.
+            some = _with_names(read_columns(path, spare, row_groups=1), classes)
+            speaking = list(other_columns(some, columns)) if some else []
+        kind = schema.field(images).type
+        beside = [f"{images}.path"] if str(kind).startswith("struct") and kind.get_field_index("path") >= 0 else []
+        rows = _with_names(read_columns(path, [*there, *speaking, *beside]), classes)
+        others = [{name: row[name] for name in speaking} for row in rows] if speaking else []
+        return cls(path, names, rows, classes.get(columns.label, []), images, other_columns(others or [{}], columns))
+
+    def readings(self, row: dict[str, Any], hints: Hints) -> dict[str, int]:
+        """Return what else than label, folder and flag speaks of a row's label."""
+        said = {f"its column {name} ({text_of(row[name])!r})": read(row[name]) for name, read in self.speaking.items()}
+        shown = text_of((row.get(self.images) or {}).get("path"))
+        if shown and "folders" not in hints.overrule:
+            parts = map(read_name, shown.replace("\\", "/").split("/")[:-1])
+            labels = {part.label for part in parts if part.label is not None and not part.is_number}
+            said |= {f"the path beside its bytes ({shown!r})": labels.pop()} if len(labels) == 1 else {}
+        return {what: label for what, label in said.items() if label is not None}
+
+
+# Types of columns that may say real or fake.
+_TELLING = ("string", "large_string", "dictionary<values=string", "bool", "int", "uint")
+
+
+def _with_names(rows: list[dict[str, Any]], classes: Mapping[str, list[str]]) -> list[dict[str, Any]]:
+    """Return rows with a class's name for its number."""
+    named = {column: names for column, names in classes.items() if names}
+    for row in rows if named else ():
+        for column, names in named.items():
+            value = row.get(column)
+            if isinstance(value, int) and 0 <= value < len(names):
+                row[column] = names[value]
+    return rows
 
 
 def _class_names(schema: Any, column: str) -> list[str]:

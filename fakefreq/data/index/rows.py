@@ -67,7 +67,7 @@ def read_rows(
     tree = Tree(
         sorted((place, name.rpartition("/")[2]) for place, name in zip(places, names, strict=True)), root_name(folder)
     )
-    others = _other_columns(rows, columns)
+    others = other_columns(rows, columns)
     flag = WORDS.index(hints.label) if hints.label else None
     found = _Found(table)
     conflicts = _Conflicts(table, columns, hints)
@@ -104,6 +104,25 @@ def read_rows(
         found.add(number, name, entry)
     conflicts.stop()
     return found.rows()
+
+
+def refuse_values(table: str, values: set[str], columns: Columns) -> None:
+    """Refuse a value of --real-values or --fake-values that no row has: it would be dropped without a word.
+
+    Args:
+        table: what the rows are from, for the message.
+        values: of the label column.
+        columns: with what the flags say.
+
+    Raises:
+        UserError: names the value and those that are there.
+    """
+    there = {value.lower() for value in values}
+    for flag, given in (("--real-values", columns.real_values), ("--fake-values", columns.fake_values)):
+        absent = [value for value in given if value != "*" and value.lower() not in there]
+        if absent:
+            shown = ", ".join(sorted(there)[:12])
+            raise UserError(f"{flag} names {absent[0]!r}, which no {columns.label} of {table} is; there are {shown}")
 
 
 class _Found:
@@ -192,7 +211,7 @@ def _readings(
     return readings
 
 
-def _other_columns(rows: Sequence[dict[str, Any]], columns: Columns) -> dict[str, Parse]:
+def other_columns(rows: Sequence[dict[str, Any]], columns: Columns) -> dict[str, Parse]:
     """Return the columns, beside the label's, that say real or fake: all their values are such words, or their name."""
     known = {columns.path, columns.label, columns.generator, columns.source, columns.group, columns.split}
     others: dict[str, Parse] = {}

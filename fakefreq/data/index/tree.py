@@ -1,6 +1,7 @@
 """What the folders above an image say, read with all the other folders of the set in sight."""
 
 import os
+import re
 from collections.abc import Iterable, Sequence
 
 from fakefreq.data.index.names import Said, is_step, is_wrapper, looks_like_a_generator, read_name
@@ -189,8 +190,14 @@ class Tree:
 
 
 def root_name(folder: str | os.PathLike[str]) -> str:
-    """Return a folder's own name, also where it is given as `.`."""
-    return os.path.basename(os.path.abspath(folder))  # noqa: PTH100, PTH119 (resolve() would follow links)
+    """Return a folder's own name, also where it is given as `.`; of a snapshot in the hub's cache that of the set.
+
+    >>> root_name("hub/datasets--owner--faces/snapshots/0123456789abcdef0123456789abcdef01234567")
+    'owner--faces'
+    """
+    whole = os.path.abspath(folder)  # noqa: PTH100 (resolve() would follow links)
+    snapshot = re.search(r"datasets--([^/\\]+)[/\\]snapshots[/\\][0-9a-f]{40}$", whole)
+    return snapshot[1] if snapshot else os.path.basename(whole)  # noqa: PTH119 (likewise)
 
 
 def _of_makers(names: list[str]) -> list[str]:
