@@ -107,6 +107,27 @@ def frozen_features(
     return whole
 
 
+def kept_features(detector: Detector, rows: pd.DataFrame, root: Path, config: TrainConfig) -> Features | None:
+    """Return what the learnt stream sees in the centre crop of each row; None where a run keeps no features.
+
+    All runs of one frozen backbone share them, whatever their seed and their head. They are not those of a detector
+    that averages several crops.
+
+    Args:
+        detector: of the run.
+        rows: of a manifest with sha256.
+        root: the folder that their paths are relative to.
+        config: of the run.
+
+    Shape:
+        - output: (images, width)
+    """
+    if not config.feature_passes or detector.input.views > 1:
+        return None
+    crop, size = detector.input.crop, config.batch_size
+    return frozen_features(detector, rows, root, crop, batch_size=size, workers=config.workers)[:, 0]
+
+
 def _weights_digest(detector: Detector) -> str:
     digest = hashlib.sha256(f"{detector.config.backbone}/{detector.config.features}".encode())
     for name, value in sorted(detector.streams.state_dict().items()):
@@ -237,10 +258,9 @@ def fit_frozen(
     with torch.no_grad():
         linear.weight.copy_(torch.as_tensor(head.weight).view(1, -1))
         linear.bias.fill_(head.bias)
-    logits = head.logits(val)
-    if detector.input.views > 1:
-        scores, _ = score_rows(detector, selection.val, root, size, workers, progress="validate")
-        logits = scores["logit"].to_numpy()
+    kept = None if detector.input.views > 1 else val[:, 0]
+    scores, _ = score_rows(detector, selection.val, root, size, workers, progress="validate", kept=kept)
+    logits = scores["logit"].to_numpy()
     progress = Progress(epoch=1, best_epoch=1, best_auc=auc(labels, logits))
     progress.seconds = time.perf_counter() - started
     threshold = best_threshold(labels, logits)

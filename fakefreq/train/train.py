@@ -28,7 +28,7 @@ from fakefreq.train.distill import teacher_digest
 from fakefreq.train.environment import choose_device, describe_environment, keep_freed_memory
 from fakefreq.train.evidence import fit_and_calibrate, take_pixel_run
 from fakefreq.train.failures import clear_errors
-from fakefreq.train.features import fit_frozen, only_linear
+from fakefreq.train.features import fit_frozen, kept_features, only_linear
 from fakefreq.train.loop import Run
 from fakefreq.train.selection import select_training, take_share
 from fakefreq.train.tensorboard import Board
@@ -126,7 +126,8 @@ def train(
         facts = {"epoch": progress.best_epoch, "val_auc": progress.best_auc, "train_on": list(config.train_on)}
         save_detector(best, folder.path / "best.safetensors", facts)
     val = selection.val.assign(manifest=manifest_digest(manifest))
-    scores, _ = score_rows(best, val, manifest_path.parent, workers=config.workers, progress="validate")
+    kept = kept_features(best, val, manifest_path.parent, config)
+    scores, _ = score_rows(best, val, manifest_path.parent, workers=config.workers, progress="validate", kept=kept)
     write_scores(say_scale(scores, best.threshold, threshold_origin(best)), folder.path / "val_scores.csv")
     val_auc: float | None = progress.best_auc
     if best.lattice is not None:

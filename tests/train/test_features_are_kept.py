@@ -21,7 +21,7 @@ from fakefreq.evaluate.scores import read_scores
 from fakefreq.files import read_json
 from fakefreq.models import Detector, create_detector, load_detector
 from fakefreq.train import features as module
-from fakefreq.train.features import frozen_features, train_head
+from fakefreq.train.features import frozen_features, kept_features, train_head
 from fakefreq.train.train import train
 
 
@@ -178,15 +178,25 @@ def test_a_head_on_a_frozen_vit_is_trained_by_the_command_of_all(
     assert summary["val_auc"] > 0.85
     rows = read_manifest(manifest_path)
     rows = rows[(rows["split"] == "test") & rows["path"].str.contains("alpha")]
-    scores, _ = score_rows(detector, rows, manifest_path.parent, workers=0)
+    root = manifest_path.parent
+    scores, _ = score_rows(detector, rows, root, workers=0)
     assert auc(scores["label"].to_numpy(), scores["logit"].to_numpy()) > 0.85
+    quick, _ = score_rows(detector, rows, root, workers=0, kept=kept_features(detector, rows, root, CONFIG))
+    np.testing.assert_allclose(quick["logit"], scores["logit"], atol=1e-3)
+    assert kept_features(detector, rows, root, replace(CONFIG, feature_passes=0)) is None
     # With the lattice beside it nothing is computed anew, and the pixel stream is the same.
     monkeypatch.setattr(module, "_compute", lambda *_: pytest.fail("computed again"))
     train(manifest_path, tmp_path / "both", replace(CONFIG, detector="two_stream"))
     both = load_detector(tmp_path / "both").state_dict()
     for name in ("weight", "bias"):
         assert torch.equal(both[f"head.decide.pixel.{name}"], detector.state_dict()[f"head.decide.{name}"])
-    assert len(list(cache.glob("*.npy"))) == 3
+    # Two passes over the training images, one over those of validation and of the test.
+    assert len(list(cache.glob("*.npy"))) == 4
+    detector = load_detector(tmp_path / "both")
+    slow, _ = score_rows(detector, rows, root, workers=0)
+    quick, _ = score_rows(detector, rows, root, workers=0, kept=kept_features(detector, rows, root, CONFIG))
+    np.testing.assert_allclose(quick["logit"], slow["logit"], atol=1e-3)
+    np.testing.assert_allclose(quick["lattice_pvalue"], slow["lattice_pvalue"])
 
 
 def test_univfd_is_fitted_so_too(manifest_path: Path, tmp_path: Path, cache: Path) -> None:
