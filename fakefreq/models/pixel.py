@@ -109,7 +109,7 @@ class PixelStream(nn.Module):
             last, found = found
             parts.append(network.forward_head(last))
         # A network without tokens before those of the patches gives the latter alone.
-        tokens = {
+        tokens: dict[int, Any] = {
             number: (one, None) if isinstance(one, Tensor) else one for number, one in zip(wanted, found, strict=True)
         }
         for number in chosen.blocks:

@@ -36,7 +36,7 @@ def save_detector(detector: Detector, path: str | Path, facts: dict[str, Any] | 
 
 def describe_detector(detector: Detector) -> dict[str, Any]:
     """Return what a file of weights has to say beside the weights, as JSON values."""
-    notice = NOTICES.get(detector.config.backbone)
+    notice = NOTICES.get(detector.config.backbone) if {"pixel", "peer"} & set(detector.streams) else None
     return {
         "fakefreq": __version__,
         **({"notice": notice} if notice else {}),

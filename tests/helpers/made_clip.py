@@ -4,11 +4,10 @@ from typing import Any
 
 import numpy as np
 import onnx
-import timm
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
-from timm.layers import get_act_layer
 from timm.models.vision_transformer import VisionTransformer
+from torch import nn
 
 WIDTH, DEPTH, HEADS, SIDE, PATCH, OUT = 16, 2, 2, 16, 8, 6
 TOKENS = (SIDE // PATCH) ** 2 + 1
@@ -24,8 +23,8 @@ def small_network() -> Any:
         num_heads=HEADS,
         num_classes=OUT,
         pre_norm=True,
-        act_layer=get_act_layer("quick_gelu"),
-        norm_layer=timm.layers.LayerNorm,
+        act_layer="quick_gelu",
+        norm_layer=nn.LayerNorm,
     )
 
 
