@@ -185,6 +185,7 @@ def run_cell(cell: Cell, folder: Path) -> None:
     from fakefreq.evaluate.predict import score_rows
     from fakefreq.models import load_detector
     from fakefreq.train.environment import choose_device, describe_environment
+    from fakefreq.train.features import kept_features
     from fakefreq.train.selection import select_evaluation
     from fakefreq.train.train import train
 
@@ -203,9 +204,9 @@ def run_cell(cell: Cell, folder: Path) -> None:
         detector = load_detector(folder / "run").to(device)
         rows = select_evaluation(manifest, config.train_on)
         started = time.perf_counter()
-        test, _ = score_rows(
-            detector, rows, cell.manifest.parent, config.batch_size, config.workers, progress=f"score {cell.label}"
-        )
+        root, size, workers, progress = cell.manifest.parent, config.batch_size, config.workers, f"score {cell.label}"
+        kept = kept_features(detector, rows, root, config)
+        test, _ = score_rows(detector, rows, root, size, workers, progress=progress, kept=kept)
         seconds = time.perf_counter() - started
         val = read_scores(folder / "run" / "val_scores.csv")
         scores = pd.concat([val.astype({"label": int}).assign(role="val"), test.assign(role="test")], ignore_index=True)

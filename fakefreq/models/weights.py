@@ -16,6 +16,7 @@ from fakefreq.errors import UserError
 from fakefreq.files import atomic_path
 from fakefreq.hub import fetch, is_hub_name, parse_hub_name
 from fakefreq.models.detector import Detector
+from fakefreq.models.pretrained import NOTICES
 from fakefreq.models.registry import build_detector
 from fakefreq.version import __version__
 
@@ -47,8 +48,10 @@ def save_detector(detector: Detector, path: str | Path, facts: dict[str, Any] | 
 
 def describe_detector(detector: Detector) -> dict[str, Any]:
     """Return what a file of weights has to say beside the weights, as JSON values."""
+    notice = NOTICES.get(detector.config.backbone) if {"pixel", "peer"} & set(detector.streams) else None
     return {
         "fakefreq": __version__,
+        **({"notice": notice} if notice else {}),
         "detector": asdict(detector.config),
         "input": asdict(detector.input),
         "threshold": detector.threshold,

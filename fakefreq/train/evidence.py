@@ -17,6 +17,7 @@ from fakefreq.files import read_json
 from fakefreq.models import Detector, load_detector, save_detector
 from fakefreq.models.fusion import LATTICE, EvidenceFusion
 from fakefreq.train.checkpoint import Progress, RunFolder
+from fakefreq.train.features import kept_features
 from fakefreq.train.fit_lattice import LatticeFit, MakeFake, fit_lattice
 from fakefreq.train.selection import Selection
 from fakefreq.train.simulated_fakes import make_fake_of
@@ -65,7 +66,10 @@ def fit_and_calibrate(detector: Detector, config: TrainConfig, selection: Select
 def _logits(
     detector: Detector, selection: Selection, root: Path, config: TrainConfig
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    scores, _ = score_rows(detector, selection.val, root, config.batch_size, config.workers, progress="validate")
+    kept = kept_features(detector, selection.val, root, config)
+    scores, _ = score_rows(
+        detector, selection.val, root, config.batch_size, config.workers, progress="validate", kept=kept
+    )
     return scores["label"].to_numpy(), scores["logit"].to_numpy()
 
 

@@ -2,23 +2,35 @@
 
 import hashlib
 import json
+import logging
 import os
-from dataclasses import dataclass
+import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from torch import nn
 
+from fakefreq.config.run import TrainConfig
 from fakefreq.data.degrade.history import history_of
-from fakefreq.data.loading.loader import make_batches
+from fakefreq.data.loading.loader import Batches, make_batches
 from fakefreq.data.loading.samples import Augment
 from fakefreq.errors import UserError
-from fakefreq.evaluate.metrics import auc
+from fakefreq.evaluate.metrics import auc, best_threshold
+from fakefreq.evaluate.predict import score_rows
 from fakefreq.files import cache_folder
-from fakefreq.models import Detector
+from fakefreq.models import Detector, save_detector
+from fakefreq.models.fusion import LATTICE
+from fakefreq.models.peers.classical import FittedDetector
 from fakefreq.progress import ProgressBar
+from fakefreq.train.checkpoint import Progress, RunFolder
+from fakefreq.train.selection import Selection
+
+logger = logging.getLogger(__name__)
 
 Features = NDArray[np.float32]
 
@@ -28,32 +40,35 @@ def frozen_features(
     rows: pd.DataFrame,
     root: str | Path,
     crop: int = 224,
-    random_crops: int = 0,
+    passes: int = 1,
+    augment: Augment | None = None,
     seed: int = 0,
     folder: str | Path | None = None,
     batch_size: int = 32,
     workers: int = -1,
 ) -> Features:
-    """Return what a frozen detector's streams see in each image: its centre crop first, then fixed random crops.
+    """Return what a frozen detector's streams see in each image: in its centre crop, then in fixed random crops.
 
-    Images go through the detector's history first, as in scoring.
+    Images go through the detector's history first, as in scoring. The lattice, which is fitted by itself, is left out.
 
-    They are kept in a mapped file that is found again by the images' sha256, the weights, and the arguments; the same
-    call then takes no time, whatever order or folder the images have got meanwhile.
+    Each pass is kept in a mapped file that is found again by the images' sha256, the backbone's weights, and the
+    arguments; the same pass then takes no time, whatever order or folder the images have got meanwhile, and however
+    many passes are asked for.
 
     Args:
         detector: whose streams compute; put into evaluation mode.
         rows: of a manifest with sha256.
         root: the folder that their paths are relative to.
         crop: side in pixels.
-        random_crops: how many crops, with random flips, besides the centre one.
+        passes: over the images, 1 or more; the first sees the centre crops as they are.
+        augment: what happens to the images of the further passes; by default half of them are mirrored.
         seed: of the random crops.
         folder: of the kept files; the user's cache by default.
         batch_size: images a step.
         workers: processes that decode.
 
     Shape:
-        - output: (images, 1 + random_crops, width), float32, read-only, in the order of `rows`
+        - output: (images, passes, width), float32, in the order of `rows`
 
     Raises:
         UserError: no sha256 to find features by, or no images.
@@ -63,69 +78,90 @@ def frozen_features(
         raise UserError("features are kept by each image's sha256, which the manifest lacks; index anew")
     # The images sorted by their bytes: the file does not depend on names or order.
     unique = rows.assign(sha256=digests).drop_duplicates("sha256").sort_values("sha256").reset_index(drop=True)
-    key = _key(detector, unique["sha256"].tolist(), crop, random_crops, seed)
     place = Path(folder) if folder is not None else cache_folder("features")
-    path = place / f"{key}.npy"
-    if not path.exists():
-        _compute(detector, unique, Path(root), crop, random_crops, seed, path, batch_size, workers)
-    stored = np.load(path, mmap_mode="r")
+    weights = _weights_digest(detector)
+    stored = []
+    for number in range(passes):
+        augmented = (augment or Augment()) if number else None
+        key = _key(detector, weights, unique["sha256"].tolist(), crop, number, augmented, seed)
+        path = place / f"{key}.npy"
+        if not path.exists():
+            what = f"features, pass {number + 1} of {passes}"
+            batches = make_batches(
+                unique,
+                root,
+                crop,
+                batch_size,
+                train=number > 0,
+                seed=seed,
+                augment=augmented,
+                workers=workers,
+                history=history_of(detector.input),
+            )
+            batches.set_epoch(number)
+            _compute(detector, batches, len(unique), path, what)
+        stored.append(np.load(path, mmap_mode="r"))
     position = {digest: number for number, digest in enumerate(unique["sha256"])}
     order = np.array([position[digest] for digest in digests])
-    whole: Features = stored if np.array_equal(order, np.arange(len(stored))) else stored[order]
+    whole: Features = np.stack([one if np.array_equal(order, np.arange(len(one))) else one[order] for one in stored], 1)
     return whole
 
 
-def _key(detector: Detector, digests: list[str], crop: int, random_crops: int, seed: int) -> str:
-    digest = hashlib.sha256()
-    history = [detector.input.history] if detector.input.history else []
-    digest.update(json.dumps([digests, crop, random_crops, seed if random_crops else 0, *history]).encode())
+def kept_features(detector: Detector, rows: pd.DataFrame, root: Path, config: TrainConfig) -> Features | None:
+    """Return what the learnt stream sees in the centre crop of each row; None where a run keeps no features.
+
+    All runs of one frozen backbone share them, whatever their seed and their head. They are not those of a detector
+    that averages several crops.
+
+    Args:
+        detector: of the run.
+        rows: of a manifest with sha256.
+        root: the folder that their paths are relative to.
+        config: of the run.
+
+    Shape:
+        - output: (images, width)
+    """
+    if not config.feature_passes or detector.input.views > 1:
+        return None
+    crop, size = detector.input.crop, config.batch_size
+    return frozen_features(detector, rows, root, crop, batch_size=size, workers=config.workers)[:, 0]
+
+
+def _weights_digest(detector: Detector) -> str:
+    digest = hashlib.sha256(f"{detector.config.backbone}/{detector.config.features}".encode())
     for name, value in sorted(detector.streams.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(value.detach().cpu().contiguous().view(-1).numpy().tobytes())
-    return digest.hexdigest()[:32]
+        if not name.startswith(f"{LATTICE}."):
+            digest.update(name.encode())
+            digest.update(value.detach().cpu().contiguous().view(-1).numpy().tobytes())
+    return digest.hexdigest()
 
 
-def _compute(
-    detector: Detector,
-    rows: pd.DataFrame,
-    root: Path,
-    crop: int,
-    random_crops: int,
-    seed: int,
-    path: Path,
-    batch_size: int,
-    workers: int,
-) -> None:
+def _key(
+    detector: Detector, weights: str, digests: list[str], crop: int, number: int, augment: Augment | None, seed: int
+) -> str:
+    drawn = [] if augment is None else [number, seed, asdict(augment)]
+    text = json.dumps([weights, detector.input.history, digests, crop, drawn])
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _compute(detector: Detector, batches: Batches, count: int, path: Path, what: str) -> None:
     """Fill the file at `path`, which is there only once it is whole."""
     detector.eval()
-    history = history_of(detector.input)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.part.npy")
     features: np.memmap | None = None
     try:
-        with ProgressBar("features", len(rows) * (1 + random_crops), "crop") as progress:
-            for number in range(1 + random_crops):
-                batches = make_batches(
-                    rows,
-                    root,
-                    crop,
-                    batch_size,
-                    train=number > 0,
-                    seed=seed,
-                    augment=Augment(),
-                    workers=workers,
-                    history=history,
-                )
-                batches.set_epoch(number)
-                for batch in batches:
-                    with torch.inference_mode():
-                        seen = detector.features(batch.images.to(detector.device))
-                        values = torch.cat([value.flatten(1).float() for value in seen.values()], dim=1).cpu().numpy()
-                    if features is None:
-                        shape = (len(rows), 1 + random_crops, values.shape[1])
-                        features = np.lib.format.open_memmap(temporary, "w+", np.float32, shape)
-                    features[batch.index.numpy(), number] = values
-                    progress.update(len(values))
+        with ProgressBar(what, count, "crop") as progress:
+            for batch in batches:
+                with torch.inference_mode():
+                    seen = detector.features(batch.images.to(detector.device))
+                    learnt = [value.flatten(1).float() for name, value in seen.items() if name != LATTICE]
+                    values = torch.cat(learnt, dim=1).cpu().numpy()
+                if features is None:
+                    features = np.lib.format.open_memmap(temporary, "w+", np.float32, (count, values.shape[1]))
+                features[batch.index.numpy()] = values
+                progress.update(len(values))
         assert features is not None
         features.flush()
         temporary.replace(path)
@@ -155,7 +191,7 @@ class Head:
         """Return one logit an image, of its centre crop.
 
         Shape:
-            - input: (images, crops, width)
+            - input: (images, passes, width)
             - output: (images,)
         """
         centre = np.asarray(features[:, 0], dtype=np.float64)
@@ -172,14 +208,12 @@ def train_head(
     """Fit a logistic regression on all crops; validation chooses the penalty.
 
     Args:
-        train: (images, crops, width).
+        train: (images, passes, width).
         train_labels: (images,), 0 or 1.
         val: as `train`; only centre crops are read.
         val_labels: as `train_labels`.
         strengths: inverse penalties to try.
     """
-    from sklearn.linear_model import LogisticRegression
-
     crops = train.shape[1]
     flat = np.asarray(train, dtype=np.float64).reshape(-1, train.shape[2])
     labels = np.repeat(np.asarray(train_labels), crops)
@@ -194,3 +228,65 @@ def train_head(
             best = Head(head.weight, head.bias, strength, score)
     assert best is not None
     return best
+
+
+def fit_frozen(
+    detector: Detector, config: TrainConfig, selection: Selection, root: Path, folder: RunFolder
+) -> Progress:
+    """Fit the linear head of a detector whose backbone is frozen to kept features; save the detector.
+
+    Args:
+        detector: its one learnt stream is frozen; the head's linear layer is set.
+        config: of the run; `feature_passes` is 1 or more.
+        selection: training and validation rows.
+        root: the folder that their paths are relative to.
+        folder: where the run is kept.
+
+    Raises:
+        UserError: other parts of the detector learn too.
+    """
+    started = time.perf_counter()
+    linear = only_linear(detector)
+    augment = Augment(flip=config.flip, rotate=config.rotate, degrade=config.degrade)
+    crop, seed, size, workers = detector.input.crop, config.seed, config.batch_size, config.workers
+    train = frozen_features(
+        detector, selection.train, root, crop, config.feature_passes, augment, seed, None, size, workers
+    )
+    val = frozen_features(detector, selection.val, root, crop, batch_size=size, workers=workers)
+    labels = selection.val["label"].to_numpy()
+    head = train_head(train, selection.train["label"].to_numpy(), val, labels)
+    with torch.no_grad():
+        linear.weight.copy_(torch.as_tensor(head.weight).view(1, -1))
+        linear.bias.fill_(head.bias)
+    kept = None if detector.input.views > 1 else val[:, 0]
+    scores, _ = score_rows(detector, selection.val, root, size, workers, progress="validate", kept=kept)
+    logits = scores["logit"].to_numpy()
+    progress = Progress(epoch=1, best_epoch=1, best_auc=auc(labels, logits))
+    progress.seconds = time.perf_counter() - started
+    threshold = best_threshold(labels, logits)
+    accuracy = float(((logits > threshold) == (labels == 1)).mean())
+    folder.log(epoch=1, step=0, phase="val", accuracy=accuracy, auc=progress.best_auc, seconds=progress.seconds)
+    logger.info(
+        f"linear head on {train.shape[2]} features of {len(train)} images in {train.shape[1]} passes, penalty "
+        f"1/{head.strength:g}: validation AUC {progress.best_auc:.4f}, {progress.seconds:.0f} s"
+    )
+    facts = {"epoch": 1, "val_auc": progress.best_auc, "train_on": list(config.train_on)}
+    save_detector(detector.replace(threshold=threshold), folder.path / "best.safetensors", facts)
+    return progress
+
+
+def only_linear(detector: Detector) -> nn.Linear:
+    """Return the linear layer that is all that learns where the backbone is frozen.
+
+    Raises:
+        UserError: other parts of the detector learn too.
+    """
+    linears = [module for module in detector.head.modules() if isinstance(module, nn.Linear)]
+    heads = {id(parameter) for linear in linears for parameter in linear.parameters()}
+    others = [parameter for parameter in detector.new_parameters() if id(parameter) not in heads]
+    if len(linears) != 1 or others or isinstance(detector, FittedDetector):
+        raise UserError(
+            f"--feature-passes fits one linear head to a frozen backbone, and other parts of {detector.config.name} "
+            "learn too: use --detector pixel, two_stream with --spectrum lattice, or peer/univfd, or --feature-passes 0"
+        )
+    return linears[0]

@@ -28,8 +28,10 @@ from fakefreq.train.distill import teacher_digest
 from fakefreq.train.environment import choose_device, describe_environment, keep_freed_memory
 from fakefreq.train.evidence import fit_and_calibrate, take_pixel_run
 from fakefreq.train.failures import clear_errors
+from fakefreq.train.features import fit_frozen, kept_features, only_linear
 from fakefreq.train.loop import Run
 from fakefreq.train.selection import select_training, take_share
+from fakefreq.train.tensorboard import Board
 
 logger = logging.getLogger(__name__)
 
@@ -84,12 +86,15 @@ def train(
     small = reflected_line(selection.train, read, "a smaller --crop reads pixels alone")
     if small:
         logger.info(small)
+    if config.feature_passes:
+        only_linear(detector)
     verdict = check_bias(selection.train, audit)
     environment = {**describe_environment(device), "audit": verdict}
     if config.teacher:
         environment["teacher_sha256"] = teacher_digest(config)
-    if "pixel" in detector.streams:
-        environment["pretrained_weights_from"] = detector.streams["pixel"].weights_from
+    for stream in detector.streams.values():
+        if hasattr(stream, "weights_from"):
+            environment["pretrained_weights_from"] = stream.weights_from
     folder.claim(config, manifest_digest(manifest), environment)
     write_trained_images(folder.path, selection.train["sha256"].astype(str))
     logger.info(
@@ -102,12 +107,17 @@ def train(
     elif pixel_run is not None and list(detector.streams) == ["pixel", LATTICE]:
         logger.info(f"the pixel stream is that of {pixel_run}, trained with the same settings")
         progress = take_pixel_run(detector, pixel_run, folder)
+    elif config.feature_passes:
+        if config.tensorboard:
+            folder.board = Board(folder.path / "tensorboard", 0)
+        with clear_errors(config):
+            progress = fit_frozen(detector, config, selection, manifest_path.parent, folder)
     else:
         run = Run(config, selection, manifest_path.parent, folder, detector)
         with clear_errors(config):
             progress = run.fit()
-        if folder.board is not None:
-            folder.board.close()
+    if folder.board is not None:
+        folder.board.close()
     best = load_detector(folder.path).to(device)
     if best.lattice is not None:
         started = time.perf_counter()
@@ -116,7 +126,8 @@ def train(
         facts = {"epoch": progress.best_epoch, "val_auc": progress.best_auc, "train_on": list(config.train_on)}
         save_detector(best, folder.path / "best.safetensors", facts)
     val = selection.val.assign(manifest=manifest_digest(manifest))
-    scores, _ = score_rows(best, val, manifest_path.parent, workers=config.workers, progress="validate")
+    kept = kept_features(best, val, manifest_path.parent, config)
+    scores, _ = score_rows(best, val, manifest_path.parent, workers=config.workers, progress="validate", kept=kept)
     write_scores(say_scale(scores, best.threshold, threshold_origin(best)), folder.path / "val_scores.csv")
     val_auc: float | None = progress.best_auc
     if best.lattice is not None:

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from fakefreq.errors import UserError
 
 MEMBER_LIMIT = 256 * 2**20
-"""Bytes that one member may unpack to; the largest that the zoo reads has 46 MB."""
+"""Bytes that one member may unpack to; the largest that is read has 90 MB."""
 
 # The high half of a ZIP member's attributes is the file's Unix mode, where the archiver wrote one.
 _ZIP_MODE_SHIFT = 16

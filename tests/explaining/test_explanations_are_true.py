@@ -186,6 +186,10 @@ def test_other_weights_give_another_heat_map(name: str, backbone: str, method: s
     assert abs(likeness(first.values, other.values)) < 0.8
 
 
+def test_trees_have_no_heat_map() -> None:
+    assert map_pixels(make("peer/synthbuster"), to_float(tensor(photo(1, 64))), None) is None
+
+
 def test_other_weights_give_other_frequencies() -> None:
     pixels = to_float(tensor(photo(1)))
     first, other = (

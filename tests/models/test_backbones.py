@@ -1,11 +1,14 @@
 """Any timm network with pooled features is a pixel stream: each family that the README names, and timm's small ones."""
 
+from typing import Any
+
 import pytest
+import timm
 import torch
 from torch import Tensor
 
 from fakefreq.errors import UserError
-from fakefreq.models import Detector, create_detector
+from fakefreq.models import Detector, PixelStream, create_detector
 from fakefreq.train.stages import frozen_parameters, stages_of
 
 # Name -> how many stages timm sees in it.
@@ -60,6 +63,37 @@ def test_a_step_reaches_every_stage_at_an_odd_size(detector: Detector) -> None:
         gradients = [parameter.grad for parameter in stage if parameter.grad is not None]
         assert gradients and all(bool(gradient.isfinite().all()) for gradient in gradients)
     assert len(frozen_parameters(detector, "2")) == len(stages[0]) + len(stages[1])
+
+
+@pytest.mark.parametrize("backbone", ["test_vit", "test_vit2", "test_vit3"])
+def test_features_of_tokens_are_those_of_the_blocks(backbone: str) -> None:
+    torch.manual_seed(0)
+    network: Any = timm.create_model(backbone, pretrained=False, num_classes=0).eval()
+    kept: list[Tensor] = []
+    for block in network.blocks:
+        block.register_forward_hook(lambda _, __, output: kept.append(output))
+    has_class = network.cls_token is not None
+    words = "pooled+blocks:3,1" + ("+cls" if has_class else "")
+    stream = PixelStream(backbone, words).eval()
+    stream.drop_classifier()
+    stream.network.load_state_dict(network.state_dict())
+    side = stream.minimum_size
+    pixels = images(side, side).float() / 255
+    with torch.inference_mode():
+        parts = [network(stream.normalised(pixels))]
+        found = stream(pixels)
+        early = PixelStream(backbone, "blocks:1,3").eval()
+        early.load_state_dict(stream.state_dict(), strict=False)
+        without_pooled = early(pixels)
+    depth, first = len(network.blocks), network.num_prefix_tokens
+    for number in (1, 3):
+        patches = kept[number - 1][:, first:].double()
+        parts += [patches.mean(dim=1).float(), patches.std(dim=1, correction=0).float()]
+    torch.testing.assert_close(without_pooled, torch.cat(parts[1:], dim=1), rtol=1e-4, atol=1e-4)
+    if has_class:
+        parts += [kept[number][:, 0] for number in range(depth)]
+    assert found.shape[1] == stream.width
+    torch.testing.assert_close(found, torch.cat(parts, dim=1), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("backbone", FIXED)

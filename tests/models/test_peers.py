@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import timm
 import torch
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.svm import SVC
 from torch import Tensor
@@ -22,6 +23,7 @@ from fakefreq.models.peers.f3net import LocalFrequencyStatistics, MixBlock
 from fakefreq.models.peers.ferretnet import neighbour_median_residual
 from fakefreq.models.peers.freqnet import high_pass
 from fakefreq.models.peers.spsl import phase_image
+from fakefreq.models.peers.synthbuster import PeriodStream
 from tests.conftest import KERNELS, draw_fake, draw_photo
 
 
@@ -87,6 +89,22 @@ def test_the_median_of_the_neighbours_is_that_of_a_sort() -> None:
     shifts = [(i, j) for i in range(3) for j in range(3) if (i, j) != (1, 1)]
     neighbours = torch.stack([padded[..., i : i + 17, j : j + 23] for i, j in shifts])
     assert torch.equal(neighbour_median_residual(pixels), pixels - neighbours.median(dim=0).values)
+
+
+@pytest.mark.parametrize("shape", [(33, 41), (64, 50), (17, 17)])
+def test_magnitudes_at_the_periods_are_those_of_the_whole_transform(shape: tuple[int, int]) -> None:
+    pixels = torch.rand(2, 3, *shape)
+    stream = PeriodStream()
+    values = pixels.double().numpy() * 255
+    residual = np.abs(values[..., :-1, :-1] + values[..., 1:, 1:] - values[..., :-1, 1:] - values[..., 1:, :-1])
+    height, width = (8 * ((side - 1) // 8) for side in shape)
+    spectrum = np.abs(np.fft.fft2(residual[..., :height, :width])) / (height * width)
+    # Multiples of 1/8 cycles/pixel; of a frequency and its negative one counts.
+    at_periods = spectrum[..., :: height // 8, :: width // 8]
+    chosen = [(k, m) for k in range(8) for m in range(5) if not (m in (0, 4) and k > 4)]
+    expected = np.stack([at_periods[..., k, m] for k, m in chosen], axis=-1)
+    assert expected.shape == (2, 3, 34)
+    np.testing.assert_allclose(stream.raw(pixels).numpy(), expected.reshape(2, -1), atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("shape", [(12, 16), (13, 9), (7, 7)])
@@ -169,6 +187,8 @@ ORACLES: dict[str, Any] = {
     "frank_dct_ridge": RidgeCV(alphas=10.0 ** np.arange(-1, 7)),
     "durall_svm": SVC(kernel="rbf"),
     "durall_lr": LogisticRegression(max_iter=2000),
+    # A quarter of the images of the fit.
+    "synthbuster": HistGradientBoostingClassifier(max_depth=3, min_samples_leaf=6, early_stopping=False),
 }
 
 

@@ -42,7 +42,7 @@ def test_hub_means_hub(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_backbone_without_a_package_is_told_the_ones_that_have_one() -> None:
-    with pytest.raises(UserError, match="tf_efficientnet_lite0, not for resnet18"):
+    with pytest.raises(UserError, match="tf_efficientnet_lite0, vit_base_patch16_clip_quickgelu_224, not for resnet18"):
         create_detector("pixel", backbone="resnet18", pretrained="wheel")
 
 

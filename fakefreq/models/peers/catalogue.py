@@ -18,7 +18,7 @@ class Peer:
         macs: multiply-accumulates of one image in billions that are stated (papers call them FLOPs); None likewise.
         macs_size: side in pixels of the image that `macs` holds for.
         smallest: side in pixels of the smallest image that it takes.
-        fitted: the head is fitted in closed form to all training images, by `fit`, not by gradient steps.
+        fitted: the head is fitted to all training images at once, by `fit`, not by gradient steps.
     """
 
     module: str
@@ -87,6 +87,15 @@ PEERS: dict[str, Peer] = {
         smallest=64,
         fitted=True,
     ),
+    "synthbuster": Peer(
+        "synthbuster",
+        "Bammey 2023, Synthbuster, IEEE Open Journal of Signal Processing",
+        "Fourier magnitudes of the cross-difference at periods 2, 4 and 8, each channel; gradient-boosted trees",
+        "magnitudes a pixel; one crop, not the whole image; trees of depth 3 with scikit-learn's other settings, "
+        "which the author searches for",
+        smallest=32,
+        fitted=True,
+    ),
     "f3net": Peer(
         "f3net",
         "Qian et al. 2020, Thinking in frequency (F3-Net), ECCV",
@@ -153,6 +162,7 @@ PEER_TRAINING: dict[str, dict[str, Any]] = {
     "frank_dct_cnn": {"dropout": 0.0, "optimizer": "adam", "head_learning_rate": 1e-3, "weight_decay": 0.0},
     "durall_svm": {"epochs": 1, "dropout": 0.0},
     "durall_lr": {"epochs": 1, "dropout": 0.0},
+    "synthbuster": {"epochs": 1, "dropout": 0.0, "degrade": "jpeg:60..100"},
     "f3net": {
         "dropout": 0.0,
         "optimizer": "sgd",

@@ -1,4 +1,4 @@
-"""Peers whose head is fitted in closed form to all training images, as scikit-learn does it."""
+"""Peers whose head is fitted to all training images at once, as scikit-learn does it."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.svm import SVC
 from torch import Tensor, nn
@@ -87,24 +88,96 @@ class KernelMachine(nn.Module):
             return decision + self.constants[1]
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *rest: Any) -> None:
-        # How many support vectors there are is known only once a machine was fitted: take the stored number.
-        for name in ("vectors", "weights"):
-            stored = state_dict.get(prefix + name)
-            if stored is not None and stored.shape[1:] == getattr(self, name).shape[1:]:
-                setattr(self, name, torch.zeros_like(stored))
+        # How many support vectors there are is known only once a machine was fitted.
+        _take_lengths(self, ("vectors", "weights"), state_dict, prefix)
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+
+
+def _take_lengths(module: nn.Module, names: tuple[str, ...], state_dict: dict[str, Tensor], prefix: str) -> None:
+    """Make buffers as long as the stored ones that are about to be loaded."""
+    for name in names:
+        stored = state_dict.get(prefix + name)
+        if stored is not None and stored.shape[1:] == getattr(module, name).shape[1:]:
+            setattr(module, name, torch.zeros_like(stored))
+
+
+class BoostedTrees(nn.Module):
+    """The sum of gradient-boosted trees (Friedman 2001, "Greedy function approximation"), as plain arrays.
+
+    All nodes of all trees stand in one list. A leaf's children are itself, so that every path has the same length. It
+    gives 0 for every image before it is fitted. No gradient passes through it.
+
+    Shape:
+        - input: (B, width)
+        - output: (B, 1), the log of the odds
+
+    Attributes:
+        roots: (T,), the node that each tree begins with.
+        branches: (N, 2), the node where the value is at most the threshold, and the other one.
+        feature: (N,), which value each node looks at.
+        numbers: (N, 2), threshold of each node, and what a leaf adds.
+        base: (), added to the sum.
+    """
+
+    depth = 3
+    roots: Tensor
+    branches: Tensor
+    feature: Tensor
+    numbers: Tensor
+    base: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("roots", torch.zeros(1, dtype=torch.int64))
+        self.register_buffer("branches", torch.zeros(1, 2, dtype=torch.int64))
+        self.register_buffer("feature", torch.zeros(1, dtype=torch.int64))
+        self.register_buffer("numbers", torch.zeros(1, 2))
+        self.register_buffer("base", torch.zeros(()))
+
+    def set(self, model: HistGradientBoostingClassifier) -> None:
+        """Take over a fitted model of at most `depth` levels."""
+        device, start = self.roots.device, 0
+        roots: list[int] = []
+        parts: list[tuple[Floats, Floats, Floats]] = []
+        for (tree,) in model._predictors:
+            roots.append(start)
+            own, is_leaf = start + np.arange(len(tree.nodes)), tree.nodes["is_leaf"] > 0
+            sides = [np.where(is_leaf, own, start + tree.nodes[side].astype(np.int64)) for side in ("left", "right")]
+            feature = np.where(is_leaf, 0, tree.nodes["feature_idx"])
+            pair = [np.where(is_leaf, 0.0, tree.nodes["num_threshold"]), np.where(is_leaf, tree.nodes["value"], 0.0)]
+            parts.append((np.stack(sides, axis=1), feature, np.stack(pair, axis=1)))
+            start += len(own)
+        branches, features, numbers = (
+            torch.as_tensor(np.concatenate(part), device=device) for part in zip(*parts, strict=True)
+        )
+        self.roots = torch.tensor(roots, device=device)
+        self.branches, self.feature, self.numbers = branches.long(), features.long(), numbers.float()
+        self.base.fill_(float(model._baseline_prediction.item()))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return the sum, (B, 1)."""
+        node = self.roots + torch.zeros_like(features[:, :1], dtype=torch.int64)
+        for _ in range(self.depth):
+            goes_left = features.gather(1, self.feature[node]) <= self.numbers[:, 0][node]
+            node = torch.where(goes_left, self.branches[:, 0][node], self.branches[:, 1][node])
+        return self.numbers[:, 1][node].sum(dim=1, keepdim=True) + self.base
+
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *rest: Any) -> None:
+        _take_lengths(self, ("roots", "branches", "feature", "numbers"), state_dict, prefix)
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
 
 class FittedDetector(PeerDetector):
     """A detector whose stream gives standardised features, and whose head `fit` sets in one pass.
 
-    The stream has `raw(pixels)`, the features before `standardise`, a `Standardise`; and for the method `svm`
-    `machine`, a `KernelMachine`.
+    The stream has `raw(pixels)`, the features before `standardise`, a `Standardise`; and `machine`, a `KernelMachine`
+    for the method `svm`, `BoostedTrees` for `trees`.
 
     Args:
         config: as `PeerDetector`.
         stream: as above.
-        method: `ridge` (the penalty by leave-one-out error), `logistic` or `svm` (Gaussian kernel).
+        method: `ridge` (the penalty by leave-one-out error), `logistic`, `svm` (Gaussian kernel) or `trees` (gradient
+            boosting).
     """
 
     def __init__(self, config: Any, stream: nn.Module, method: str) -> None:
@@ -119,7 +192,7 @@ class FittedDetector(PeerDetector):
             batches: images, (B, 3, H, W), and labels, (B,); each image once.
 
         Returns:
-            What was fitted: n, and ridge's `alpha` or the number of `support_vectors`.
+            What was fitted: n, and ridge's `alpha`, or the number of `support_vectors` or `trees`.
 
         Raises:
             UserError: not both classes are there.
@@ -148,6 +221,15 @@ class FittedDetector(PeerDetector):
             logistic = LogisticRegression(max_iter=2000).fit(features, label)
             self._set_linear(logistic.coef_[0], float(logistic.intercept_[0]))
             return {}
+        if self.method == "trees":
+            # scikit-learn's defaults, but for the depth; fewer images than 80 leave room for smaller leaves.
+            smallest = min(20, max(1, len(label) // 4))
+            trees = HistGradientBoostingClassifier(
+                max_depth=BoostedTrees.depth, min_samples_leaf=smallest, early_stopping=False
+            ).fit(features, label)
+            stream.machine.set(trees)
+            self._set_linear(np.ones(1), 0.0)
+            return {"trees": float(trees.n_iter_)}
         machine = SVC(kernel="rbf").fit(features, label)
         stream.machine.set(machine)
         self._set_linear(np.ones(1), 0.0)

@@ -18,8 +18,8 @@ class FrozenStream(nn.Module):
     """A timm network that no training moves, on the centre crop of the size that it was made for.
 
     Args:
-        backbone: a timm model. A CLIP model keeps its projection to the space shared with text, 768 wide for ViT-L/14,
-            as the paper does; any other gives its pooled features.
+        backbone: a timm model. A CLIP model keeps its projection to the space shared with text, 768 wide for ViT-L/14
+            (the paper's) and 512 for ViT-B/16; any other gives its pooled features.
 
     Shape:
         - input: (B, 3, H, W) RGB floats in [0, 1], H and W at least `minimum_size`
@@ -32,6 +32,8 @@ class FrozenStream(nn.Module):
     frozen = ("network.",)
     mean: Tensor
     std: Tensor
+    # As of `PixelStream`.
+    weights_from = "none"
 
     def __init__(self, backbone: str) -> None:
         super().__init__()
@@ -71,6 +73,6 @@ def build(config: DetectorConfig, pretrained: Pretrained, name: str) -> Detector
     """Build `peer/univfd`."""
     del name
     stream = FrozenStream(config.backbone)
-    load_backbone(stream.network, config, pretrained)
+    stream.weights_from = load_backbone(stream.network, config, pretrained)
     stream.freeze()
     return PeerDetector(config, stream)
