@@ -28,9 +28,9 @@ from fakefreq.evaluate.scores import (
 )
 from fakefreq.evaluate.tables import COLUMNS, comparison_view, derive_tables, write_csv
 from fakefreq.files import read_json
-from fakefreq.models.weights import load_detector, weights_path
+from fakefreq.models.weights import weights_path
 from fakefreq.train.checkpoint import DIGITS, read_trained_images, trained_manifest
-from fakefreq.train.environment import choose_device
+from fakefreq.train.environment import load_detector_on
 from fakefreq.train.selection import generators_of, rows_of_generators, select_evaluation
 
 logger = logging.getLogger(__name__)
@@ -124,9 +124,9 @@ def evaluate_run(
     """Score the images that a run has not been trained on, and write the tables of its detector.
 
     Args:
-        given: a run folder, or RUN/best.
+        given: a run folder, RUN/best, or an .onnx file of `fakefreq export` that lies in the run folder.
         manifest: the table of images, or a folder, which is indexed into the run's folder.
-        out: folder of scores.csv and the tables; RUN/evaluation by default.
+        out: folder of scores.csv and the tables; by default RUN/evaluation, of an ONNX file RUN/FILE_evaluation.
         draws: bootstrap draws behind the intervals.
         device: that scores.
         workers: processes that decode.
@@ -138,15 +138,17 @@ def evaluate_run(
     Raises:
         UserError: no finished run, or anything else that the user can mend.
     """
-    run = weights_path(given).parent
+    file = weights_path(given)
+    run = file.parent
     if not (run / RUN_SETTINGS).exists():
         raise UserError(f"{run} is no run folder: it has no {RUN_SETTINGS} that says what was trained on; score with "
                         "`fakefreq score`, then `fakefreq evaluate SCORES.csv`")  # fmt: skip
-    read_json(run / "summary.json", f"the summary of {run}, which tells that a run has ended,")
+    summary = read_json(run / "summary.json", f"the summary of {run}, which tells that a run has ended,")
     config = read_run_config(run)
     val = read_scores(run / "val_scores.csv")
     manifest = manifest_or_index(manifest, run / "indexed", on_error)
-    images, out = read_manifest(manifest), out or run / "evaluation"
+    images = read_manifest(manifest)
+    out = out or run / (f"{file.stem}_evaluation" if file.suffix == ".onnx" else "evaluation")
     check_splits(images)
     trained_on = config.train_on or tuple(sorted(set(val.loc[val["label"] == 1, "generator"].astype(str)) - {""}))
     if trained_manifest(run) == manifest_digest(images):
@@ -161,7 +163,10 @@ def evaluate_run(
         )
     if rows.empty:
         raise UserError(f"{manifest} holds no image that {run} may be tested on: all are of its training")
-    detector = load_detector(run).to(choose_device(device))
+    detector = load_detector_on(file, device)
+    if detector.threshold != float(summary["threshold"]):
+        raise UserError(f"{file} is not of the run {run}: its threshold is {detector.threshold:.6g}, the run's "
+                        f"{summary['threshold']:.6g}; put an exported file into the folder of its run")  # fmt: skip
     if detector.input.history:
         refuse_second_history(manifest, detector.input.history, "score it with `fakefreq score --history none`")
     small = reflected_line(rows, detector.input, "a smaller --crop in `fakefreq train` reads none")

@@ -54,7 +54,7 @@ class Score:
     """
 
     detector: tyro.conf.Positional[Path]
-    """a run folder, RUN/best, or a .safetensors file"""
+    """a run folder, RUN/best, a .safetensors file, or an .onnx file of `fakefreq export`, which a CPU runs faster"""
     manifest: tyro.conf.Positional[Path]
     """the table of images; or a folder, which is indexed (and, for a --split, split) into RUN/indexed first"""
     out: Path
@@ -85,12 +85,10 @@ class Score:
         from fakefreq.evaluate.outside_scores import say_scale
         from fakefreq.evaluate.predict import score_rows, threshold_origin
         from fakefreq.evaluate.scores import write_scores
-        from fakefreq.models import load_detector
         from fakefreq.models.weights import weights_path
-        from fakefreq.train.environment import choose_device, keep_freed_memory
+        from fakefreq.train.environment import load_detector_on
 
-        keep_freed_memory()
-        detector = load_detector(self.detector).to(choose_device(self.device))
+        detector = load_detector_on(self.detector, self.device)
         own = detector.input
         history = own.history if self.history == "own" else written_out("" if self.history == "none" else self.history)
         detector = detector.replace(replace(own, history=history, views=self.views or own.views))
@@ -130,7 +128,7 @@ class Predict:
     images: tyro.conf.Positional[tuple[Path, ...]]
     """image files, folders (all images in and below them) and patterns"""
     detector: Path
-    """a run folder, RUN/best, or a .safetensors file"""
+    """a run folder, RUN/best, a .safetensors file, or an .onnx file of `fakefreq export`, which a CPU runs faster"""
     out: Path | None = None
     """also write the table to this .csv, and skipped images beside it"""
     device: str = "auto"
@@ -147,11 +145,9 @@ class Predict:
         from fakefreq.evaluate.outside_scores import say_scale
         from fakefreq.evaluate.predict import predict_images, threshold_origin
         from fakefreq.files import atomic_path
-        from fakefreq.models import load_detector
-        from fakefreq.train.environment import choose_device, keep_freed_memory
+        from fakefreq.train.environment import load_detector_on
 
-        keep_freed_memory()
-        detector = load_detector(self.detector).to(choose_device(self.device))
+        detector = load_detector_on(self.detector, self.device)
         if detector.input.history:
             logger.info(f"every image goes through {detector.input.history} first, as in the detector's training")
         table, skipped = predict_images(detector, self.images, on_error="stop" if self.on_error == "stop" else "skip")

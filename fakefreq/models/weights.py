@@ -13,6 +13,7 @@ from fakefreq.config.input import InputConfig
 from fakefreq.errors import UserError
 from fakefreq.files import atomic_path
 from fakefreq.models.detector import Detector
+from fakefreq.models.onnx_detector import load_onnx
 from fakefreq.models.registry import build_detector
 from fakefreq.version import __version__
 
@@ -47,12 +48,15 @@ def load_detector(path: str | Path) -> Detector:
     """Load a trained detector, strictly, in evaluation mode, on the CPU.
 
     Args:
-        path: a run folder (its best weights are taken), `RUN/best`, or a `.safetensors` file.
+        path: a run folder (its best weights are taken), `RUN/best`, a `.safetensors` file, or an `.onnx` file of
+            `fakefreq export`, which scores and cannot be looked into.
 
     Raises:
         UserError: nothing there, not written by fakefreq, or the weights do not fit the network.
     """
     file = weights_path(path)
+    if file.suffix.lower() == ".onnx":
+        return load_onnx(file)
     try:
         with safe_open(file, framework="pt") as stored:
             metadata = stored.metadata() or {}
@@ -73,7 +77,7 @@ def load_detector(path: str | Path) -> Detector:
 
 
 def weights_path(path: str | Path) -> Path:
-    """Return the safetensors file that a run folder, `RUN/best` or a file's own path means.
+    """Return the file that a run folder, `RUN/best` or a file's own path means.
 
     Raises:
         UserError: there is none.
@@ -84,5 +88,5 @@ def weights_path(path: str | Path) -> Path:
             return candidate
     raise UserError(
         f"no trained detector at {given}: give a run folder that holds best.safetensors "
-        "(made by `fakefreq train`), or a .safetensors file"
+        "(made by `fakefreq train`), a .safetensors file, or an .onnx file"
     )

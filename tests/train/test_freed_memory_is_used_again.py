@@ -8,7 +8,7 @@ import pytest
 
 FAULTS = """
 import resource, torch
-from fakefreq.train.environment import keep_freed_memory
+from fakefreq.threads import keep_freed_memory
 print(keep_freed_memory() if {keep} else None)
 for _ in range(20):  # until the allocator's small caches are full, blocks move on
     torch.empty(16_000_000).fill_(1)
