@@ -221,6 +221,7 @@ class _Child:
     """An engine's process, which waits between its turns."""
 
     def __init__(self, words: list[str]) -> None:
+        self.words = words
         self.process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def turn(self) -> float:
@@ -229,7 +230,7 @@ class _Child:
         self.process.stdin.flush()
         answer = self.process.stdout.readline()
         if not answer:
-            raise SystemExit(f"the process of {self.process.args} ended with {self.process.wait()}")
+            raise SystemExit(f"ended with {self.process.wait()}: {' '.join(self.words)}")
         return float(answer)
 
     def __enter__(self) -> Self:
@@ -271,7 +272,7 @@ def _engine(name: str, folder: Path, backbone: str, images: int, batch_size: int
 
     # Where the processor has bfloat16, OpenVINO would take it; the others count in 32 bits.
     settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
-    settings |= {"INFERENCE_NUM_THREADS": torch.get_num_threads()}
+    settings |= {"INFERENCE_NUM_THREADS": str(torch.get_num_threads())}
     compiled = openvino.compile_model(str(folder / BARE), "CPU", settings)
     return lambda: _drop([compiled(array) for array in arrays])
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from fakefreq.config.detector import DetectorConfig
 from fakefreq.config.input import InputConfig
 from fakefreq.errors import UserError
-from fakefreq.models.fusion import make_fusion
+from fakefreq.models.fusion import Fusion, make_fusion
 from fakefreq.models.streams.lattice import LatticeStream
 from fakefreq.spectra import to_float
 from fakefreq.threads import keep_freed_memory
@@ -53,7 +53,7 @@ class Detector(nn.Module):
         self,
         config: DetectorConfig,
         streams: dict[str, nn.Module],
-        head: nn.Module | None = None,
+        head: Fusion | None = None,
         minimum_size: int | None = None,
     ) -> None:
         super().__init__()

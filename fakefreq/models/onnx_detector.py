@@ -8,15 +8,14 @@ from typing import Any
 
 import torch
 from safetensors.torch import load, save
-from torch import Tensor, nn
+from torch import Tensor
 
 from fakefreq.config.detector import DetectorConfig
 from fakefreq.config.input import InputConfig
 from fakefreq.errors import UserError
 from fakefreq.models.detector import Detector
-from fakefreq.models.fusion import LATTICE
+from fakefreq.models.fusion import LATTICE, Fusion
 from fakefreq.models.streams.lattice import LatticeStream
-from fakefreq.spectra import to_float
 
 HEADER, LATTICE_HEADER = "fakefreq", "fakefreq_lattice"
 """Entries of an ONNX file's metadata: JSON, and the lattice stream as safetensors in base64."""
@@ -42,10 +41,12 @@ class OnnxDetector(Detector):
         - output: (B,) logits that grow towards fake
     """
 
+    place: Tensor
+
     def __init__(
         self, config: DetectorConfig, session: Any, minimum_size: int, side: int | None, lattice: LatticeStream | None
     ) -> None:
-        super().__init__(config, {} if lattice is None else {LATTICE: lattice}, nn.Identity(), minimum_size)
+        super().__init__(config, {} if lattice is None else {LATTICE: lattice}, Fusion({}, 0.0), minimum_size)
         self.session, self.side = session, side
         # What says device and type where there are no weights.
         self.register_buffer("place", torch.zeros(()), persistent=False)
@@ -58,8 +59,10 @@ class OnnxDetector(Detector):
                 f"this ONNX file takes images of {self.side}x{self.side} only; got {images.shape[-2]}x"
                 f"{images.shape[-1]}: export the run again for another crop"
             )
-        # Before the conversion: loaders give channels last, and onnxruntime would copy floats by one thread.
-        pixels = to_float(images.contiguous()).float()
+        # Loaders give channels last, and onnxruntime would turn that round by one thread: one pass that converts too.
+        pixels = images.to(torch.float32, memory_format=torch.contiguous_format)
+        if images.dtype == torch.uint8:
+            pixels = pixels.div_(255.0)
         feed = {"images": pixels.numpy()}
         if self.lattice is not None:
             said = self.lattice(pixels) if lattice is None else self.lattice.judge(lattice)
