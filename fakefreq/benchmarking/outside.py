@@ -28,9 +28,9 @@ from fakefreq.evaluate.scores import (
 )
 from fakefreq.evaluate.tables import COLUMNS, comparison_view, derive_tables, write_csv
 from fakefreq.files import read_json
-from fakefreq.models.weights import weights_path
+from fakefreq.models.weights import load_detector, weights_path
 from fakefreq.train.checkpoint import DIGITS, read_trained_images, trained_manifest
-from fakefreq.train.environment import load_detector_on
+from fakefreq.train.environment import choose_device
 from fakefreq.train.selection import generators_of, rows_of_generators, select_evaluation
 
 logger = logging.getLogger(__name__)
@@ -163,7 +163,7 @@ def evaluate_run(
         )
     if rows.empty:
         raise UserError(f"{manifest} holds no image that {run} may be tested on: all are of its training")
-    detector = load_detector_on(file, device)
+    detector = load_detector(file).to(choose_device(device))
     if detector.threshold != float(summary["threshold"]):
         raise UserError(f"{file} is not of the run {run}: its threshold is {detector.threshold:.6g}, the run's "
                         f"{summary['threshold']:.6g}; put an exported file into the folder of its run")  # fmt: skip

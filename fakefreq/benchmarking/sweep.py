@@ -58,7 +58,8 @@ def degraded_logits(
     subject: Subject, rows: pd.DataFrame, root: Path, sweep: Mapping[str, Degradation], device: str
 ) -> dict[str, Array]:
     """Return degradation -> logits of some rows; what the subject's cache holds is not scored again."""
-    from fakefreq.train.environment import load_detector_on
+    from fakefreq.models import load_detector
+    from fakefreq.train.environment import choose_device
 
     found: dict[str, Array] = {}
     detector = None
@@ -71,7 +72,7 @@ def degraded_logits(
                 logger.info(
                     f"degrade and score: {subject.label} trained on {'+'.join(subject.train_on)}, seed {subject.seed}"
                 )
-                detector = load_detector_on(subject.run, device)
+                detector = load_detector(subject.run).to(choose_device(device))
             logits = score_degraded(detector, rows, root, degradation)
             write_scores(rows[["path", "label"]].assign(logit=logits), path)
         found[text] = read_scores(path)["logit"].to_numpy(dtype=np.float64)

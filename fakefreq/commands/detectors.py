@@ -85,10 +85,12 @@ class Score:
         from fakefreq.evaluate.outside_scores import say_scale
         from fakefreq.evaluate.predict import score_rows, threshold_origin
         from fakefreq.evaluate.scores import write_scores
+        from fakefreq.models import load_detector
         from fakefreq.models.weights import weights_path
-        from fakefreq.train.environment import load_detector_on
+        from fakefreq.train.environment import choose_device, keep_freed_memory
 
-        detector = load_detector_on(self.detector, self.device)
+        keep_freed_memory()
+        detector = load_detector(self.detector).to(choose_device(self.device))
         own = detector.input
         history = own.history if self.history == "own" else written_out("" if self.history == "none" else self.history)
         detector = detector.replace(replace(own, history=history, views=self.views or own.views))
@@ -145,9 +147,11 @@ class Predict:
         from fakefreq.evaluate.outside_scores import say_scale
         from fakefreq.evaluate.predict import predict_images, threshold_origin
         from fakefreq.files import atomic_path
-        from fakefreq.train.environment import load_detector_on
+        from fakefreq.models import load_detector
+        from fakefreq.train.environment import choose_device, keep_freed_memory
 
-        detector = load_detector_on(self.detector, self.device)
+        keep_freed_memory()
+        detector = load_detector(self.detector).to(choose_device(self.device))
         if detector.input.history:
             logger.info(f"every image goes through {detector.input.history} first, as in the detector's training")
         table, skipped = predict_images(detector, self.images, on_error="stop" if self.on_error == "stop" else "skip")

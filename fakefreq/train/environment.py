@@ -5,14 +5,12 @@ import platform
 import shlex
 import sys
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from fakefreq.errors import UserError
-from fakefreq.models import Detector, load_detector
-from fakefreq.models.onnx_detector import OnnxDetector
+from fakefreq.threads import keep_freed_memory as keep_freed_memory
 from fakefreq.version import __version__
 
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "scipy", "opencv-python", "scikit-learn", "pandas", "safetensors")
@@ -62,17 +60,3 @@ def choose_device(name: str) -> torch.device:
     if device.type not in ("cpu", "cuda"):
         raise UserError(f"--device {name} is not supported; it takes auto, cpu, cuda or cuda:N")
     return device
-
-
-def load_detector_on(path: str | Path, device: str) -> Detector:
-    """Load a trained detector, and bring it to the device that a flag means.
-
-    Args:
-        path: as `load_detector` takes it.
-        device: as `choose_device` takes it; `auto` leaves an ONNX file on the CPU, where it runs.
-
-    Raises:
-        UserError: as both.
-    """
-    detector = load_detector(path)
-    return detector.to(choose_device("cpu" if device == "auto" and isinstance(detector, OnnxDetector) else device))

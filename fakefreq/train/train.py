@@ -25,7 +25,7 @@ from fakefreq.models.registry import build_detector
 from fakefreq.train.bias_check import Audit, check_bias
 from fakefreq.train.checkpoint import Progress, RunFolder, write_trained_images
 from fakefreq.train.distill import teacher_digest
-from fakefreq.train.environment import choose_device, describe_environment
+from fakefreq.train.environment import choose_device, describe_environment, keep_freed_memory
 from fakefreq.train.evidence import fit_and_calibrate, take_pixel_run
 from fakefreq.train.failures import clear_errors
 from fakefreq.train.loop import Run
@@ -74,6 +74,8 @@ def train(
     if folder.is_finished():
         logger.info(f"{folder.path} is finished already; nothing to train")
         return dict(read_json(folder.path / "summary.json", "the run's summary"))
+    if device.type == "cpu":
+        keep_freed_memory()
     torch.manual_seed(config.seed)
     read = replace(config.input, history=written_out(config.history))
     detector = build_detector(config.network, config.pretrained, read).to(device)
