@@ -1,4 +1,4 @@
-"""What `fakefreq.train.environment.keep_freed_memory` changes: time and memory of training and scoring on a CPU.
+"""What `fakefreq.threads.keep_freed_memory` changes: time and memory of training and scoring on a CPU.
 
 The allocator is set once for a process, so each measurement is a process of its own, by turns with and without; the
 ratio is the median over the pairs. Batches are random pixels.
@@ -7,6 +7,7 @@ Example: OMP_NUM_THREADS=1 python benchmarks/freed_memory.py --rounds 5
 """
 
 import json
+import os
 import resource
 import statistics
 import subprocess
@@ -24,7 +25,7 @@ from fakefreq.config.detector import DEFAULT_BACKBONE
 from fakefreq.files import atomic_path
 from fakefreq.models import create_detector
 from fakefreq.progress import track
-from fakefreq.train.environment import keep_freed_memory
+from fakefreq.threads import KEEP, keep_freed_memory
 
 
 @dataclass
@@ -65,7 +66,13 @@ class FreedMemory:
 
     def _child(self, detector: str, size: int, keep: str) -> dict[str, float]:
         words = ["--one", f"{detector},{size},{keep}", "--batch-size", str(self.batch_size), "--steps", str(self.steps)]
-        done = subprocess.run([sys.executable, __file__, *words], capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, __file__, *words],
+            env={**os.environ, KEEP: "1" if keep == "kept" else "0"},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
         measured: dict[str, float] = json.loads(done.stdout)
         return measured
 

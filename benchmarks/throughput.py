@@ -5,37 +5,70 @@ median of the ratios pair by pair. Batches are random pixels: decoding is the sa
 multiply-accumulates of convolutions and matrix products times two, as torch counts them; Fourier transforms and
 elementwise operations are not among them. Weights are random, which changes no timing.
 
+With --engines it times instead how fast one machine scores with `pixel` on a CPU, by fakefreq and by bare libraries,
+each in a process of its own, since the allocator is a process's. They take turns, and the ratio is the median over the
+turns: fakefreq's speed over that of the bare library that does the work.
+
 Example: python benchmarks/throughput.py --repeats 3 --batch-size 16 --out benchmarks/results/detectors_cpu.csv
+Example: python benchmarks/throughput.py --engines all --batch-size 32 --repeats 7
 """
 
+import contextlib
 import fnmatch
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+import cv2
+import numpy as np
 import pandas as pd
+import timm
 import torch
 import tyro
 from torch.utils.flop_counter import FlopCounterMode
 
 from fakefreq.config.detector import DEFAULT_BACKBONE
+from fakefreq.config.input import InputConfig
+from fakefreq.errors import UserError, choose
+from fakefreq.evaluate.predict import infer, score_rows
+from fakefreq.exporting import OPSET, export_detector
 from fakefreq.files import atomic_path
 from fakefreq.messages import shown_messages
-from fakefreq.models import Detector, create_detector, list_detectors
+from fakefreq.models import Detector, create_detector, list_detectors, load_detector, save_detector
+from fakefreq.models.onnx_detector import make_session
 from fakefreq.models.peers.classical import FittedDetector
 from fakefreq.progress import track
-from fakefreq.train.environment import choose_device, keep_freed_memory
+from fakefreq.train.environment import choose_device
+
+ENGINES = {
+    "timm": "",
+    "onnxruntime": "",
+    "openvino": "",
+    "module": "timm",
+    "infer": "timm",
+    "infer .onnx": "onnxruntime",
+    "score": "timm",
+    "score .onnx": "onnxruntime",
+}
+"""Engine -> the bare one that does its work. `module`: a detector called from Python; `infer`: the loop of all
+commands, on decoded pixels; `score`: files on disk as `fakefreq score` takes them, decoding included."""
+WEIGHTS, GRAPH, BARE = "best.safetensors", "ours.onnx", "bare.onnx"
 
 
 @dataclass
 class Throughput:
     """Time a training step and a scoring step of each detector; write a table."""
 
-    out: Path = Path("benchmarks/results/detectors_cpu.csv")
-    """the table to write"""
+    out: Path | None = None
+    """the table to write; benchmarks/results/detectors_cpu.csv by default, with --engines engines_cpu.csv beside it"""
     backbone: str = DEFAULT_BACKBONE
     """a timm model for `pixel` and `two_stream`; a peer takes its paper's"""
     spectra: tuple[str, ...] = ("block_dct", "fft", "block_dct+fft")
@@ -50,21 +83,36 @@ class Throughput:
     """timed steps of each kind"""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N"""
+    engines: tuple[str, ...] = ()
+    """time these engines instead (timm, onnxruntime, openvino, module, infer, ...), or all that are installed (all)"""
+    images: int = 256
+    """with --engines: images a turn"""
+    one: str = ""
+    """internal: the engine of this process, and the folder of its files"""
 
     @shown_messages()
     def run(self) -> None:
+        if self.one:
+            self._serve(*self.one.split("=", 1))
+        elif self.engines:
+            self._write(self._of_engines(), "engines_cpu.csv")
+        else:
+            self._write(self._of_detectors(), "detectors_cpu.csv")
+
+    def _write(self, rows: list[dict[str, Any]], name: str) -> None:
+        out, table = self.out or Path("benchmarks/results") / name, pd.DataFrame(rows)
+        with atomic_path(out) as temporary:
+            table.to_csv(temporary, index=False)
+        same = ["backbone", "batch", "size", "repeats", "device", "threads", "torch"]
+        print(table.drop(columns=same, errors="ignore").to_string())
+        print(f"table: {out} (low and high are the quartiles of the ratios)")
+
+    def _of_detectors(self) -> list[dict[str, Any]]:
         device = choose_device(self.device)
-        if device.type == "cpu":
-            keep_freed_memory()  # as `train` and `score` do
         images = torch.randint(0, 256, (self.batch_size, 3, self.size, self.size), dtype=torch.uint8, device=device)
         cases = {name: detector.to(device) for name, detector in self._cases().items()}
         seconds = {phase: _interleaved(cases, images, phase, self.repeats) for phase in ("score", "train")}
-        rows = [self._row(name, detector, images, seconds) for name, detector in cases.items()]
-        table = pd.DataFrame(rows)
-        with atomic_path(self.out) as temporary:
-            table.to_csv(temporary, index=False)
-        print(table.drop(columns=["backbone", "batch", "size", "repeats", "device", "threads", "torch"]).to_string())
-        print(f"table: {self.out} (low and high are the quartiles of the ratios)")
+        return [self._row(name, detector, images, seconds) for name, detector in cases.items()]
 
     def _cases(self) -> dict[str, Detector]:
         wanted = [n for n in list_detectors() if n == "pixel" or any(fnmatch.fnmatch(n, p) for p in self.detectors)]
@@ -107,6 +155,136 @@ class Throughput:
             "threads": torch.get_num_threads(),
             "torch": torch.__version__,
         }
+
+    def _of_engines(self) -> list[dict[str, Any]]:
+        names = [name for name in ENGINES if self.engines == ("all",) or name in self.engines]
+        for name in () if self.engines == ("all",) else self.engines:
+            choose(name, list(ENGINES), "engine", "--engines")
+        if "openvino" in names and find_spec("openvino") is None:
+            if self.engines != ("all",):
+                raise UserError("--engines openvino needs a package: pip install openvino")
+            names.remove("openvino")
+        seconds: dict[str, list[float]] = {name: [] for name in names}
+        with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+            self._prepare(Path(folder))
+            children = {name: stack.enter_context(_Child(self._words(f"{name}={folder}"))) for name in names}
+            for turn in track(range(self.repeats + 1), "engines", unit="round"):
+                for name, child in children.items():
+                    taken = child.turn()
+                    if turn:  # the first one warms up
+                        seconds[name].append(taken)
+        return [self._row_of_engine(name, seconds) for name in names]
+
+    def _words(self, one: str) -> list[str]:
+        counts = ["--batch-size", str(self.batch_size), "--size", str(self.size), "--images", str(self.images)]
+        return [sys.executable, __file__, "--one", one, "--backbone", self.backbone, *counts]
+
+    def _prepare(self, folder: Path) -> None:
+        """Write the detector, its ONNX file, that of the bare network, and images of a quarter more than the crop."""
+        torch.manual_seed(0)
+        detector = create_detector("pixel", self.backbone, pretrained="none", input=InputConfig(self.size)).eval()
+        save_detector(detector, folder / WEIGHTS)
+        export_detector(detector, folder / GRAPH)
+        with warnings.catch_warnings(action="ignore"):
+            torch.onnx.export(
+                timm.create_model(self.backbone, num_classes=1).eval(), (torch.zeros(2, 3, self.size, self.size),),
+                str(folder / BARE), dynamo=False, opset_version=OPSET, input_names=["images"], output_names=["logits"],
+                dynamic_axes={"images": {0: "batch"}, "logits": {0: "batch"}},
+            )  # fmt: skip
+        side, random = self.size * 5 // 4, np.random.default_rng(0)
+        for number in range(self.images):
+            coarse = random.integers(0, 256, (side // 8, side // 8, 3), dtype=np.uint8)
+            cv2.imwrite(str(folder / f"{number}.jpg"), cv2.resize(coarse, (side, side), interpolation=cv2.INTER_CUBIC))
+
+    def _serve(self, name: str, folder: str) -> None:
+        """What an engine's own process does: a turn for each line that comes in."""
+        turn = _engine(name, Path(folder), self.backbone, self.images, self.batch_size, self.size)
+        for _ in sys.stdin:
+            started = time.perf_counter()
+            turn()
+            print(time.perf_counter() - started, flush=True)
+
+    def _row_of_engine(self, name: str, seconds: dict[str, list[float]]) -> dict[str, Any]:
+        row: dict[str, Any] = {"engine": name, "images_per_second": self.images / statistics.median(seconds[name])}
+        bare = ENGINES[name]
+        if bare in seconds:
+            ratios = sorted(a / b for a, b in zip(seconds[bare], seconds[name], strict=True))
+            row |= {"bare": bare, "speed_over_bare": round(statistics.median(ratios), 3)}
+            row |= {"low": round(ratios[len(ratios) // 4], 3), "high": round(ratios[-1 - len(ratios) // 4], 3)}
+        row["images_per_second"] = round(row["images_per_second"], 1)
+        settings = {"batch": self.batch_size, "size": self.size, "images": self.images, "repeats": self.repeats}
+        return {**row, "backbone": self.backbone, **settings, "threads": torch.get_num_threads(),
+                "torch": torch.__version__}  # fmt: skip
+
+
+class _Child:
+    """An engine's process, which waits between its turns."""
+
+    def __init__(self, words: list[str]) -> None:
+        self.words = words
+        self.process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def turn(self) -> float:
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline()
+        if not answer:
+            raise SystemExit(f"ended with {self.process.wait()}: {' '.join(self.words)}")
+        return float(answer)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.terminate()
+        self.process.wait()
+
+
+def _engine(name: str, folder: Path, backbone: str, images: int, batch_size: int, side: int) -> Callable[[], None]:
+    """Return what one turn does: all images once, in batches."""
+    torch.manual_seed(0)
+    if name.startswith("score"):
+        paths = [f"{number}.jpg" for number in range(images)]
+        rows = pd.DataFrame({"path": paths, "label": 0})
+        scorer = load_detector(folder / (GRAPH if name.endswith(".onnx") else WEIGHTS))
+        return lambda: _drop(score_rows(scorer, rows, folder, batch_size))
+    pixels = torch.randint(0, 256, (images, side, side, 3), dtype=torch.uint8).permute(0, 3, 1, 2)
+    parts = torch.split(pixels, batch_size)
+    if name.startswith("infer"):
+        scorer = load_detector(folder / (GRAPH if name.endswith(".onnx") else WEIGHTS))
+        numbers = np.array_split(np.arange(images), np.cumsum([len(part) for part in parts])[:-1])
+        batches = [(part, number, None) for part, number in zip(parts, numbers, strict=True)]
+        return lambda: _drop(infer(scorer, batches, [""] * images, batch_size))
+    if name == "module":
+        detector = load_detector(folder / WEIGHTS)
+        return lambda: _each(detector, parts)
+    floats = [part.float() / 255 for part in parts]
+    if name == "timm":
+        network = timm.create_model(backbone, num_classes=1).eval().to(memory_format=torch.channels_last)
+        floats = [part.contiguous(memory_format=torch.channels_last) for part in floats]
+        return lambda: _each(network, floats)
+    arrays = [part.contiguous().numpy() for part in floats]
+    if name == "onnxruntime":
+        session = make_session((folder / BARE).read_bytes())
+        return lambda: _drop([session.run(None, {"images": array}) for array in arrays])
+    import openvino
+
+    # Where the processor has bfloat16, OpenVINO would take it; the others count in 32 bits.
+    settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+    settings |= {"INFERENCE_NUM_THREADS": str(torch.get_num_threads())}
+    compiled = openvino.compile_model(str(folder / BARE), "CPU", settings)
+    return lambda: _drop([compiled(array) for array in arrays])
+
+
+def _each(network: torch.nn.Module, parts: Sequence[torch.Tensor]) -> None:
+    with torch.inference_mode():
+        for part in parts:
+            network(part)
+
+
+def _drop(value: object) -> None:
+    """Take a result and give none."""
 
 
 def _gflops(detector: Detector, image: torch.Tensor) -> float:

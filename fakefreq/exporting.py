@@ -24,6 +24,15 @@ from fakefreq.evaluate.sight import see
 from fakefreq.files import atomic_path
 from fakefreq.models import Detector, PixelStream
 from fakefreq.models.fusion import LATTICE
+from fakefreq.models.onnx_detector import (
+    HEADER,
+    LATTICE_HEADER,
+    OnnxDetector,
+    describe_lattice,
+    features_name,
+    make_session,
+    require_onnx,
+)
 from fakefreq.models.streams.lattice import read_lattice
 from fakefreq.models.weights import describe_detector
 
@@ -92,7 +101,8 @@ def export_detector(
     The file takes `images`, crops (B, 3, H, W) of floats in [0, 1], and where the detector reads a lattice beside other
     streams also `whole`, the whole images that they are crops of, (B, 3, H', W'), 16 pixels a side or more. It gives
     `logits`, (B,). Its metadata's entry `fakefreq` is JSON: detector, input (crop, views, history), threshold,
-    minimum size, inputs.
+    minimum size, inputs. With these, and with the lattice stream that another entry keeps, `fakefreq.load_detector`
+    reads it.
 
     Args:
         detector: as `fakefreq.load_detector` returns it.
@@ -104,11 +114,9 @@ def export_detector(
         UserError: the packages of the extra `onnx` are missing; an operation that ONNX lacks; `half` without a pixel
             stream; an image that cannot be read; logits that differ from torch's.
     """
-    try:
-        import onnx
-        import onnxruntime  # noqa: F401 -- both or none: it runs what was written
-    except ImportError as error:
-        raise UserError("export needs onnx, onnxscript and onnxruntime: pip install 'fakefreq[onnx]'") from error
+    onnx = require_onnx()
+    if isinstance(detector, OnnxDetector):
+        raise UserError("this is an ONNX file already; export its run folder")
     if Path(path).suffix != ".onnx":
         raise UserError(f"{path} does not end in .onnx; change --out")
     detector = copy.deepcopy(detector).cpu().eval()
@@ -124,7 +132,7 @@ def export_detector(
     if half or content is None:
         content = _export(graph, batches[0], free=content is not None)
     assert content is not None
-    session = _session(content)
+    session = make_session(content)
     largest = max(
         float(np.abs(_run(session, batch)[0] - logits).max()) for batch, logits in zip(compared, expected, strict=True)
     )
@@ -141,7 +149,8 @@ def export_detector(
     }
     size = {"minimum_size": detector.minimum_size}
     header = {**describe_detector(detector), **size, "inputs": inputs, "precision": precision}
-    onnx.helper.set_model_props(model, {"fakefreq": json.dumps(header)})
+    lattice = {} if detector.lattice is None else {LATTICE_HEADER: describe_lattice(detector.lattice)}
+    onnx.helper.set_model_props(model, {HEADER: json.dumps(header), **lattice})
     with atomic_path(path) as temporary:
         temporary.write_bytes(model.SerializeToString())
     return ExportedFile(Path(path), inputs, precision, len(compared), largest)
@@ -162,7 +171,7 @@ def _with_free_sizes(graph: _Graph, batches: list[Arrays], others: list[Arrays])
     content = _export(graph, batches[0], free=True)
     if content is None:
         return None
-    session = _session(content)
+    session = make_session(content)
     try:
         usual = _gaps(graph, session, batches)
         found = _gaps(graph, session, others)
@@ -191,7 +200,7 @@ def _export(graph: _Graph, batch: Arrays, free: bool) -> bytes | None:
         axes["images"] |= {2: "height", 3: "width"}
     if "whole" in batch:
         axes["whole"] = {0: "batch", 2: "whole_height", 3: "whole_width"}
-    names, outputs = list(batch), ["logits", *(f"features of {name}" for name in graph.detector.streams)]
+    names, outputs = list(batch), ["logits", *map(features_name, graph.detector.streams)]
     axes |= {name: {0: "batch"} for name in outputs[1:]}
     buffer: Any = io.BytesIO()  # which torch takes, though its annotation says otherwise
     with _quiet():
@@ -243,12 +252,6 @@ def _quiet() -> Iterator[None]:
         os.close(kept)
         os.close(nowhere)
         logger.setLevel(level)
-
-
-def _session(content: bytes) -> Any:
-    import onnxruntime
-
-    return onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
 
 
 def _run(session: Any, batch: Arrays) -> list[NDArray[np.float32]]:

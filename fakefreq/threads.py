@@ -1,7 +1,17 @@
-"""How many threads torch uses on a CPU."""
+"""How this process uses a CPU: torch's threads, and memory that is free again."""
 
 import contextlib
+import ctypes
+import os
+import sys
 from collections.abc import Iterator
+from functools import cache
+
+# Of glibc's mallopt: give no large block a mapping of its own; keep up to 2 GB that is free at the heap's end.
+M_MMAP_MAX, M_TRIM_THRESHOLD = -4, -1
+KEPT_BYTES = 2_000_000_000
+KEEP = "FAKEFREQ_KEEP_MEMORY"
+"""The variable that leaves the allocator as it is where it is 0."""
 
 
 @contextlib.contextmanager
@@ -19,3 +29,22 @@ def one_torch_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+@cache
+def keep_freed_memory() -> bool:
+    """Let this process use freed memory again instead of giving it back to the system; the first detector does it.
+
+    A step on a CPU asks for the same large tensors as the last one. By default glibc maps and unmaps each that is above
+    32 MiB, and the system clears every page anew; `benchmarks/freed_memory.py` measures what that costs. At most 2 GB
+    that are free stay with the process.
+
+    Returns:
+        Whether that was set: on Linux with glibc, unless the user has set one of its `MALLOC_..._` variables, or
+        `FAKEFREQ_KEEP_MEMORY=0`.
+    """
+    is_set = any(name.startswith("MALLOC_") and name.endswith("_") for name in os.environ)
+    if sys.platform != "linux" or is_set or os.environ.get(KEEP) == "0":
+        return False
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    return mallopt is not None and all(mallopt(o, v) == 1 for o, v in ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, KEPT_BYTES)))

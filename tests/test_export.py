@@ -1,11 +1,14 @@
-"""ONNX files: the logits of `predict`, for any batch and size where they say so, with the settings inside."""
+"""ONNX files: the logits of `predict`, for any batch and size where they say so, with the settings inside; and read."""
 
 import json
+import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -122,3 +125,126 @@ def test_bad_input_gives_one_line_and_no_file(
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1 and lines[0].startswith("error: ") and message in lines[0]
     assert [path.name for path in tmp_path.iterdir()] == ["best.safetensors"]
+
+
+SIZES = [(40, 40), (64, 64), (99, 150), (200, 131)]
+
+
+def pictures(folder: Path) -> list[Path]:
+    return [
+        save(folder / f"{height}x{width}.png", photo(number, max(height, width))[:height, :width])
+        for number, (height, width) in enumerate(SIZES)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "views", "half"),
+    [
+        ("pixel", {}, 3, False),
+        ("pixel", {}, 1, True),
+        ("lattice", {}, 1, False),
+        ("frequency", {"spectrum": "fft"}, 2, False),
+        ("two_stream", {"spectrum": "lattice"}, 2, False),
+        ("two_stream", {"spectrum": "block_dct+lattice"}, 1, True),
+        ("two_stream", {"spectrum": "block_dct+lattice", "fusion": "gated"}, 1, False),
+    ],
+)
+def test_a_file_scores_as_the_run_does(
+    name: str, settings: dict[str, str], views: int, half: bool, tmp_path: Path
+) -> None:
+    detector = make(name, 0, 64, views, **settings).replace(threshold=0.25)
+    written = export_detector(detector, tmp_path / "a.onnx", half=half)
+    other = fakefreq.load_detector(written.path)
+    assert (other.config, other.input, other.threshold) == (detector.config, detector.input, 0.25)
+    files = pictures(tmp_path)
+    expected = fakefreq.predict(detector, files)
+    for batch_size in (1, 3, 32):
+        found = fakefreq.predict(other, files, batch_size)
+        assert list(found.columns) == list(expected.columns)
+        assert np.abs(found["logit"] - expected["logit"]).max() < (0.05 if half else 1e-3)
+        if detector.lattice is not None:
+            assert found["lattice_pvalue"].tolist() == expected["lattice_pvalue"].tolist()
+    assert other.device.type == "cpu" and other.to("cpu") is other
+    with pytest.raises(fakefreq.UserError, match="CPU"):
+        other.double()
+    with torch.no_grad():  # uint8 and floats, and the lattice read in the batch itself
+        batch = torch.from_numpy(photo(5, 64).copy()).permute(2, 0, 1)[None]
+        assert float(other(batch)) == pytest.approx(float(detector(batch)), abs=0.05 if half else 1e-3)
+        assert float(other(batch / 255)) == pytest.approx(float(other(batch)), abs=1e-4)
+    if settings.get("spectrum") == "fft":
+        with pytest.raises(fakefreq.UserError, match="64x64 only"):
+            fakefreq.predict(other.replace(InputConfig(crop=96)), files)
+
+
+def test_the_commands_read_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    detector = make("two_stream", crop=64, spectrum="lattice").replace(InputConfig(64, 1, "size=48,codec=jpeg:75"), 0.5)
+    run = tmp_path / "run"
+    save_detector(detector, run / "best.safetensors")
+    for label in ("0_real", "1_fake"):
+        for number in range(2):
+            save(tmp_path / "images" / label / f"{number}.png", photo(number + 2 * (label == "1_fake"), 70))
+    assert main(["export", str(run), "--out", str(run / "a.onnx")]) == 0
+    tables = {}
+    for given in (run, run / "a.onnx"):
+        out = tmp_path / f"{given.name}.csv"
+        assert main(["score", str(given), str(tmp_path / "images"), "--out", str(out)]) == 0
+        assert main(["predict", str(tmp_path / "images"), "--detector", str(given), "--out", str(out) + ".p.csv"]) == 0
+        tables[given.name] = [pd.read_csv(out), pd.read_csv(str(out) + ".p.csv")]
+    for ours, theirs in zip(tables["run"], tables["a.onnx"], strict=True):
+        assert len(ours) == 4 and len(set(ours["logit"])) == 4
+        pd.testing.assert_frame_equal(ours, theirs, rtol=0, atol=1e-3)
+    capsys.readouterr()
+    for words, message in (
+        (["explain", str(tmp_path / "images"), "--detector", str(run / "a.onnx"), "--out", str(tmp_path / "e")], "run"),
+        (["export", str(run / "a.onnx"), "--out", str(tmp_path / "b.onnx")], "already"),
+    ):
+        assert main(words) == 2
+        lines = capsys.readouterr().err.splitlines()
+        assert len(lines) == 1 and message in lines[0]
+
+
+def _foreign(path: Path) -> None:
+    value = onnx.helper.make_tensor_value_info
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("Identity", ["a"], ["b"])], "g",
+        [value("a", onnx.TensorProto.FLOAT, [1])], [value("b", onnx.TensorProto.FLOAT, [1])],
+    )  # fmt: skip
+    onnx.save(onnx.helper.make_model(graph), str(path))
+
+
+def _of_another_version(path: Path) -> None:
+    _foreign(path)
+    model = onnx.load(str(path))
+    onnx.helper.set_model_props(model, {"fakefreq": json.dumps({"detector": {"name": "pixel", "gone": 1}})})
+    onnx.save(model, str(path))
+
+
+@pytest.mark.parametrize(
+    ("write", "message"),
+    [
+        (None, "no trained detector"),
+        (lambda path: path.write_text("not onnx"), "no ONNX file"),
+        (lambda path: path.write_bytes(b""), "not written by `fakefreq export`"),
+        (_foreign, "not written by `fakefreq export`"),
+        (_of_another_version, "export the run again"),
+    ],
+)
+def test_an_onnx_file_of_something_else_is_refused(
+    write: Callable[[Path], None] | None, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if write is not None:
+        write(tmp_path / "a.onnx")
+    picture = str(save(tmp_path / "a.png", photo(1, 64)))
+    assert main(["predict", picture, "--detector", str(tmp_path / "a.onnx")]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1 and lines[0].startswith("error: ") and message in lines[0] and "a.onnx" in lines[0]
+
+
+def test_a_missing_package_names_the_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    (tmp_path / "a.onnx").write_bytes(b"")
+    picture = str(save(tmp_path / "a.png", photo(1, 64)))
+    assert main(["predict", picture, "--detector", str(tmp_path / "a.onnx")]) == 2
+    assert "fakefreq[onnx]" in capsys.readouterr().err

@@ -178,10 +178,12 @@ def evaluate_run(
     """Score the images that a run has not been trained on, and write the tables of its detector.
 
     Args:
-        given: a run folder, RUN/best, or a published detector, `hf://owner/name[@revision]`.
+        given: a run folder, RUN/best, an .onnx file of `fakefreq export` that lies in the run folder, or a published
+            detector, `hf://owner/name[@revision]`.
         manifest: the table of images, or a folder, which is indexed into the run's folder, or for a published detector
             into `out`.
-        out: folder of scores.csv and the tables; RUN/evaluation by default, for a published detector none.
+        out: folder of scores.csv and the tables; by default RUN/evaluation, of an ONNX file RUN/FILE_evaluation, for a
+            published detector none.
         draws: bootstrap draws behind the intervals.
         device: that scores.
         workers: processes that decode.
@@ -197,14 +199,15 @@ def evaluate_run(
     if is_published and out is None:
         raise UserError(f"{given} is no folder to write into: say where its tables go, --out FOLDER")
     given = pin(given)
-    run = weights_path(given).parent
+    file = weights_path(given)
+    run = file.parent
     if not (run / RUN_SETTINGS).exists():
         raise UserError(f"{run} is no run folder: it has no {RUN_SETTINGS} that says what was trained on; score with "
                         "`fakefreq score`, then `fakefreq evaluate SCORES.csv`")  # fmt: skip
-    read_json(run / "summary.json", f"the summary of {run}, which tells that a run has ended,")
+    summary = read_json(run / "summary.json", f"the summary of {run}, which tells that a run has ended,")
     config = read_run_config(run)
     val = read_scores(run / "val_scores.csv")
-    out = out or run / "evaluation"
+    out = out or run / (f"{file.stem}_evaluation" if file.suffix == ".onnx" else "evaluation")
     manifest = manifest_or_index(manifest, (out if is_published else run) / "indexed", on_error)
     images = read_manifest(manifest)
     check_splits(images)
@@ -221,7 +224,10 @@ def evaluate_run(
         )
     if rows.empty:
         raise UserError(f"{manifest} holds no image that {run} may be tested on: all are of its training")
-    detector = load_detector(given).to(choose_device(device))
+    detector = load_detector(given if is_published else file).to(choose_device(device))
+    if detector.threshold != float(summary["threshold"]):
+        raise UserError(f"{file} is not of the run {run}: its threshold is {detector.threshold:.6g}, the run's "
+                        f"{summary['threshold']:.6g}; put an exported file into the folder of its run")  # fmt: skip
     if detector.input.history:
         refuse_second_history(manifest, detector.input.history, "score it with `fakefreq score --history none`")
     small = reflected_line(rows, detector.input, "a smaller --crop in `fakefreq train` reads none")

@@ -117,11 +117,13 @@ class Evaluate:
     """
 
     detector: tyro.conf.Positional[Path]
-    """a run folder, or hf://owner/name[@revision]; or a table of scores, as `compare-scores` takes them"""
+    """a run folder, an .onnx file in it, or hf://owner/name[@revision]; or a table of scores, as `compare-scores` takes
+    them"""
     manifest: tyro.conf.Positional[Path | None] = None
     """the table of images, or, for a run, a folder; a table of scores that has a label column needs none"""
     out: Path | None = None
-    """folder of the tables; RUN/evaluation or SCORES_evaluation by default, for a detector from the hub none"""
+    """folder of the tables; RUN/evaluation, RUN/FILE_evaluation or SCORES_evaluation by default, for a detector from the
+    hub none"""
     train_on: tuple[str, ...] = ()
     """for a table of scores: generators that were trained on"""
     scale: Literal["", "logit", "probability"] = ""

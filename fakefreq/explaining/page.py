@@ -18,6 +18,7 @@ from fakefreq.explaining.lattice import LatticeSeen
 from fakefreq.explaining.terms import CONSTANT, EVIDENCE
 from fakefreq.files import atomic_path, write_json
 from fakefreq.models import Detector
+from fakefreq.models.onnx_detector import LOGITS_ONLY, OnnxDetector
 from fakefreq.report.html import (
     Section,
     bullets,
@@ -56,11 +57,14 @@ def explain_files(
         The explanations, and the skipped images as (path, reason).
 
     Raises:
-        UserError: no image; with `stop`, an image that does not decode or is too small; files that cannot be written.
+        UserError: no image; an ONNX file instead of weights; with `stop`, an image that does not decode or is too
+            small; files that cannot be written.
     """
     given = [images] if isinstance(images, str | Path) else images
     if not given:
         raise UserError("there is no image to explain; give files, folders or patterns")
+    if isinstance(detector, OnnxDetector):
+        raise UserError(LOGITS_ONLY)
     files, problems = find_images(given)
     if problems and on_error == "stop":
         raise UserError(f"{problems[0].path}: {problems[0].reason}")

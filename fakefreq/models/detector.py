@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from fakefreq.config.detector import DetectorConfig
 from fakefreq.config.input import InputConfig
 from fakefreq.errors import UserError
-from fakefreq.models.fusion import make_fusion
+from fakefreq.models.fusion import Fusion, make_fusion
 from fakefreq.models.streams.lattice import LatticeStream
 from fakefreq.spectra import to_float
+from fakefreq.threads import keep_freed_memory
 
 _DTYPES = (torch.uint8, torch.float16, torch.bfloat16, torch.float32, torch.float64)
 # What rounding may add to [0, 1].
@@ -31,6 +32,8 @@ class Detector(nn.Module):
         config: what the detector is made of; it is stored beside the weights.
         streams: stream name -> module that maps RGB floats in [0, 1], (B, 3, H, W), to features (B, D)
             and has the attributes `width` (D) and `minimum_size`.
+        head: features by stream -> logits; by default the fusion that the configuration names.
+        minimum_size: of an image, in pixels a side; by default the largest that a stream has.
 
     Shape:
         - input: (B, 3, H, W), RGB, uint8 or float in [0, 1], H and W at least `minimum_size`
@@ -47,13 +50,21 @@ class Detector(nn.Module):
     All are read-only, the first two stored beside the weights; `replace` gives a detector with others.
     """
 
-    def __init__(self, config: DetectorConfig, streams: dict[str, nn.Module]) -> None:
+    def __init__(
+        self,
+        config: DetectorConfig,
+        streams: dict[str, nn.Module],
+        head: Fusion | None = None,
+        minimum_size: int | None = None,
+    ) -> None:
         super().__init__()
+        keep_freed_memory()
         self.config = config
         self.streams = nn.ModuleDict(streams)
         widths = {name: int(stream.width) for name, stream in streams.items()}  # type: ignore[arg-type]
-        self.head = make_fusion(config.fusion, widths, config.dropout, config.stream_dropout)
-        self.minimum_size = max(int(stream.minimum_size) for stream in streams.values())  # type: ignore[arg-type]
+        self.head = head or make_fusion(config.fusion, widths, config.dropout, config.stream_dropout)
+        smallest = (int(stream.minimum_size) for stream in streams.values())  # type: ignore[arg-type]
+        self.minimum_size = minimum_size or max(smallest)
         self._input = InputConfig()
         self._threshold = 0.0
         self._revision = ""

@@ -1,13 +1,15 @@
 """Pretrained weights for a backbone: from timm's hub, or out of a pinned package."""
 
 import contextlib
+import io
 import socket
 import urllib.parse
 from collections.abc import Callable, Iterator
 
 import timm
+import torch
 from huggingface_hub import constants
-from torch import nn
+from torch import Tensor, nn
 
 from fakefreq.config.detector import CLIP_BACKBONE, DEFAULT_TAGS, Pretrained
 from fakefreq.errors import UserError, choose

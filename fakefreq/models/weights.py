@@ -16,6 +16,7 @@ from fakefreq.errors import UserError
 from fakefreq.files import atomic_path
 from fakefreq.hub import fetch, is_hub_name, parse_hub_name
 from fakefreq.models.detector import Detector
+from fakefreq.models.onnx_detector import load_onnx
 from fakefreq.models.pretrained import NOTICES
 from fakefreq.models.registry import build_detector
 from fakefreq.version import __version__
@@ -26,7 +27,7 @@ PUBLISHED_WEIGHTS = "model.safetensors"
 """The file of weights of a published detector; the hub knows this name."""
 PUBLISHED_FILES = (RUN_SETTINGS, "summary.json", "environment.json", "trained_images.txt", "val_scores.csv")
 """What `fakefreq evaluate` reads of a published detector beside its weights."""
-WHERE = "a run folder, RUN/best, a .safetensors file, or hf://owner/name[@revision]"
+WHERE = "a run folder, RUN/best, a .safetensors or .onnx file, or hf://owner/name[@revision]"
 """What a detector is found by."""
 
 
@@ -63,8 +64,9 @@ def load_detector(path: str | Path) -> Detector:
     """Load a trained detector, strictly, in evaluation mode, on the CPU.
 
     Args:
-        path: a run folder (its best weights are taken), `RUN/best`, a `.safetensors` file, or the name of a published
-            detector, `hf://owner/name[@revision]`, which is fetched into the hub's cache.
+        path: a run folder (its best weights are taken), `RUN/best`, a `.safetensors` file, an `.onnx` file of
+            `fakefreq export`, which scores and cannot be looked into, or the name of a published detector,
+            `hf://owner/name[@revision]`, which is fetched into the hub's cache.
 
     Raises:
         UserError: nothing there, not written by fakefreq, written by a version that does not agree with this one, or
@@ -72,6 +74,8 @@ def load_detector(path: str | Path) -> Detector:
     """
     path = pin(path)
     file = weights_path(path)
+    if file.suffix.lower() == ".onnx":
+        return load_onnx(file)
     try:
         with safe_open(file, framework="pt") as stored:
             metadata = stored.metadata() or {}
@@ -100,7 +104,7 @@ def load_detector(path: str | Path) -> Detector:
 
 
 def weights_path(path: str | Path) -> Path:
-    """Return the safetensors file that a run folder, `RUN/best`, a file's own path or a name on the hub means.
+    """Return the file that a run folder, `RUN/best`, a file's own path or a name on the hub means.
 
     Raises:
         UserError: there is none.

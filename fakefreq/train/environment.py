@@ -1,6 +1,5 @@
 """What a run ran on, so that its numbers can be judged and repeated."""
 
-import ctypes
 import os
 import platform
 import shlex
@@ -11,11 +10,8 @@ from typing import Any
 import torch
 
 from fakefreq.errors import UserError
+from fakefreq.threads import keep_freed_memory as keep_freed_memory
 from fakefreq.version import __version__
-
-# Of glibc's mallopt: give no large block a mapping of its own; keep up to 2 GB that is free at the heap's end.
-M_MMAP_MAX, M_TRIM_THRESHOLD = -4, -1
-KEPT_BYTES = 2_000_000_000
 
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "scipy", "opencv-python", "scikit-learn", "pandas", "safetensors")
 
@@ -64,19 +60,3 @@ def choose_device(name: str) -> torch.device:
     if device.type not in ("cpu", "cuda"):
         raise UserError(f"--device {name} is not supported; it takes auto, cpu, cuda or cuda:N")
     return device
-
-
-def keep_freed_memory() -> bool:
-    """Let this process use freed memory again instead of giving it back to the system.
-
-    A training step on CPU asks for the same large tensors as the last one. By default glibc maps and unmaps each
-    that is above 32 MiB, and the system clears every page anew; `benchmarks/freed_memory.py` measures what that
-    costs. At most 2 GB that are free stay with the process.
-
-    Returns:
-        Whether that was set: on Linux with glibc, unless the user has set one of its `MALLOC_..._` variables.
-    """
-    if sys.platform != "linux" or any(name.startswith("MALLOC_") and name.endswith("_") for name in os.environ):
-        return False
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    return mallopt is not None and all(mallopt(o, v) == 1 for o, v in ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, KEPT_BYTES)))

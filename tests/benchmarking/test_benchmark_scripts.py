@@ -89,3 +89,18 @@ def test_further_sets_are_judged_as_made_and_after_drawn_histories(finished: Pat
     }
     assert (further["n_fake"] == 20).all()
     assert (further["n_real"] == 20).all()
+
+
+def test_every_engine_of_throughput_scores_all_images(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime", reason="an engine of its own")
+    throughput = script("throughput")
+    command = throughput.Throughput(backbone="test_resnet", batch_size=2, size=64, images=3)
+    command._prepare(tmp_path)
+    for name in sorted(throughput.ENGINES, key=lambda name: name == "openvino"):
+        if name == "openvino":
+            pytest.importorskip("openvino", reason="an engine that is optional")
+        throughput._engine(name, tmp_path, "test_resnet", 3, 2, 64)()
+    row = command._row_of_engine("infer", {"timm": [3.0, 2.0, 2.0], "infer": [1.5, 2.0, 1.0]})
+    assert (row["images_per_second"], row["bare"], row["speed_over_bare"]) == (2.0, "timm", 2.0)
+    with pytest.raises(UserError, match="--engines"):
+        throughput.Throughput(engines=("tensorrt",))._of_engines()

@@ -1,5 +1,7 @@
 """`fakefreq evaluate`: the tables of `benchmark` for one detector, by the same measuring."""
 
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,6 +41,24 @@ def test_a_run_gets_the_numbers_that_benchmark_gives_it(cell: Path, small_manife
         assert len(pd.read_csv(tmp_path / f"{name}.csv")) == len(pd.read_csv(cell / f"{name}.csv")), name
     table = pd.read_csv(tmp_path / "metrics.csv")
     assert set(table["threshold_from"]) == {"validation"} and set(table["scale"]) == {"logit"}
+
+
+def test_its_onnx_file_gives_the_same_numbers(
+    cell: Path, small_manifest: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("onnxruntime", reason="the extra onnx runs the file")
+    run = run_of(cell)
+    assert main(["export", str(run), "--out", str(run / "model.onnx")]) == 0
+    words = ["evaluate", str(run / "model.onnx"), str(small_manifest), "--draws", "100", "--workers", "0"]
+    assert main(words) == 0
+    found, expected = values(run / "model_evaluation" / "metrics.csv"), values(cell / "metrics.csv")
+    pd.testing.assert_frame_equal(found.sort_index(), expected.sort_index(), atol=1e-3, rtol=1e-3)
+    summary = json.loads((run / "summary.json").read_text())
+    other = run.with_name("other")
+    shutil.copytree(run, other)
+    (other / "summary.json").write_text(json.dumps({**summary, "threshold": summary["threshold"] + 1}))
+    assert main(["evaluate", str(other / "model.onnx"), str(small_manifest)]) == 2
+    assert "is not of the run" in capsys.readouterr().err
 
 
 def test_its_scores_alone_give_the_same_numbers(cell: Path, small_manifest: Path, tmp_path: Path) -> None:

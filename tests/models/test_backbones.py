@@ -106,3 +106,17 @@ def test_a_fixed_size_network_reads_the_middle_of_a_larger_image(backbone: str) 
         torch.testing.assert_close(stream(large), stream(large[..., 3 : side + 3, 4 : side + 4]))
     with pytest.raises(UserError, match=f"minimum of {side} pixels a side"):
         stream(images(side - 1, side))
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("size", [(2, 3, 33, 47), (1, 3, 64, 32)])
+def test_the_layout_of_pixels_changes_no_bit_of_what_the_network_reads(
+    layout: torch.memory_format, size: tuple[int, ...]
+) -> None:
+    stream = PixelStream("test_resnet")
+    pixels = torch.rand(size).contiguous(memory_format=layout)
+    read = stream.normalised(pixels)
+    mean, std = stream.mean.flatten(), stream.std.flatten()
+    expected = [(pixels[:, channel] - mean[channel]) / std[channel] for channel in range(3)]
+    assert torch.equal(read, torch.stack(expected, dim=1))
+    assert read.is_contiguous(memory_format=torch.channels_last)

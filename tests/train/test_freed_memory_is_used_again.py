@@ -6,9 +6,12 @@ import sys
 
 import pytest
 
+from fakefreq.models import create_detector
+from fakefreq.threads import keep_freed_memory
+
 FAULTS = """
 import resource, torch
-from fakefreq.train.environment import keep_freed_memory
+from fakefreq.threads import keep_freed_memory
 print(keep_freed_memory() if {keep} else None)
 for _ in range(20):  # until the allocator's small caches are full, blocks move on
     torch.empty(16_000_000).fill_(1)
@@ -43,3 +46,10 @@ def test_freed_tensors_are_filled_again_without_new_pages() -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator is set on Linux only")
 def test_what_the_user_set_stands() -> None:
     assert faults(True, MALLOC_TRIM_THRESHOLD_="131072")[0] == "False"
+    assert faults(True, FAKEFREQ_KEEP_MEMORY="0")[0] == "False"
+
+
+def test_the_first_detector_of_a_process_sets_it() -> None:
+    keep_freed_memory.cache_clear()
+    create_detector("lattice", pretrained="none")
+    assert keep_freed_memory.cache_info().currsize == 1
