@@ -122,8 +122,8 @@ class Evaluate:
     manifest: tyro.conf.Positional[Path | None] = None
     """the table of images, or, for a run, a folder; a table of scores that has a label column needs none"""
     out: Path | None = None
-    """folder of the tables; RUN/evaluation, RUN/FILE_evaluation or SCORES_evaluation by default, for a detector from the
-    hub none"""
+    """folder of the tables; RUN/evaluation, RUN/FILE_evaluation or SCORES_evaluation by default, for a detector from
+    the hub none"""
     train_on: tuple[str, ...] = ()
     """for a table of scores: generators that were trained on"""
     scale: Literal["", "logit", "probability"] = ""

@@ -54,8 +54,8 @@ class Score:
     """
 
     detector: tyro.conf.Positional[Path]
-    """a run folder, RUN/best, a .safetensors file, hf://owner/name[@revision], or an .onnx file of `fakefreq export`, which
-    a CPU runs faster"""
+    """a run folder, RUN/best, a .safetensors file, hf://owner/name[@revision], or an .onnx file of `fakefreq export`,
+    which a CPU runs faster"""
     manifest: tyro.conf.Positional[Path]
     """the table of images; or a folder, which is indexed (and, for a --split, split) into RUN/indexed first; for a
     detector from the hub into indexed/ beside --out"""
@@ -133,8 +133,8 @@ class Predict:
     images: tyro.conf.Positional[tuple[Path, ...]]
     """image files, folders (all images in and below them) and patterns"""
     detector: Path
-    """a run folder, RUN/best, a .safetensors file, hf://owner/name[@revision], or an .onnx file of `fakefreq export`, which
-    a CPU runs faster"""
+    """a run folder, RUN/best, a .safetensors file, hf://owner/name[@revision], or an .onnx file of `fakefreq export`,
+    which a CPU runs faster"""
     out: Path | None = None
     """also write the table to this .csv, and skipped images beside it"""
     device: str = "auto"
