@@ -3,13 +3,17 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint setup clean
+.PHONY: demo test test-fast lint setup clean
 
 demo: $(VENV)/.installed
 	$(BIN)/fakefreq demo --out demo
 
 test: lint
 	$(BIN)/python -m pytest -n 2 --durations 5
+
+# Without the tests that train, build or start processes for more than some seconds.
+test-fast: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -n 2 -m 'not slow'
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
