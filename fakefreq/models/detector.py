@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from fakefreq.config.detector import DetectorConfig
 from fakefreq.config.input import InputConfig
+from fakefreq.config.known import Known
 from fakefreq.errors import UserError
 from fakefreq.models.fusion import make_fusion
 from fakefreq.models.streams.lattice import LatticeStream
@@ -42,8 +43,9 @@ class Detector(nn.Module):
     Attributes:
         input: what happens to an image before it is read: in validation, and therefore in scoring.
         threshold: the logit above which an image is called fake; 0 until a training run has validated one.
+        known: what its training and validation knew; None until a training run has ended.
 
-    Both are read-only, and stored beside the weights; `replace` gives a detector with others.
+    They are read-only, and stored beside the weights; `replace` gives a detector with others.
     """
 
     def __init__(self, config: DetectorConfig, streams: dict[str, nn.Module]) -> None:
@@ -55,6 +57,7 @@ class Detector(nn.Module):
         self.minimum_size = max(int(stream.minimum_size) for stream in streams.values())  # type: ignore[arg-type]
         self._input = InputConfig()
         self._threshold = 0.0
+        self._known: Known | None = None
         self._has_seen_floats = False
 
     @property
@@ -67,12 +70,20 @@ class Detector(nn.Module):
         """The logit above which an image is called fake."""
         return self._threshold
 
-    def replace(self, input: InputConfig | None = None, threshold: float | None = None) -> Self:
+    @property
+    def known(self) -> Known | None:
+        """What training and validation knew."""
+        return self._known
+
+    def replace(
+        self, input: InputConfig | None = None, threshold: float | None = None, known: Known | None = None
+    ) -> Self:
         """Return a detector of the same weights, which both share, with another input or threshold.
 
         Args:
             input: None keeps it.
             threshold: on the scale of the logit; None keeps it.
+            known: what training and validation knew; None keeps it.
 
         >>> import fakefreq
         >>> detector = fakefreq.create_detector("frequency", spectrum="block_dct")
@@ -83,6 +94,7 @@ class Detector(nn.Module):
         other = copy.copy(self)
         other._input = self._input if input is None else input
         other._threshold = self._threshold if threshold is None else threshold
+        other._known = self._known if known is None else known
         return other
 
     def train(self, mode: bool = True) -> Self:

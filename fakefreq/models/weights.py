@@ -10,6 +10,7 @@ from safetensors.torch import save
 
 from fakefreq.config.detector import DetectorConfig
 from fakefreq.config.input import InputConfig
+from fakefreq.config.known import Known
 from fakefreq.errors import UserError
 from fakefreq.files import atomic_path
 from fakefreq.models.detector import Detector
@@ -40,6 +41,7 @@ def describe_detector(detector: Detector) -> dict[str, Any]:
         "detector": asdict(detector.config),
         "input": asdict(detector.input),
         "threshold": detector.threshold,
+        "known": None if detector.known is None else detector.known.to_dict(),
     }
 
 
@@ -69,7 +71,10 @@ def load_detector(path: str | Path) -> Detector:
         detector.load_state_dict(tensors, strict=True)
     except RuntimeError as error:
         raise UserError(f"the weights in {file} do not fit the detector that it names: {error}") from error
-    return detector.replace(threshold=float(header["threshold"])).eval()
+    known = header.get("known")  # older files do not hold it
+    return detector.replace(
+        threshold=float(header["threshold"]), known=None if known is None else Known.from_dict(known)
+    ).eval()
 
 
 def weights_path(path: str | Path) -> Path:
