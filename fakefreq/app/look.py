@@ -32,8 +32,14 @@ CSS = f"""
 .why h3 {{ color: #1b1b1b; font-weight: 600; }}
 .why ul.warnings {{ padding: .6rem 1rem .6rem 2rem; background: #fff4e5; border-left: 4px solid #D55E00; }}
 .why .refused {{ padding: .6rem 1rem; background: #fdecea; border-left: 4px solid #b00020; max-width: none; }}
+.why .panels {{ grid-template-columns: repeat(auto-fill, minmax(min(100%, 15rem), 1fr)); }}
+.why p.above {{ margin-top: 1rem; font-weight: 600; }}
 .why ul {{ list-style: disc; padding-left: 1.2rem; }}
 .why figure img {{ max-width: 100%; }}
+@media (max-width: 40rem) {{
+  .gradio-container main, .gradio-container .fillable {{ padding-inline: .5rem !important; }}
+  .why {{ padding: .5rem 0; }}
+}}
 """
 _SETS = {
     "real": "Its logit is like those of validation's photographs, and unlike those of its fakes",
@@ -90,7 +96,7 @@ class Look:
 
     Args:
         name: of the file, as it was given.
-        said: its row of `fakefreq.predict`, as JSON values.
+        said: its row of `fakefreq.predict`, as JSON values, without the path.
         explanation: why.
         coverage: of its conformal set, 0 where the detector has none.
     """
@@ -119,7 +125,8 @@ def look_at(detector: Detector, path: str | Path, name: str, limits: Limits) -> 
         if skipped:
             raise ImageError(path, skipped[0][1])
         coverage = 0.0 if detector.known is None else detector.known.conformal.coverage
-        return Look(name, {**as_records(table)[0], "path": name}, explain_image(detector, path), coverage)
+        said = {key: value for key, value in as_records(table)[0].items() if key != "path"}
+        return Look(name, said, explain_image(detector, path), coverage)
     except ImageError as error:
         raise UserError(f"{name}: {error.reason}") from error
 
@@ -128,20 +135,20 @@ def show(look: Look) -> str:
     """Return what is said of an image as HTML: verdict, warnings, p-value, pictures, facts."""
     said, explanation = look.said, look.explanation
     lines = [f"Logit {said['logit']:+.3f}. Probability of fake {said['probability']:.3f}, not calibrated."]
-    if said["conformal"]:
-        lines.append(f"{_SETS[said['conformal']]} (conformal set, {look.coverage:.0%}).")
     if said.get("lattice_pvalue") is not None:
         lines.append(
             f"Lattice p-value {said['lattice_pvalue']:.3g}: the share of photographs with as strong a lattice."
         )
-    if said["trained_on"]:
-        lines.append(f"The detector was trained on {said['trained_on']}.")
     warnings = "".join(f"<li>{html.escape(warning)}</li>" for warning in said["warning"])
-    called = verdict(explanation)
+    above = '<p class="above">Outside of what validation knows</p>'
+    outside = f'{above}<ul class="warnings">{warnings}</ul>' if warnings else ""
+    called = f"C{verdict(explanation)[1:]}."
+    if said["conformal"]:
+        called += f" {_SETS[said['conformal']]} (conformal set, {look.coverage:.0%})."
     parts = [
         heading(look.name),
-        paragraph(f"{called[0].upper()}{called[1:]}.", "headline"),
-        f'<p>Outside of what validation knows:</p><ul class="warnings">{warnings}</ul>' if warnings else "",
+        paragraph(called, "headline"),
+        outside,
         bullets(lines),
         *(f"{heading(title)}{panels(figures)}" for title, figures in _pictures(explanation).items()),
         heading("File"),

@@ -116,7 +116,6 @@ def build_page(detector: Detector, limits: Limits, examples: list[Example]) -> A
         UserError: gradio is missing.
     """
     gr = need_gradio()
-    upload = _upload_class(gr)
     one_at_a_time = {"concurrency_limit": 1, "concurrency_id": "detector"}
     hidden = {**one_at_a_time, "api_visibility": "private", "show_progress": "minimal"}
 
@@ -145,14 +144,14 @@ def build_page(detector: Detector, limits: Limits, examples: list[Example]) -> A
 
     def predict(image: tuple[str, str] | None) -> Json:
         """What `fakefreq predict` says of an image file."""
-        return asked(image, lambda look: look.said)
+        return asked(image, lambda look: {"name": look.name, **look.said})
 
     def explain(image: tuple[str, str] | None) -> Json:
         """What `fakefreq explain` writes of an image file into explanation.json."""
-        return asked(image, lambda look: {**look.explanation.as_dict(), "path": look.name})
+        return asked(image, lambda look: {"name": look.name, **_without_path(look.explanation.as_dict())})
 
     def slot(label: str) -> None:
-        file = upload(label=label, file_count="single", type="filepath", height=120)
+        file = _upload(gr, label, height=150)
         offered = None
         if examples:
             thumbnails = [[str(example.path)] for example in examples]
@@ -168,16 +167,21 @@ def build_page(detector: Detector, limits: Limits, examples: list[Example]) -> A
     with gr.Blocks(title="fakefreq", analytics_enabled=False, delete_cache=(60, 600)) as page:
         gr.HTML(_introduction(detector, limits), apply_default_css=False)
         with gr.Tab("One image"):
-            slot("Drop an image here, or click")
+            slot("Image")
         with gr.Tab("Compare two"), gr.Row():
             for label in ("First image", "Second image"):
                 with gr.Column(min_width=300):
                     slot(label)
         with gr.Row(visible=False):
-            image, answer = upload(label="image"), gr.JSON()
+            image, answer = _upload(gr, "image"), gr.JSON()
             for name, function in (("predict", predict), ("explain", explain)):
                 gr.Button(name).click(function, image, answer, api_name=name, **one_at_a_time)
     return page
+
+
+def _without_path(values: Json) -> Json:
+    """Clients of gradio take whatever has a `path` for a file that they must fetch."""
+    return {name: value for name, value in values.items() if name != "path"}
 
 
 def _introduction(detector: Detector, limits: Limits) -> str:
@@ -190,21 +194,24 @@ def _introduction(detector: Detector, limits: Limits) -> str:
     return f'<div class="why"><h1>Fake or photograph?</h1>{paragraph(text)}</div>'
 
 
-def _upload_class(gr: Any) -> Any:
-    """An upload that is neither copied nor encoded anew, and that fetches nothing from an address."""
+def _upload(gr: Any, label: str, **settings: Any) -> Any:
+    """Return an upload that is neither copied nor encoded anew, and that fetches nothing from an address.
 
-    class Upload(gr.File):  # type: ignore[misc]
-        is_template = True  # drawn as its base
+    What it gives is the file's path and its name.
+    """
+    # Set on the object: gradio writes a file beside the module of a class that is derived from a component.
+    file = gr.File(label=label, file_count="single", type="filepath", **settings)
 
-        async def async_move_resource_to_block_cache(self, given: str | Path | None) -> str | None:
-            if given is not None and not Path(given).is_file():
-                raise gr.Error("give an image file; a file is deleted once it was looked at", print_exception=False)
-            return None if given is None else str(given)
+    async def stay(given: str | Path | None) -> str | None:
+        if given is not None and not Path(given).is_file():
+            raise gr.Error("give an image file; a file is deleted once it was looked at", print_exception=False)
+        return None if given is None else str(given)
 
-        def preprocess(self, payload: Any) -> tuple[str, str] | None:
-            return None if payload is None else (payload.path, payload.orig_name or Path(payload.path).name)
+    def give(payload: Any) -> tuple[str, str] | None:
+        return None if payload is None else (payload.path, payload.orig_name or Path(payload.path).name)
 
-    return Upload
+    file.async_move_resource_to_block_cache, file.preprocess = stay, give
+    return file
 
 
 def _use(given: tuple[str, str], work: Callable[[str, str], T]) -> T:
