@@ -18,7 +18,8 @@ FLOORS: list[set[str]] = [
     {"benchmarking"},
     {"report"},
     {"explaining", "exporting"},
-    {"api", "app", "commands", "cli"},
+    {"app"},
+    {"api", "commands", "cli"},
 ]
 # What still goes up, and what `models` and `train` still take from the zoo. An entry that is mended has to go.
 STILL_UP: set[tuple[str, str]] = {

@@ -7,6 +7,7 @@ and it is deleted as soon as it was looked at.
 import contextlib
 import logging
 import os
+import socket
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -60,7 +61,10 @@ def find_examples(run: str | Path, given: str | Path | None = None) -> list[Exam
     if given is not None:
         if Path(given).suffix in (".csv", ".parquet"):
             return _of_manifest(Path(given))
-        return [Example(Path(path), "") for path in find_images([given])[0][:EXAMPLES]]
+        found = [Example(Path(path), "") for path in find_images([given])[0] if Path(path).is_file()]
+        if not found:
+            raise UserError(f"there is no image {given}; --examples takes a manifest, a folder or a pattern")
+        return found[:EXAMPLES]
     told = next((folder / "benchmark.json" for folder in Path(run).resolve().parents[:4]
                  if (folder / "benchmark.json").is_file()), None)  # fmt: skip
     if told is None:
@@ -254,6 +258,9 @@ def served(
         page.queue(max_size=32)
         theme = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"])  # others are fetched
         try:
+            # gradio itself would try a hundred ports of an address that is not this machine's, some seconds each.
+            kind = socket.getaddrinfo(host, port or 0, type=socket.SOCK_STREAM)[0][0]
+            socket.create_server((host, port or 0), family=kind).close()
             address = page.launch(
                 server_name=host, server_port=port, prevent_thread_lock=True, quiet=True, share=False, css=CSS,
                 theme=theme, max_file_size=limits.bytes, run_history=False, footer_links=["api"], ssr_mode=False,

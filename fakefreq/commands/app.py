@@ -47,8 +47,11 @@ class App:
         keep_freed_memory()
         detector = load_detector(self.detector).to(choose_device(self.device))
         examples = find_examples(self.detector, self.examples)
-        signal.signal(signal.SIGTERM, _interrupt)  # so that what was uploaded is deleted then, too
-        serve(detector, limits, examples, self.host, self.port or None)
+        before = signal.signal(signal.SIGTERM, _interrupt)  # so that what was uploaded is deleted then, too
+        try:
+            serve(detector, limits, examples, self.host, self.port or None)
+        finally:
+            signal.signal(signal.SIGTERM, before)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
