@@ -27,7 +27,9 @@ def predict(detector: "Detector", images: str | Path | Sequence[str | Path], bat
         batch_size: images a step.
 
     Returns:
-        Columns path, logit, probability (of fake, uncalibrated), label, and lattice_pvalue where the detector reads it.
+        A row an image: path, logit, probability (of fake, uncalibrated), label (at the validated threshold),
+        lattice_pvalue where the detector reads it, conformal (the labels that validation does not exclude), warning
+        (where the image is outside of what validation knows), what its header says, threshold, and trained_on.
 
     Raises:
         UserError: a file is missing or does not decode; a folder without images.

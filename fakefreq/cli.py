@@ -9,6 +9,7 @@ import tyro
 
 from fakefreq.commands import (
     ablation,
+    app,
     audit,
     benchmark,
     comparison,
@@ -28,6 +29,7 @@ from fakefreq.messages import shown_messages, take_level
 # Each module of fakefreq.commands brings its own.
 COMMANDS: dict[str, Callable[..., Command]] = {
     **ablation.COMMANDS,
+    **app.COMMANDS,
     **audit.COMMANDS,
     **benchmark.COMMANDS,
     **comparison.COMMANDS,

@@ -25,7 +25,7 @@ def demo(
     epochs: int,
     seed: int,
     allow_biased: bool = False,
-) -> tuple[pd.DataFrame, Path]:
+) -> tuple[pd.DataFrame, Path, Path]:
     """Fetch faces and generators, make fakes, train pixel-only and two-stream, and test on the unseen.
 
     Args:
@@ -35,7 +35,7 @@ def demo(
         allow_biased: train although the audit of the training images fails.
 
     Returns:
-        The comparison, as in `compare`, and the benchmark's folder.
+        The comparison, as in `compare`, the benchmark's folder, and the run folder of two-stream.
 
     Raises:
         UserError: no network and nothing cached (it names the files wanted), or no room.
@@ -54,4 +54,7 @@ def demo(
     )
     config = TrainConfig(train_on=DEMO_TRAIN_ON, pretrained="wheel", crop=CROP, epochs=epochs)
     results = out / f"compare-epochs{epochs}-seed{seed}"
-    return compare(manifest_path, results, config, seeds=(seed,), allow_biased=allow_biased), results
+    table = compare(manifest_path, results, config, seeds=(seed,), allow_biased=allow_biased)
+    cells = pd.read_csv(results / "cells.csv")
+    cell = cells.loc[cells["detector"] == "two_stream", "cell"].iloc[0]
+    return table, results, results / "cells" / str(cell) / "run"

@@ -193,7 +193,7 @@ class Demo:
         from fakefreq.report.tables import format_comparison
 
         started = time.perf_counter()
-        table, results = demo(self.out, self.epochs, self.seed, self.allow_biased)
+        table, results, run = demo(self.out, self.epochs, self.seed, self.allow_biased)
         logger.info("step 4 of 4: what came out")
         print(format_comparison(table))
         logger.info(
@@ -206,6 +206,7 @@ class Demo:
             gain_figure(table).savefig(temporary, dpi=150, format="png")
         logger.info(f"figure: {picture}")
         logger.info(f"report: {write_report(results)[0]}   ({time.perf_counter() - started:.0f} s)")
+        logger.info(f"next, single images in the browser (extra `app`): fakefreq app {run}")
 
 
 COMMANDS = {"compare": Compare, "compare-scores": CompareScores, "demo": Demo, "evaluate": Evaluate}

@@ -1,6 +1,5 @@
 """Commands that train detectors and use them."""
 
-import contextlib
 import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +11,9 @@ from fakefreq.commands.base import TrainingCommand
 from fakefreq.errors import UserError
 
 logger = logging.getLogger(__name__)
+
+SHOWN = ("path", "logit", "probability", "label", "lattice_pvalue", "conformal")
+"""The columns that `predict` prints; the file has more."""
 
 
 @dataclass
@@ -123,11 +125,12 @@ class Score:
 
 @dataclass
 class Predict:
-    """Say for image files how fake they look.
+    """Say for image files how fake they look, and where an image is outside of what the detector's validation knows.
 
-    The probability is not calibrated, and it is worth little on generators unlike those trained on.
+    The probability is not calibrated, and it is worth little on generators unlike those trained on. `conformal` holds
+    the labels that validation does not exclude: 90 in 100 images like validation's have theirs in it.
 
-    Example: fakefreq predict a.jpg photos/ "more/*.png" --detector runs/stylegan
+    Example: fakefreq predict a.jpg photos/ "more/*.png" --detector runs/stylegan --out found.jsonl
     """
 
     images: tyro.conf.Positional[tuple[Path, ...]]
@@ -136,46 +139,39 @@ class Predict:
     """a run folder, RUN/best, a .safetensors file, hf://owner/name[@revision], or an .onnx file of `fakefreq export`,
     which a CPU runs faster"""
     out: Path | None = None
-    """also write the table to this .csv, and skipped images beside it"""
+    """also write the table, with all columns, to this .csv or .jsonl (JSON lines), and skipped images beside it"""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N"""
     on_error: Literal["tell", "stop", "skip"] = "tell"
     """at an image that cannot be scored: score the others, list it, and exit with 2 (tell) or 0 (skip); or stop"""
 
     def run(self) -> None:
-        import pandas as pd
-
-        from fakefreq.data.images.headers.header import ImageError, probe_header
         from fakefreq.data.loading.small_images import reflected_line
         from fakefreq.data.manifests import write_skipped
-        from fakefreq.evaluate.outside_scores import say_scale
-        from fakefreq.evaluate.predict import predict_images, threshold_origin
-        from fakefreq.files import atomic_path
+        from fakefreq.evaluate.predict import check_predictions_path, predict_images, write_predictions
         from fakefreq.models import load_detector
         from fakefreq.train.environment import choose_device, keep_freed_memory
 
+        if self.out:
+            check_predictions_path(self.out)
         keep_freed_memory()
         detector = load_detector(self.detector).to(choose_device(self.device))
         if detector.input.history:
             logger.info(f"every image goes through {detector.input.history} first, as in the detector's training")
+        if detector.known is not None:
+            logger.info(f"{detector.config.name}, trained on {detector.known.describe()}")
         table, skipped = predict_images(detector, self.images, on_error="stop" if self.on_error == "stop" else "skip")
-        sizes = []
-        for path in table["path"]:
-            with contextlib.suppress(ImageError):
-                header = probe_header(path)
-                sizes.append((header.width, header.height))
-        small = reflected_line(
-            pd.DataFrame(sizes, columns=["width", "height"]), detector.input,
-            "a smaller --crop in `fakefreq train` reads none",
-        )  # fmt: skip
+        small = reflected_line(table, detector.input, "a smaller --crop in `fakefreq train` reads none")
         if small:
             logger.info(small)
         if self.out:
-            with atomic_path(self.out) as temporary:
-                say_scale(table, detector.threshold, threshold_origin(detector)).to_csv(temporary, index=False)
+            write_predictions(table, self.out)
         if len(table):
-            shown = table.drop(columns="revision", errors="ignore")  # it was said above
+            shown = table[[name for name in SHOWN if name in table]]
             print(shown.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
+        for warning, rows in table[table["warning"] != ""].groupby("warning", sort=False):
+            first, others = rows["path"].iloc[0], len(rows) - 1
+            logger.warning(f"warning: {first}{f' and {others} more' if others else ''}: {warning}")
         for path, reason in skipped:
             logger.info(f"not scored: {path}: {reason}")
         if skipped and self.out:

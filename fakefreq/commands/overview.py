@@ -25,6 +25,7 @@ GROUPS: dict[str, dict[str, str]] = {
     "look and hand on": {
         "predict": "tell how fake some image files look",
         "explain": "show why: a page an image, with pixels, frequencies and the lattice",
+        "app": "open a page in the browser for single images: verdict, warnings, pictures of why",
         "export": "write a trained detector as an ONNX file, held against torch",
         "publish": "send a finished run to the Hugging Face hub, with a model card made from it",
         "spectrum": "measure the mean spectra of each generator beside those of its photographs",

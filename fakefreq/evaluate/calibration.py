@@ -15,6 +15,7 @@ from scipy.optimize import minimize, minimize_scalar
 from scipy.special import expit, logit
 from sklearn.isotonic import IsotonicRegression
 
+from fakefreq.config.known import Conformal
 from fakefreq.errors import UserError, choose
 from fakefreq.evaluate.bootstrap import Draws
 from fakefreq.evaluate.intervals import percentile_interval, wilson_interval
@@ -114,40 +115,11 @@ def fit_calibrator(method: str, labels: npt.ArrayLike, logits: npt.ArrayLike) ->
     return Calibrator("platt", float(found.x[0]) / scale, float(found.x[1]))
 
 
-@dataclass(frozen=True)
-class Conformal:
-    """Sets of labels that hold the true one with a stated probability, class by class.
-
-    That holds for images exchangeable with those of validation: for generators that training has seen. For others
-    it is a promise that must be checked.
-
-    Args:
-        coverage: stated, in (0, 1).
-        lowest_fake: `fake` is in the set of logits at or above this.
-        highest_real: `real` is in the set of logits at or below this.
-    """
-
-    coverage: float
-    lowest_fake: float
-    highest_real: float
-
-    def covers(self, labels: npt.ArrayLike, logits: npt.ArrayLike) -> npt.NDArray[np.bool_]:
-        """Whether each image's set holds its label."""
-        fake, given = np.asarray(labels) == 1, np.asarray(logits, dtype=np.float64)
-        return np.where(fake, given >= self.lowest_fake, given <= self.highest_real)
-
-    def answers(self, logits: npt.ArrayLike) -> npt.NDArray[np.int64]:
-        """Return 0 or 1 where the set holds one label alone, else -1: no answer."""
-        given = np.asarray(logits, dtype=np.float64)
-        fake, real = given >= self.lowest_fake, given <= self.highest_real
-        return np.where(fake == real, -1, fake.astype(np.int64))
-
-
 def fit_conformal(labels: npt.ArrayLike, logits: npt.ArrayLike, coverage: float = 0.9) -> Conformal:
     """Fit split-conformal sets on validation scores, each class by itself.
 
     Args:
-        labels: 0 for real, 1 for fake; both classes.
+        labels: 0 for real, 1 for fake; a class that is missing is in every set.
         logits: of validation images.
         coverage: stated, in (0, 1). With n images of a class at most n / (n + 1) can be had without taking
             that label into every set, which is then done.
@@ -158,7 +130,7 @@ def fit_conformal(labels: npt.ArrayLike, logits: npt.ArrayLike, coverage: float 
     """
     if not 0.0 < coverage < 1.0:
         raise UserError(f"a coverage is between 0 and 1; got {coverage}")
-    label, given = check_scores(labels, logits)
+    label, given = check_scores(labels, logits, classes=())
     fakes, reals = np.sort(given[label == 1]), np.sort(given[label == 0])
     # A hair's room, because 10 * (1 - .9) is one image.
     outside = [math.floor((len(values) + 1) * (1.0 - coverage) + 1e-9) for values in (fakes, reals)]

@@ -1,36 +1,45 @@
 """From images to logits: the one loop in which a detector reads images, whatever brings them."""
 
+import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
 
+from fakefreq.config.known import NEITHER, Known
 from fakefreq.data.degrade.history import history_of
 from fakefreq.data.degrade.language import Degradation, image_rng
 from fakefreq.data.images.crops import crop_views
-from fakefreq.data.images.decode import read_image
-from fakefreq.data.images.headers.header import ImageError
+from fakefreq.data.images.decode import read_bytes, read_image
+from fakefreq.data.images.headers.header import HeaderFacts, ImageError, probe_content
 from fakefreq.data.index.walk import find_images
 from fakefreq.data.loading.loader import make_batches
 from fakefreq.data.loading.samples import bring
 from fakefreq.errors import UserError
 from fakefreq.evaluate.metrics import Array
-from fakefreq.evaluate.outside_scores import VALIDATION
+from fakefreq.evaluate.outside_scores import VALIDATION, say_scale
 from fakefreq.evaluate.scores import KEY_COLUMNS
-from fakefreq.files import sha256_file
+from fakefreq.files import atomic_path, sha256_file
 from fakefreq.models.fusion import LATTICE
 from fakefreq.models.streams.lattice import read_lattice_of_image
 from fakefreq.progress import ProgressBar
 
 if TYPE_CHECKING:
     from fakefreq.models import Detector
+
+PREDICTED = [
+    "path", "logit", "probability", "label", "lattice_pvalue", "conformal", "warning", "format", "width", "height",
+    "jpeg_quality", "scale", "threshold", "threshold_from", "trained_on", "revision",
+]  # fmt: skip
+"""What `predict_images` says of each image. `conformal` is the set of labels that validation does not exclude, and
+`warning` what of the image is outside of what validation knows, in words, with `; ` between them."""
 
 # Pixels, the numbers of their images, and what was read in the whole images.
 Pixels = tuple[torch.Tensor, NDArray[np.int64], torch.Tensor | None]
@@ -243,8 +252,8 @@ def predict_images(
         on_error: `stop` at an image that is missing or does not decode, or `skip` it and list it.
 
     Returns:
-        Columns path, logit, probability, label, lattice_pvalue where the detector reads it, and revision where it
-        is a published one; and the skipped images as (path, reason).
+        The columns of `PREDICTED`, but for `lattice_pvalue` where the detector reads no lattice and `revision` where it
+        is no published one; and the skipped images as (path, reason).
 
     Raises:
         UserError: no image at all; one that cannot be scored, where that stops.
@@ -258,13 +267,71 @@ def predict_images(
         rows["sha256"] = [sha256_file(path) if Path(path).is_file() else "missing" for path in rows["path"]]
     scores, skipped = score_rows(detector, rows, Path("/"), batch_size, 0, on_error, progress="predict")
     shown, gone = dict(zip(rows["path"], files, strict=True)), {path for path, _ in skipped}
-    wanted = ("path", "logit", "probability", "lattice_pvalue", "revision")
-    kept = [name for name in wanted if name in scores]
-    table = scores[kept].assign(path=[file for file, path in zip(files, rows["path"], strict=True) if path not in gone])
-    table = table.assign(label=(table["logit"] > detector.threshold).astype(int))
+    known = detector.known
+    facts = [probe_content(path, read_bytes(path)) for path in scores["path"]]
+    judged = [judge_file(known, fact, logit) for fact, logit in zip(facts, scores["logit"], strict=True)]
+    table = scores.assign(
+        path=[file for file, path in zip(files, rows["path"], strict=True) if path not in gone],
+        label=(scores["logit"] > detector.threshold).astype(int),
+        conformal=[judgement[0] for judgement in judged],
+        warning=["; ".join(judgement[1]) for judgement in judged],
+        **{name: [getattr(fact, name) for fact in facts] for name in ("format", "width", "height", "jpeg_quality")},
+        trained_on="" if known is None else known.describe(),
+    )
+    table = say_scale(table, detector.threshold, threshold_origin(detector))
+    table = table[[name for name in PREDICTED if name in table]]
     return table, [*((one.path, one.reason) for one in problems), *((shown[path], why) for path, why in skipped)]
 
 
+def judge_file(known: Known | None, facts: HeaderFacts, logit: float) -> tuple[str, list[str]]:
+    """Return the conformal set of an image, and plain warnings of what is outside of what validation knows.
+
+    Args:
+        known: what training and validation knew; of a detector of an older version None.
+        facts: of the image's header.
+        logit: of the image.
+    """
+    if known is None:
+        return "", ["the detector does not say what its validation knew: a version before this one trained it"]
+    conformal = known.conformal.name(logit)
+    warnings = known.outside(facts.format, facts.width, facts.height, facts.jpeg_quality)
+    if conformal == NEITHER:
+        warnings.append("a logit unlike those of validation's photographs and of its fakes")
+    return conformal, warnings
+
+
+def write_predictions(table: pd.DataFrame, path: Path) -> None:
+    """Write what `predict_images` returned as CSV or, where the name ends so, as JSON lines; atomically.
+
+    A number that is missing is null in JSON, and `warning` is a list there.
+
+    Args:
+        table: of the images.
+        path: ends in .csv or .jsonl.
+
+    Raises:
+        UserError: another ending, or the file cannot be written.
+    """
+    check_predictions_path(path)
+    with atomic_path(path) as temporary:
+        if path.suffix == ".csv":
+            table.to_csv(temporary, index=False)
+        else:
+            temporary.write_text("".join(f"{json.dumps(row)}\n" for row in as_records(table)), encoding="utf-8")
+
+
+def check_predictions_path(path: Path) -> None:
+    """Refuse a file that is neither CSV nor JSON lines."""
+    if path.suffix not in (".csv", ".jsonl"):
+        raise UserError(f"{path} ends neither in .csv nor in .jsonl (JSON lines); change --out")
+
+
+def as_records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows of what `predict_images` returned as JSON values."""
+    rows: list[dict[str, Any]] = json.loads(table.to_json(orient="records", double_precision=15))
+    return [{**row, "warning": [part for part in str(row["warning"]).split("; ") if part]} for row in rows]
+
+
 def predict_files(detector: "Detector", paths: str | Path | Sequence[str | Path], batch_size: int = 32) -> pd.DataFrame:
-    """Score image files, and stop at one that cannot be; `Detector.predict` is this function."""
+    """Score image files, and stop at one that cannot be; `fakefreq.predict` is this function."""
     return predict_images(detector, paths, batch_size)[0]

@@ -4,6 +4,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import blended_transform_factory
 from numpy.typing import NDArray
 
@@ -68,7 +69,8 @@ def draw_heat(crop: NDArray[np.uint8], heat: HeatMap) -> Figure:
         extent=(left - 0.5, left + width - 0.5, top + height - 0.5, top - 0.5),
     )  # fmt: skip
     axes.set(xlim=(-0.5, crop.shape[1] - 0.5), ylim=(crop.shape[0] - 0.5, -0.5))
-    figure.colorbar(drawn, ax=axes, location="bottom", fraction=0.08).ax.tick_params(labelsize=8)
+    bar = figure.colorbar(drawn, ax=axes, location="bottom", fraction=0.08, ticks=MaxNLocator(5))
+    bar.ax.tick_params(labelsize=8)
     return figure
 
 

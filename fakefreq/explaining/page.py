@@ -37,6 +37,10 @@ logger = logging.getLogger(__name__)
 PAGE, NUMBERS = "explanation.html", "explanation.json"
 # Of the lattice's frequencies, so many are listed on the page; all are in the JSON file.
 LISTED = 8
+LIMIT = (
+    "An explanation shows what moved this detector. It does not show that the detector is right, and it is no evidence "
+    "against anyone."
+)
 
 
 def explain_files(
@@ -159,11 +163,7 @@ def _headline(explanation: Explanation) -> str:
         f"Logit {explanation.logit:+.3f}, {verdict(explanation)}. Probability of fake {explanation.probability:.3f}, "
         "not calibrated."
     )
-    limit = (
-        "An explanation shows what moved this detector. It does not show that the detector is right, and it is no "
-        "evidence against anyone."
-    )
-    return paragraph(text, "headline") + paragraph(limit)
+    return paragraph(text, "headline") + paragraph(LIMIT)
 
 
 def _as_words(explanation: Explanation) -> str:

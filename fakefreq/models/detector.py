@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from fakefreq.config.detector import DetectorConfig
 from fakefreq.config.input import InputConfig
+from fakefreq.config.known import Known
 from fakefreq.errors import UserError
 from fakefreq.models.fusion import Fusion, make_fusion
 from fakefreq.models.streams.lattice import LatticeStream
@@ -45,9 +46,10 @@ class Detector(nn.Module):
     Attributes:
         input: what happens to an image before it is read: in validation, and therefore in scoring.
         threshold: the logit above which an image is called fake; 0 until a training run has validated one.
+        known: what its training and validation knew; None until a training run has ended.
         revision: the published detector that the weights are of, with its commit; empty for others.
 
-    All are read-only, the first two stored beside the weights; `replace` gives a detector with others.
+    They are read-only, and all but the revision are stored beside the weights; `replace` gives a detector with others.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Detector(nn.Module):
         self._input = InputConfig()
         self._threshold = 0.0
         self._revision = ""
+        self._known: Known | None = None
         self._has_seen_floats = False
 
     @property
@@ -81,18 +84,28 @@ class Detector(nn.Module):
         return self._threshold
 
     @property
+    def known(self) -> Known | None:
+        """What training and validation knew."""
+        return self._known
+
+    @property
     def revision(self) -> str:
         """The published detector that the weights are of, such as `hf://owner/name@COMMIT`; empty for others."""
         return self._revision
 
     def replace(
-        self, input: InputConfig | None = None, threshold: float | None = None, revision: str | None = None
+        self,
+        input: InputConfig | None = None,
+        threshold: float | None = None,
+        known: Known | None = None,
+        revision: str | None = None,
     ) -> Self:
         """Return a detector of the same weights, which both share, with another input or threshold.
 
         Args:
             input: None keeps it.
             threshold: on the scale of the logit; None keeps it.
+            known: what training and validation knew; None keeps it.
             revision: None keeps it.
 
         >>> import fakefreq
@@ -105,6 +118,7 @@ class Detector(nn.Module):
         other._input = self._input if input is None else input
         other._threshold = self._threshold if threshold is None else threshold
         other._revision = self._revision if revision is None else revision
+        other._known = self._known if known is None else known
         return other
 
     def train(self, mode: bool = True) -> Self:

@@ -12,6 +12,7 @@ from safetensors.torch import save
 from fakefreq.config.detector import DetectorConfig
 from fakefreq.config.files import RUN_SETTINGS
 from fakefreq.config.input import InputConfig
+from fakefreq.config.known import Known
 from fakefreq.errors import UserError
 from fakefreq.files import atomic_path
 from fakefreq.hub import fetch, is_hub_name, parse_hub_name
@@ -57,6 +58,7 @@ def describe_detector(detector: Detector) -> dict[str, Any]:
         "input": asdict(detector.input),
         "threshold": detector.threshold,
         **({"revision": detector.revision} if detector.revision else {}),
+        "known": None if detector.known is None else detector.known.to_dict(),
     }
 
 
@@ -100,7 +102,9 @@ def load_detector(path: str | Path) -> Detector:
         detector.load_state_dict(tensors, strict=True)
     except RuntimeError as error:
         raise UserError(f"the weights in {file} do not fit the detector that it names: {error}") from error
-    return detector.replace(threshold=threshold, revision=str(path) if is_hub_name(path) else "").eval()
+    stored_known = header.get("known")  # older files do not hold it
+    known = None if stored_known is None else Known.from_dict(stored_known)
+    return detector.replace(threshold=threshold, known=known, revision=str(path) if is_hub_name(path) else "").eval()
 
 
 def weights_path(path: str | Path) -> Path:

@@ -1,16 +1,22 @@
-"""What comes after the gradient steps: the lattice is fitted, the evidence calibrated, the threshold set."""
+"""What comes after the gradient steps: the lattice is fitted, the evidence calibrated, the threshold set.
+
+And what validation knew is noted, so that `predict` can say where an image lies outside of it.
+"""
 
 import logging
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
+from fakefreq.config.known import CLASSES, Known, Range
 from fakefreq.config.run import TrainConfig
 from fakefreq.data.degrade.history import history_of
 from fakefreq.errors import UserError
+from fakefreq.evaluate.calibration import fit_conformal
 from fakefreq.evaluate.metrics import best_threshold
 from fakefreq.evaluate.predict import score_rows
 from fakefreq.files import read_json
@@ -23,6 +29,9 @@ from fakefreq.train.selection import Selection
 from fakefreq.train.simulated_fakes import make_fake_of
 
 logger = logging.getLogger(__name__)
+
+COVERAGE = 0.9
+"""Of the conformal sets that a detector carries."""
 
 
 def fit_and_calibrate(detector: Detector, config: TrainConfig, selection: Selection, root: Path) -> Detector:
@@ -61,6 +70,40 @@ def fit_and_calibrate(detector: Detector, config: TrainConfig, selection: Select
     else:
         threshold = best_threshold(*_logits(detector, selection, root, config))
     return detector.replace(threshold=threshold)
+
+
+def note_known(selection: Selection, scores: pd.DataFrame, audit: str) -> Known:
+    """Return what training and validation knew.
+
+    Args:
+        selection: the rows of both.
+        scores: of the validation rows, with label and logit.
+        audit: the verdict on the training rows.
+    """
+    trained: dict[str, dict[str, int]] = {}
+    for label, (kind, column) in enumerate(zip(CLASSES, ("source", "generator"), strict=True)):
+        names = selection.train.loc[selection.train["label"] == label, column].astype(str)
+        trained[kind] = {str(name): int(count) for name, count in names.value_counts().sort_index().items()}
+    val = selection.val
+    formats = {
+        str(name): (int((rows["label"] == 0).sum()), int((rows["label"] == 1).sum()))
+        for name, rows in val[val["format"] != ""].groupby("format")
+    }
+    return Known(
+        trained,
+        {kind: int((val["label"] == label).sum()) for label, kind in enumerate(CLASSES)},
+        formats,
+        _range(val[["width", "height"]].to_numpy()),
+        _range(val["jpeg_quality"].to_numpy()),
+        fit_conformal(scores["label"], scores["logit"], COVERAGE),
+        audit,
+    )
+
+
+def _range(values: NDArray[np.int64]) -> Range | None:
+    """Lowest and highest of what is known; 0 means that it is not."""
+    found = values[values > 0]
+    return (int(found.min()), int(found.max())) if found.size else None
 
 
 def _logits(

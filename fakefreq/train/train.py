@@ -26,7 +26,7 @@ from fakefreq.train.bias_check import Audit, check_bias
 from fakefreq.train.checkpoint import Progress, RunFolder, write_trained_images
 from fakefreq.train.distill import teacher_digest
 from fakefreq.train.environment import choose_device, describe_environment, keep_freed_memory
-from fakefreq.train.evidence import fit_and_calibrate, take_pixel_run
+from fakefreq.train.evidence import fit_and_calibrate, note_known, take_pixel_run
 from fakefreq.train.failures import clear_errors
 from fakefreq.train.features import fit_frozen, kept_features, only_linear
 from fakefreq.train.loop import Run
@@ -123,12 +123,13 @@ def train(
         started = time.perf_counter()
         best = fit_and_calibrate(best, config, selection, manifest_path.parent)
         progress.seconds += time.perf_counter() - started
-        facts = {"epoch": progress.best_epoch, "val_auc": progress.best_auc, "train_on": list(config.train_on)}
-        save_detector(best, folder.path / "best.safetensors", facts)
     val = selection.val.assign(manifest=manifest_digest(manifest))
     kept = kept_features(best, val, manifest_path.parent, config)
     scores, _ = score_rows(best, val, manifest_path.parent, workers=config.workers, progress="validate", kept=kept)
     write_scores(say_scale(scores, best.threshold, threshold_origin(best)), folder.path / "val_scores.csv")
+    facts = {"epoch": progress.best_epoch, "val_auc": progress.best_auc, "train_on": list(config.train_on)}
+    best = best.replace(known=note_known(selection, scores, verdict))
+    save_detector(best, folder.path / "best.safetensors", facts)
     val_auc: float | None = progress.best_auc
     if best.lattice is not None:
         has_both = scores["label"].nunique() == 2

@@ -1,5 +1,6 @@
 """Explanations: terms add up, what was planted lights up, other weights explain otherwise."""
 
+import copy
 import json
 from pathlib import Path
 
@@ -188,6 +189,80 @@ def test_other_weights_give_another_heat_map(name: str, backbone: str, method: s
 
 def test_trees_have_no_heat_map() -> None:
     assert map_pixels(make("peer/synthbuster"), to_float(tensor(photo(1, 64))), None) is None
+
+
+PATCH = slice(16, 64)
+
+
+def patched(seed: int) -> np.ndarray:
+    """A photograph with a coarse chequered patch in its upper left."""
+    picture = photo(seed, 160)
+    rows, columns = np.mgrid[PATCH, PATCH] // 8
+    picture[PATCH, PATCH] = np.where((rows + columns) % 2, 220, 30)[..., None]
+    return picture
+
+
+@pytest.fixture(scope="module")
+def taught() -> Detector:
+    """A detector that has learnt to call photographs with the patch fake."""
+    detector = make("pixel", backbone="test_resnet", crop=160)
+    batch = torch.cat([tensor(draw(seed)) for draw in (photo_160, patched) for seed in range(16)])
+    labels = torch.arange(32).ge(16).float()
+    optimizer = torch.optim.Adam(detector.parameters(), 3e-3)
+    for _ in range(30):
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(detector.train()(batch), labels)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    with torch.no_grad():
+        for _ in range(15):  # the batch norms' statistics come to those of the last weights
+            detector(batch)
+    return detector.eval()
+
+
+def photo_160(seed: int) -> np.ndarray:
+    return photo(seed, 160)
+
+
+def heat_inside(detector: Detector, picture: np.ndarray) -> float:
+    """The share of the heat towards fake that lies in the quarter of the patch."""
+    heat = map_pixels(detector, to_float(tensor(picture)), None)
+    assert heat is not None
+    towards_fake = heat.values.clip(min=0)
+    height, width = towards_fake.shape
+    return float(towards_fake[: (height + 1) // 2, : (width + 1) // 2].sum() / towards_fake.sum())
+
+
+def test_a_planted_patch_is_hot_and_occluding_it_lowers_the_logit(taught: Detector) -> None:
+    pictures = [patched(seed) for seed in range(100, 104)]
+    with torch.no_grad():
+        for number, picture in enumerate(pictures):
+            mean = picture.mean(axis=(0, 1)).round().astype(np.uint8)
+            occluded, elsewhere = picture.copy(), picture.copy()
+            occluded[PATCH, PATCH] = mean
+            elsewhere[96:144, 96:144] = mean
+            whole, without, control = (float(taught(tensor(one))) for one in (picture, occluded, elsewhere))
+            assert whole > 0, number
+            assert whole - without > 3 * abs(whole - control), number
+            assert without < 0 < control, number
+    assert np.mean([heat_inside(taught, picture) for picture in pictures]) > 0.5
+
+
+def test_randomised_weights_lose_the_heat_of_a_learnt_patch(taught: Detector) -> None:
+    """Adebayo et al. 2018, from the top down: first the head alone, then the last stage too, then all of it."""
+    picture = patched(100)
+    learnt = map_pixels(taught, to_float(tensor(picture)), None)
+    assert learnt is not None
+    random = make("pixel", 7, backbone="test_resnet", crop=160).state_dict()
+    mixed, names = copy.deepcopy(taught), list(taught.state_dict())
+    found = []
+    for chosen in ("head.", "streams.pixel.network.layer4", ""):
+        state = {name: random[name] if name.startswith(chosen) else mixed.state_dict()[name] for name in names}
+        mixed.load_state_dict(state)
+        heat = map_pixels(mixed.eval(), to_float(tensor(picture)), None)
+        assert heat is not None
+        found.append(likeness(learnt.values, heat.values))
+    assert found[0] < 0.999 and abs(found[-1]) < 0.8, found
 
 
 def test_other_weights_give_other_frequencies() -> None:

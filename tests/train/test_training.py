@@ -9,8 +9,9 @@ import torch
 
 from fakefreq.data.manifests import read_manifest, write_manifest
 from fakefreq.errors import UserError
+from fakefreq.evaluate.calibration import fit_conformal
 from fakefreq.files import read_json
-from fakefreq.models import create_detector
+from fakefreq.models import create_detector, load_detector
 from fakefreq.train import loop as run_module
 from fakefreq.train import step as step_module
 from fakefreq.train.optim import make_optimizer, make_schedule
@@ -146,3 +147,14 @@ def test_a_pixel_student_is_trained_from_a_run_by_flag(manifest_path: Path, fini
     student, alone = weights(tmp_path / "student"), weights(tmp_path / "alone")
     assert student.keys() == alone.keys()
     assert [name for name in alone if not torch.equal(student[name], alone[name])]
+
+
+def test_a_run_keeps_what_its_validation_knew(finished: Path) -> None:
+    known = load_detector(finished).known
+    assert known is not None
+    scores = pd.read_csv(finished / "val_scores.csv")
+    assert known.trained_on == {"real": {"": 24}, "fake": {"alpha": 24}}
+    assert known.validated == {"real": 8, "fake": 8}
+    assert (known.formats, known.sides, known.qualities) == ({"jpeg": (8, 8)}, (64, 64), (95, 95))
+    assert known.conformal == fit_conformal(scores["label"], scores["logit"], 0.9)
+    assert known.audit == "skipped"

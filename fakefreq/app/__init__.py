@@ -1,0 +1,1 @@
+"""The page for one image or two, in the browser."""
