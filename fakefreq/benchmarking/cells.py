@@ -1,10 +1,9 @@
 """Cells: one training each, known by what they compute, on which data, with which code."""
 
-import contextlib
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from fakefreq.config.run import TrainConfig
 from fakefreq.data.manifests import manifest_digest, read_manifest
 from fakefreq.errors import UserError
 from fakefreq.evaluate.scores import check_table, read_scores, table_path, write_scores
-from fakefreq.files import read_json, write_json
+from fakefreq.files import hold, read_json, write_json
 
 # Stands for the cell's seed in the path of a teacher, so that each seed learns from a teacher of its own.
 SEED = "{seed}"
@@ -188,7 +187,7 @@ def run_cell(cell: Cell, folder: Path) -> None:
     from fakefreq.train.selection import select_evaluation
     from fakefreq.train.train import train
 
-    with _owned(folder):
+    with hold(folder):
         if is_done(folder):
             return
         manifest = read_manifest(cell.manifest)
@@ -229,23 +228,6 @@ def run_cell(cell: Cell, folder: Path) -> None:
                 "device": describe_environment(device)["device"],
             },
         )
-
-
-@contextlib.contextmanager
-def _owned(folder: Path) -> Iterator[None]:
-    """Hold a cell's folder, so that no second process works in it; the system lets go if this one dies."""
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        import fcntl
-    except ImportError:  # Windows: nothing keeps two benchmarks of one folder apart
-        yield
-        return
-    with (folder / "lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise UserError(f"another process works in {folder}; wait for it, or end it") from error
-        yield
 
 
 def checked(outcomes: Sequence[Outcome], manifests: Mapping[str, pd.DataFrame]) -> list[Outcome]:
