@@ -22,6 +22,8 @@ LOCK, SOFT_LOCK = "lock", "lock.soft"
 """Files in a folder that is held: of the system's lock, and of the one that stands for it where there is none."""
 # What flock answers where the file system has no locks: those of some clusters, NFS without its lock daemon.
 NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
+# The processes that decode for a killed one hold its lock until they see that it is gone, at the latest after five.
+WAIT_SECONDS = 7.0
 
 
 @contextlib.contextmanager
@@ -67,7 +69,8 @@ def hold(folder: Path) -> Iterator[None]:
     """Hold a folder, so that no second process works in it.
 
     The system lets go of it if this process dies. Where the file system has no locks (`flock`), a file names the
-    process and its machine instead; what a dead process of this machine has left is taken over.
+    process and its machine instead; what a dead process of this machine has left is taken over. A folder that another
+    process holds is waited for, for a few seconds.
 
     Args:
         folder: made where missing.
@@ -77,7 +80,7 @@ def hold(folder: Path) -> Iterator[None]:
     """
     from filelock import FileLock, SoftFileLock, Timeout  # takes longer than all else that this module needs
 
-    lock: BaseFileLock = FileLock(folder / LOCK, timeout=0, fallback_to_soft=False)
+    lock: BaseFileLock = FileLock(folder / LOCK, timeout=WAIT_SECONDS, fallback_to_soft=False)
     is_soft = False
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -87,7 +90,7 @@ def hold(folder: Path) -> Iterator[None]:
             if error.errno not in NO_LOCKS:
                 raise
             logger.debug(f"{folder} has no locks of its file system ({error.strerror}): {SOFT_LOCK} stands for one")
-            lock, is_soft = SoftFileLock(folder / SOFT_LOCK, timeout=0), True
+            lock, is_soft = SoftFileLock(folder / SOFT_LOCK, timeout=WAIT_SECONDS), True
             lock.acquire()
     except Timeout as error:
         raise UserError(_holder(folder, is_soft)) from error

@@ -1,14 +1,17 @@
 """Locks: one process works in a folder, also where the file system has no locks; what a dead one left is told."""
 
+import contextlib
 import errno
 import fcntl
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
+from fakefreq import files
 from fakefreq.errors import UserError
 from fakefreq.files import LOCK, SOFT_LOCK, hold
 
@@ -23,6 +26,11 @@ if sys.argv[2] == "soft":
 with hold(Path(sys.argv[1])):
     os.kill(os.getpid(), 9)
 """
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "WAIT_SECONDS", 0.0)
 
 
 def no_locks(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
@@ -59,6 +67,15 @@ def test_a_file_system_without_locks_is_not_another_process(
         ):
             pass
     assert not (tmp_path / SOFT_LOCK).exists()
+    with hold(tmp_path):
+        pass
+
+
+def test_a_folder_that_is_soon_free_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "WAIT_SECONDS", 5.0)
+    holder = contextlib.ExitStack()
+    holder.enter_context(hold(tmp_path))
+    threading.Timer(0.2, holder.close).start()
     with hold(tmp_path):
         pass
 

@@ -1,8 +1,11 @@
 """Cells: one training each, known by what they compute, on which data, with which code."""
 
+import contextlib
 import hashlib
 import json
+import logging
 import time
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,9 +16,12 @@ import pandas as pd
 from fakefreq.benchmarking.code import code_digest
 from fakefreq.config.run import TrainConfig
 from fakefreq.data.manifests import manifest_digest, read_manifest
+from fakefreq.engines import Engine
 from fakefreq.errors import UserError
 from fakefreq.evaluate.scores import check_table, read_scores, table_path, write_scores
 from fakefreq.files import hold, read_json, write_json
+
+logger = logging.getLogger(__name__)
 
 # Stands for the cell's seed in the path of a teacher, so that each seed learns from a teacher of its own.
 SEED = "{seed}"
@@ -228,6 +234,45 @@ def run_cell(cell: Cell, folder: Path) -> None:
                 "device": describe_environment(device)["device"],
             },
         )
+
+
+def execute(cells: Sequence[Cell], root: Path, engine: Engine | None = None, any_code: bool = False) -> list[Outcome]:
+    """Do what is missing of some cells, and return how each ended, in the order given.
+
+    Each is done in its folder, whole or to be gone on with; a failure stops no other cell.
+
+    Args:
+        cells: cells of one name are done once.
+        root: the folder of all cells.
+        engine: where they are done; one after the other in this process by default.
+        any_code: take finished results of other versions of the code.
+    """
+    folders = {cell.name: find_folder(cell, root, any_code) for cell in cells}
+    first = {cell.name: cell for cell in reversed(cells)}
+    missing = [first[name] for name in dict.fromkeys(cell.name for cell in cells) if not is_done(folders[name])]
+    logger.info(f"{len(folders)} cells, {len(folders) - len(missing)} of them done already")
+    names = [f"{one.label} trained on {one.train_on}, seed {one.config.seed}, {one.track}" for one in missing]
+    tasks = [(cell, folders[cell.name]) for cell in missing]
+    ended = (engine or Engine()).run(_attempt, tasks, names)
+    errors = {missing[number].name: error for number, error in ended}
+    return [Outcome(cell, folders[cell.name], errors.get(cell.name, "")) for cell in cells]
+
+
+def _attempt(task: tuple[Cell, Path]) -> str:
+    """Do a cell; return why it failed, or nothing. What fails here must not take the other cells with it."""
+    cell, folder = task
+    report = folder / "failure.json"
+    try:
+        run_cell(cell, folder)
+    except Exception as error:
+        told = isinstance(error, UserError)
+        text = " ".join(str(error).split())
+        reason = text if told else f"{type(error).__name__}: {text}"
+        with contextlib.suppress(UserError):
+            write_json(report, {"error": reason, "traceback": "" if told else traceback.format_exc()})
+        return reason
+    report.unlink(missing_ok=True)
+    return ""
 
 
 def checked(outcomes: Sequence[Outcome], manifests: Mapping[str, pd.DataFrame]) -> list[Outcome]:
