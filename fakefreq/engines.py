@@ -156,11 +156,12 @@ def _be_quiet(threads: int) -> None:
 def _on_ray(work: Work[T], tasks: Sequence[T], engine: Engine, begins: Begins) -> Ended:
     """A Ray task each. Which are done again is decided here, so that it is said."""
     ray, is_own = _connect(engine)
+    running: dict[Any, tuple[int, int]] = {}
     try:
         room = _room(ray.nodes(), engine)
         options = {"num_cpus": engine.cpus_each, "num_gpus": engine.gpus_each, "max_retries": 0, "max_calls": 1}
         remote = ray.remote(**options)(_on_machine)
-        waiting, running = deque((number, 0) for number in range(len(tasks))), dict[Any, tuple[int, int]]()
+        waiting = deque((number, 0) for number in range(len(tasks)))
         while waiting or running:
             # A few more than there is room for, so that no machine waits; not all, whose rows would fill its memory.
             while waiting and len(running) < room + 2:
@@ -180,8 +181,10 @@ def _on_ray(work: Work[T], tasks: Sequence[T], engine: Engine, begins: Begins) -
                         logger.warning(f"{number + 1} of {len(tasks)}: {lost}; it is done again")
                         waiting.append((number, losses + 1))
                     else:
-                        yield number, f"{lost}, for the {losses + 1}. time (--retries)"
+                        yield number, f"{lost}, {losses + 1} times in all (--retries)"
     finally:
+        for begun in running:
+            ray.cancel(begun, force=True)
         if is_own:
             ray.shutdown()
 

@@ -20,7 +20,7 @@ from fakefreq.engines import Engine
 from fakefreq.errors import UserError
 from fakefreq.evaluate.outside_scores import say_scale
 from fakefreq.evaluate.predict import score_rows
-from fakefreq.evaluate.scores import KEY_COLUMNS, read_scores, table_path, write_all_scores, write_scores
+from fakefreq.evaluate.scores import KEY_COLUMNS, has_parquet, read_scores, table_path, write_all_scores, write_scores
 from fakefreq.files import sha256_file, write_json
 from fakefreq.models.weights import load_detector, weights_path
 from fakefreq.version import __version__
@@ -101,6 +101,8 @@ def score_corpus(
         raise UserError("there is no image to score: the manifest, or the part chosen by --split, is empty")
     if shard_rows < 1:
         raise UserError(f"--shard-rows takes 1 or more; got {shard_rows}")
+    if out.suffix == ".parquet" and not has_parquet():
+        raise UserError(f"{out} would be Parquet: install pyarrow (pip install fakefreq[large]), or give a .csv")
     above = out.with_name(f"{out.stem}_shards")
     folder = _folder_of(rows, how, shard_rows, above)
     starts = range(0, len(rows), shard_rows)
@@ -152,7 +154,9 @@ def _shard(rows: pd.DataFrame, how: HowToScore, folder: Path, number: int, count
 
 
 @lru_cache(maxsize=1)
-def _detector(how: HowToScore) -> "Detector":
+def _detector(how: HowToScore, folder: Path) -> "Detector":
+    """Load a detector once for all shards; the folder's name changes with the weights."""
+    del folder
     from fakefreq.train.environment import choose_device, keep_freed_memory
 
     keep_freed_memory()
@@ -164,7 +168,7 @@ def _score(shard: _Shard) -> str:
     how = shard.how
     try:
         scores, skipped = score_rows(
-            _detector(how), shard.rows, how.root, how.batch_size, how.workers, how.on_error, shard.title
+            _detector(how, shard.folder), shard.rows, how.root, how.batch_size, how.workers, how.on_error, shard.title
         )
         if skipped:
             write_skipped(skipped, shard.folder / f"{shard.name}_skipped.csv")
