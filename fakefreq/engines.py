@@ -159,8 +159,8 @@ def _on_ray(work: Work[T], tasks: Sequence[T], engine: Engine, begins: Begins) -
     running: dict[Any, tuple[int, int]] = {}
     try:
         room = _room(ray.nodes(), engine)
-        options = {"num_cpus": engine.cpus_each, "num_gpus": engine.gpus_each, "max_retries": 0, "max_calls": 1}
-        remote = ray.remote(**options)(_on_machine)
+        options = {"num_cpus": engine.cpus_each, "num_gpus": engine.gpus_each, "max_retries": 0}
+        remote = ray.remote(**options)(_on_machine)  # with a GPU, Ray gives each task a process of its own
         waiting = deque((number, 0) for number in range(len(tasks)))
         while waiting or running:
             # A few more than there is room for, so that no machine waits; not all, whose rows would fill its memory.
@@ -205,7 +205,7 @@ def _connect(engine: Engine) -> tuple[Any, bool]:
     if ray.is_initialized():
         return ray, False
     address = engine.ray_address or os.environ.get("RAY_ADDRESS", "")
-    alone = {} if address else {"include_dashboard": False}
+    alone: dict[str, Any] = {} if address else {"include_dashboard": False}
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a Ray that is started here reports to nobody
     try:
         ray.init(address=address or "local", log_to_driver=False, logging_level=logging.WARNING, **alone)

@@ -117,7 +117,7 @@ def _scale(like: Tensor, kind: Kind) -> Tensor:
 def _second(values: Tensor) -> Tensor:
     """Orthonormal DCT-II."""
     if _is_for_scipy(values):
-        return _ByScipy.apply(values, 2)  # type: ignore[no-any-return, no-untyped-call]
+        return _ByScipy.apply(values, 2)  # type: ignore[no-any-return]
     rows, columns = _bases(values)
     return rows @ values @ columns.T
 
@@ -125,7 +125,7 @@ def _second(values: Tensor) -> Tensor:
 def _third(values: Tensor) -> Tensor:
     """Orthonormal DCT-III, the inverse of DCT-II."""
     if _is_for_scipy(values):
-        return _ByScipy.apply(values, 3)  # type: ignore[no-any-return, no-untyped-call]
+        return _ByScipy.apply(values, 3)  # type: ignore[no-any-return]
     rows, columns = _bases(values)
     return rows.T @ values @ columns
 
@@ -159,13 +159,13 @@ class _ByScipy(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        return _ByScipy.apply(gradients[0], 5 - ctx.kind), None  # type: ignore[no-untyped-call]
+        return _ByScipy.apply(gradients[0], 5 - ctx.kind), None
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Tensor) -> Tensor:
-        return _ByScipy.apply(tangents[0], ctx.kind)  # type: ignore[no-any-return, no-untyped-call]
+        return _ByScipy.apply(tangents[0], ctx.kind)  # type: ignore[no-any-return]
 
     @staticmethod
     def vmap(info: Any, places: tuple[int | None, None], values: Tensor, kind: int) -> tuple[Tensor, int]:
         del info
-        return _ByScipy.apply(values.movedim(places[0] or 0, 0), kind), 0  # type: ignore[no-untyped-call]
+        return _ByScipy.apply(values.movedim(places[0] or 0, 0), kind), 0
