@@ -119,7 +119,7 @@ def score_corpus(
         if len(shards) > 1:
             rate = (done - before) / max(1e-9, time.monotonic() - started)
             left = f"; about {_duration((len(rows) - done) / rate)} left" if done < len(rows) else ""
-            logger.info(f"{done} of {len(rows)} images, {rate:.0f} a second{left}")
+            logger.info(f"{done} of {len(rows)} images, {rate:.3g} a second{left}")
     skipped: list[tuple[str, str]] = []
     tables = (say_scale(table, threshold, threshold_from) for table in _merged(shards, skipped))
     write_all_scores(tables, out)
