@@ -11,6 +11,7 @@ Example: python benchmarks/spectra.py --repeats 15
 
 import importlib
 import os
+import random
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -204,9 +205,11 @@ def _error(found: Any, expected: np.ndarray) -> float:
 def _interleaved(cases: dict[str, Case], repeats: int, device: torch.device, title: str) -> dict[str, list[float]]:
     """Run all variants in turn, one round to warm up, and return the seconds of each."""
     seconds: dict[str, list[float]] = {name: [] for name in cases}
+    # In a drawn order: torch's threads keep their cores for some milliseconds after a variant, at the next one's cost.
+    order = random.Random(0)
     for turn in track(range(repeats + 1), title, unit="round"):
-        for name, case in cases.items():
-            spent = _seconds(case, device)
+        for name in order.sample(list(cases), len(cases)):
+            spent = _seconds(cases[name], device)
             if turn:
                 seconds[name].append(spent)
     return seconds
