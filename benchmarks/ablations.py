@@ -22,6 +22,7 @@ from fakefreq.benchmarking.experiments import EXPERIMENTS
 from fakefreq.benchmarking.presets import ablate
 from fakefreq.config.run import TrainConfig
 from fakefreq.data.manifests import read_manifest
+from fakefreq.engines import Engine
 from fakefreq.errors import UserError
 from fakefreq.evaluate import DEFAULT_DRAWS
 from fakefreq.files import atomic_path
@@ -71,8 +72,8 @@ def main(config: Config) -> None:
     manifest = config.faces.index(config.work / "manifest.csv")
     default = replace(config.config, crop=128, epochs=3, max_steps=40) if config.small else config.config
     table = ablate(
-        manifest, config.work, default, config.experiments, config.seeds, config.only, config.jobs, config.draws,
-        config.allow_biased,
+        manifest, config.work, default, config.experiments, config.seeds, config.only,
+        Engine(jobs=config.jobs), config.draws, config.allow_biased,
     )  # fmt: skip
     draw_ablations(table, config.work / "ablations.png")
     for made, kept in (("ablations.csv", config.out), ("ablations.png", config.out.with_suffix(".png"))):

@@ -15,6 +15,7 @@ from fakefreq.benchmarking.plan import make_plan
 from fakefreq.benchmarking.run import benchmark
 from fakefreq.config.run import TrainConfig
 from fakefreq.data.degrade.history import parse_history
+from fakefreq.engines import Engine
 from fakefreq.errors import UserError
 from fakefreq.evaluate import DEFAULT_DRAWS
 from fakefreq.files import atomic_path
@@ -77,7 +78,7 @@ def main(config: Config) -> None:
         draws=config.draws,
         allow_biased=config.allow_biased,
     )
-    benchmark(plan, config.work / "tables", config.jobs, store=config.work / "cells")
+    benchmark(plan, config.work / "tables", Engine(jobs=config.jobs), store=config.work / "cells")
     for name in ("summary", "differences"):
         with atomic_path(config.out.with_name(f"{config.out.name}_{name}.csv")) as temporary:
             shutil.copyfile(config.work / "tables" / f"{name}.csv", temporary)

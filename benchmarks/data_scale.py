@@ -1,4 +1,4 @@
-"""How indexing, manifests and the search for near-duplicates grow: rate against bare reading, memory, time.
+"""How indexing, manifests, the search for near-duplicates and scoring grow: rate against bare reading, memory, time.
 
 Example: python benchmarks/data_scale.py --parts index duplicates
 """
@@ -24,7 +24,7 @@ import tyro
 
 from fakefreq.files import atomic_path
 
-Part = Literal["index", "memory", "duplicates"]
+Part = Literal["index", "memory", "duplicates", "scoring"]
 MADE = 1000
 # No file system here allows more hard links to one file than about 65,000.
 MOST_LINKS = 60_000
@@ -32,16 +32,19 @@ MOST_LINKS = 60_000
 
 @dataclass
 class Config:
-    """Measure what `fakefreq index`, a manifest and `--phash` cost at size."""
+    """Measure what `fakefreq index`, a manifest, `--phash` and `fakefreq score` cost at size."""
 
     out: Path = Path("benchmarks/results/data_scale_cpu.csv")
     """table to write; rows of parts that are not measured again are kept"""
-    parts: tuple[Part, ...] = ("index", "memory", "duplicates")
-    """what to measure: indexing against bare reading; peak memory at a million rows; the search for near-duplicates"""
+    parts: tuple[Part, ...] = ("index", "memory", "duplicates", "scoring")
+    """what to measure: indexing against bare reading; peak memory at a million rows; the search for near-duplicates;
+    what `score` adds to decoding and the network, which a stub stands for"""
     sizes: tuple[int, ...] = (10_000, 50_000, 200_000)
     """numbers of images"""
     rows: int = 1_000_000
     """of the manifest whose memory is measured"""
+    scored: tuple[int, ...] = (10_000, 100_000)
+    """numbers of images to score; 1000000 takes minutes"""
     jobs: int = os.cpu_count() or 1
     """processes, the same for indexing and for bare reading"""
     repeats: int = 3
@@ -238,10 +241,54 @@ def measure_duplicates(config: Config) -> Iterator[dict[str, object]]:
             yield {"part": "duplicates", "images": count, "quantity": name, "value": float(value), "repeats": 1}
 
 
+# Logits without images: what is left is reading the manifest, checking it, shards, and merging them.
+SCORE = """
+import resource, sys, time
+import numpy as np
+from fakefreq.cli import main
+from fakefreq.evaluate import corpus
+from fakefreq.evaluate.scores import KEY_COLUMNS
+def score_rows(detector, rows, *arguments):
+    logits = np.sin(np.arange(len(rows)))
+    return rows[KEY_COLUMNS].assign(logit=logits, probability=1 / (1 + np.exp(-logits))), []
+corpus.score_rows = score_rows
+start = time.perf_counter()
+assert main(["score", *sys.argv[1:], "--quiet"]) == 0
+print(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+
+
+def measure_scoring(config: Config) -> Iterator[dict[str, object]]:
+    """Time an image and peak memory of `fakefreq score` with a stub for decoding and the network."""
+    import fakefreq
+    from fakefreq.data.manifests import write_manifest
+    from fakefreq.models.weights import save_detector
+
+    with tempfile.TemporaryDirectory(prefix="fakefreq-scale-") as folder:
+        weights = Path(folder) / "stub.safetensors"
+        save_detector(fakefreq.create_detector("frequency", spectrum="block_dct"), weights)
+        for count in config.scored:
+            rows = made_manifest(count, config.seed).assign(phash="")
+            for suffix in ("csv", "parquet"):
+                manifest, out = (Path(folder) / f"{name}_{count}.{suffix}" for name in ("manifest", "scores"))
+                write_manifest(rows, manifest)
+                words = [sys.executable, "-c", SCORE, str(weights), str(manifest), "--out", str(out)]
+                done = subprocess.run(words, capture_output=True, text=True, check=True)
+                seconds, memory = map(float, done.stdout.split())
+                for name, value in (
+                    ("seconds", seconds),
+                    ("microseconds an image", 1e6 * seconds / count),
+                    ("peak MiB", memory),
+                    ("MiB of scores", out.stat().st_size / 2**20),
+                ):
+                    yield {"part": "scoring", "images": count, "quantity": f"{suffix}: {name}", "value": value}
+
+
 MEASURES: dict[Part, Callable[[Config], Iterator[dict[str, object]]]] = {
     "index": measure_index,
     "memory": measure_memory,
     "duplicates": measure_duplicates,
+    "scoring": measure_scoring,
 }
 
 

@@ -3,7 +3,7 @@
 All variants of a transform take turns in one run, so their ratios stand even where the machine is busy. Error is the
 largest deviation from scipy, numpy or PyWavelets in float64, over the largest value; beyond the cosine transform and
 power it is that of the first image. A variant whose name begins with a plus is a step of the plain way to a power
-spectrum, or of an FFT form of the cosine transform, over the whole batch at once, with all before it: what each costs.
+spectrum over the whole batch at once, with all before it: what each costs.
 torch-dct is optional: pip install torch-dct.
 
 Example: python benchmarks/spectra.py --repeats 15
@@ -11,6 +11,7 @@ Example: python benchmarks/spectra.py --repeats 15
 
 import importlib
 import os
+import random
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -134,10 +135,8 @@ def _full_frame(transform: str, images: Tensor, exact: np.ndarray) -> tuple[np.n
         "plain matmul": lambda: rows @ images @ columns.T if forward else rows.T @ images @ columns,
         "bare rfft2": lambda: torch.fft.rfft2(images),
     }
-    if forward:
-        cases |= _steps(images)
     if images.device.type == "cpu":
-        for workers in (1, 2):
+        for workers in sorted({1, torch.get_num_threads()}):
             name = f"scipy, {workers} worker{'s' if workers > 1 else ''}"
             cases[name] = partial(by_scipy, array, axes=(2, 3), norm="ortho", workers=workers)
     try:
@@ -147,30 +146,6 @@ def _full_frame(transform: str, images: Tensor, exact: np.ndarray) -> tuple[np.n
     except ImportError:
         print("torch-dct is not installed: its rows are left out")
     return by_scipy(exact, axes=(2, 3), norm="ortho", workers=2), cases
-
-
-def _steps(images: Tensor) -> dict[str, Case]:
-    """The FFT form's passes, on which memory rather than arithmetic spends time: Makhoul 1980."""
-    factor = torch.polar(torch.ones(images.shape[-2], images.shape[-1] // 2 + 1), torch.tensor(0.1)).to(images.device)
-
-    def ordered() -> Tensor:
-        rows = torch.cat([images[..., ::2, :], images[..., 1::2, :].flip(-2)], dim=-2)
-        return torch.cat([rows[..., ::2], rows[..., 1::2].flip(-1)], dim=-1)
-
-    def turned() -> Tensor:
-        spectrum = torch.fft.rfft2(ordered())
-        return (spectrum * factor).add_(spectrum.flip(-2).mul_(factor))  # type: ignore[no-any-return]
-
-    def joined() -> Tensor:
-        parts = torch.view_as_real(turned())
-        return torch.cat([parts[..., 0], parts[..., 1 : (images.shape[-1] + 1) // 2, 1].flip(-1)], dim=-1)
-
-    return {
-        "+ reordered": ordered,
-        "+ rfft2": lambda: torch.fft.rfft2(ordered()),
-        "+ turned": turned,
-        "+ parts joined": joined,
-    }
 
 
 def _in_blocks(images: Tensor, exact: np.ndarray) -> tuple[np.ndarray, dict[str, Case]]:
@@ -230,9 +205,11 @@ def _error(found: Any, expected: np.ndarray) -> float:
 def _interleaved(cases: dict[str, Case], repeats: int, device: torch.device, title: str) -> dict[str, list[float]]:
     """Run all variants in turn, one round to warm up, and return the seconds of each."""
     seconds: dict[str, list[float]] = {name: [] for name in cases}
+    # In a drawn order: torch's threads keep their cores for some milliseconds after a variant, at the next one's cost.
+    order = random.Random(0)
     for turn in track(range(repeats + 1), title, unit="round"):
-        for name, case in cases.items():
-            spent = _seconds(case, device)
+        for name in order.sample(list(cases), len(cases)):
+            spent = _seconds(cases[name], device)
             if turn:
                 seconds[name].append(spent)
     return seconds

@@ -22,12 +22,10 @@ import tyro
 from torch import Tensor
 
 from fakefreq.files import atomic_path
-from fakefreq.spectra import PowerSpectrum, dct2, idct2
+from fakefreq.spectra import PowerSpectrum
 from fakefreq.spectra import _chunks as pieces
 
 TRANSFORMS: dict[str, Callable[[Tensor], Tensor]] = {
-    "dct2": dct2,
-    "idct2": idct2,
     "power_spectrum": PowerSpectrum(scale="linear"),
     "log_power_spectrum": PowerSpectrum(),
 }

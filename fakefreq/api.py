@@ -109,6 +109,7 @@ def benchmark(
     from fakefreq.benchmarking.plan import make_plan
     from fakefreq.benchmarking.run import benchmark as run
     from fakefreq.config.run import TrainConfig
+    from fakefreq.engines import Engine
 
     tracks = {"raw": manifest, "native": native, "aligned": aligned}
     plan = make_plan(
@@ -119,7 +120,7 @@ def benchmark(
         config=config or TrainConfig(),
         **settings,
     )
-    return run(plan, out, jobs).tables
+    return run(plan, out, Engine(jobs=jobs)).tables
 
 
 def tables(

@@ -3,8 +3,10 @@
 import contextlib
 import hashlib
 import json
+import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+import traceback
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,9 +16,12 @@ import pandas as pd
 from fakefreq.benchmarking.code import code_digest
 from fakefreq.config.run import TrainConfig
 from fakefreq.data.manifests import manifest_digest, read_manifest
+from fakefreq.engines import Engine
 from fakefreq.errors import UserError
 from fakefreq.evaluate.scores import check_table, read_scores, table_path, write_scores
-from fakefreq.files import read_json, write_json
+from fakefreq.files import hold, read_json, write_json
+
+logger = logging.getLogger(__name__)
 
 # Stands for the cell's seed in the path of a teacher, so that each seed learns from a teacher of its own.
 SEED = "{seed}"
@@ -189,7 +194,7 @@ def run_cell(cell: Cell, folder: Path) -> None:
     from fakefreq.train.selection import select_evaluation
     from fakefreq.train.train import train
 
-    with _owned(folder):
+    with hold(folder):
         if is_done(folder):
             return
         manifest = read_manifest(cell.manifest)
@@ -232,21 +237,43 @@ def run_cell(cell: Cell, folder: Path) -> None:
         )
 
 
-@contextlib.contextmanager
-def _owned(folder: Path) -> Iterator[None]:
-    """Hold a cell's folder, so that no second process works in it; the system lets go if this one dies."""
-    folder.mkdir(parents=True, exist_ok=True)
+def execute(cells: Sequence[Cell], root: Path, engine: Engine | None = None, any_code: bool = False) -> list[Outcome]:
+    """Do what is missing of some cells, and return how each ended, in the order given.
+
+    Each is done in its folder, whole or to be gone on with; a failure stops no other cell.
+
+    Args:
+        cells: cells of one name are done once.
+        root: the folder of all cells.
+        engine: where they are done; one after the other in this process by default.
+        any_code: take finished results of other versions of the code.
+    """
+    folders = {cell.name: find_folder(cell, root, any_code) for cell in cells}
+    first = {cell.name: cell for cell in reversed(cells)}
+    missing = [first[name] for name in dict.fromkeys(cell.name for cell in cells) if not is_done(folders[name])]
+    logger.info(f"{len(folders)} cells, {len(folders) - len(missing)} of them done already")
+    names = [f"{one.label} trained on {one.train_on}, seed {one.config.seed}, {one.track}" for one in missing]
+    tasks = [(cell, folders[cell.name]) for cell in missing]
+    ended = (engine or Engine()).run(_attempt, tasks, names)
+    errors = {missing[number].name: error for number, error in ended}
+    return [Outcome(cell, folders[cell.name], errors.get(cell.name, "")) for cell in cells]
+
+
+def _attempt(task: tuple[Cell, Path]) -> str:
+    """Do a cell; return why it failed, or nothing. What fails here must not take the other cells with it."""
+    cell, folder = task
+    report = folder / "failure.json"
     try:
-        import fcntl
-    except ImportError:  # Windows: nothing keeps two benchmarks of one folder apart
-        yield
-        return
-    with (folder / "lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise UserError(f"another process works in {folder}; wait for it, or end it") from error
-        yield
+        run_cell(cell, folder)
+    except Exception as error:
+        told = isinstance(error, UserError)
+        text = " ".join(str(error).split())
+        reason = text if told else f"{type(error).__name__}: {text}"
+        with contextlib.suppress(UserError):
+            write_json(report, {"error": reason, "traceback": "" if told else traceback.format_exc()})
+        return reason
+    report.unlink(missing_ok=True)
+    return ""
 
 
 def checked(outcomes: Sequence[Outcome], manifests: Mapping[str, pd.DataFrame]) -> list[Outcome]:

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from fakefreq.benchmarking.cells import SEED, expand
-from fakefreq.benchmarking.engines import execute
+from fakefreq.benchmarking.cells import SEED, execute, expand
 from fakefreq.benchmarking.experiments import EXPERIMENTS, TAUGHT_BY_DEFAULT, Experiment, Variant
 from fakefreq.benchmarking.plan import make_plan, parse_detectors
 from fakefreq.benchmarking.run import Result, audit_training_sets, benchmark
 from fakefreq.config.run import TrainConfig
 from fakefreq.data.manifests import manifest_digest, read_manifest
+from fakefreq.engines import Engine
 from fakefreq.errors import UserError, choose
 from fakefreq.evaluate import DEFAULT_DRAWS
 from fakefreq.evaluate.tables import comparison_view, write_csv
@@ -76,7 +76,7 @@ def ablate(
     names: Sequence[str],
     seeds: Sequence[int] = (0,),
     only: Sequence[str] = (),
-    jobs: int = 1,
+    engine: Engine | None = None,
     draws: int = DEFAULT_DRAWS,
     allow_biased: bool = False,
 ) -> pd.DataFrame:
@@ -91,7 +91,7 @@ def ablate(
         names: keys of `EXPERIMENTS`.
         seeds: one training of every variant for each.
         only: variants to run; empty: all of the experiments.
-        jobs: trainings at a time.
+        engine: where trainings are done.
         draws: bootstrap draws behind the intervals.
         allow_biased: train although the audit of the training images fails.
 
@@ -117,7 +117,7 @@ def ablate(
             continue
         logger.info(f"{experiment.name}: {experiment.question} Expected: {experiment.expected}")
         if any(TAUGHT_BY_DEFAULT in what for what in variants.values()):
-            taught = f"teacher={_teachers(manifest, out, config, seeds, jobs, allow_biased)}"
+            taught = f"teacher={_teachers(manifest, out, config, seeds, engine, allow_biased)}"
             variants = {
                 label: tuple(taught if field == TAUGHT_BY_DEFAULT else field for field in what)
                 for label, what in variants.items()
@@ -127,7 +127,7 @@ def ablate(
             {"raw": manifest}, protocols=["chosen"], detectors=[f"{DEFAULT}={config.detector}", *detectors],
             seeds=seeds, config=config, settings=_settings(variants), draws=draws, allow_biased=allow_biased, spectra=0,
         )  # fmt: skip
-        result = benchmark(plan, out / experiment.name, jobs, store=out / "cells")
+        result = benchmark(plan, out / experiment.name, engine, store=out / "cells")
         for outcome in result.failed:
             logger.warning(f"{outcome.cell.label} failed; see {out / experiment.name / 'failures.csv'}")
         if not any(outcome.is_done and outcome.cell.label != DEFAULT for outcome in result.outcomes):
@@ -159,14 +159,14 @@ def _settings(variants: Mapping[str, Variant]) -> list[str]:
 
 
 def _teachers(
-    manifest: Path, out: Path, config: TrainConfig, seeds: Sequence[int], jobs: int, allow_biased: bool
+    manifest: Path, out: Path, config: TrainConfig, seeds: Sequence[int], engine: Engine | None, allow_biased: bool
 ) -> str:
     """Train the default, as the experiment will anyway, and return where its weights of each seed are kept."""
     table = read_manifest(manifest)
     audit_training_sets([("raw", config.train_on)], {"raw": table}, allow_biased)
     cells = expand([config.train_on], {DEFAULT: config}, seeds, "raw", manifest, manifest_digest(table))
     folder = out / "teachers"
-    for outcome in execute(cells, out / "cells", jobs):
+    for outcome in execute(cells, out / "cells", engine):
         if not outcome.is_done:
             raise UserError(f"there is nobody to learn from: the default failed: {outcome.error}")
         weights = (outcome.folder / "run" / "best.safetensors").read_bytes()

@@ -8,15 +8,15 @@ from typing import Any
 
 import pandas as pd
 
-from fakefreq.benchmarking.cells import Outcome, checked
+from fakefreq.benchmarking.cells import Outcome, checked, execute
 from fakefreq.benchmarking.code import code_digest
-from fakefreq.benchmarking.engines import execute
 from fakefreq.benchmarking.plan import TRACKS, Job, Plan, make_jobs
 from fakefreq.benchmarking.protocol import find_protocol
 from fakefreq.benchmarking.sweep import sweep_jobs
 from fakefreq.data.degrade.history import parse_history
 from fakefreq.data.manifest.splits import check_splits
 from fakefreq.data.manifests import manifest_digest, read_manifest
+from fakefreq.engines import Engine
 from fakefreq.errors import UserError
 from fakefreq.evaluate.bootstrap import Draws
 from fakefreq.evaluate.measure import ScoreSet, make_score_set
@@ -60,7 +60,7 @@ class Result:
 def benchmark(
     plan: Plan,
     out: str | Path,
-    jobs: int = 1,
+    engine: Engine | None = None,
     any_code: bool = False,
     store: Path | None = None,
     threads: int = -1,
@@ -72,7 +72,7 @@ def benchmark(
     Args:
         plan: what to do.
         out: folder of the tables.
-        jobs: cells at a time.
+        engine: where cells and sweeps are done; one after the other in this process by default.
         any_code: take finished cells that other versions of the code have made.
         store: folder of the cells; `out`/cells by default. Benchmarks may share one.
         threads: of the statistics; -1: one a core.
@@ -83,8 +83,8 @@ def benchmark(
         UserError: anything that the user can mend, a training set that fails the audit among it; every cell failed.
     """
     plan.check()
-    if jobs < 1:
-        raise UserError(f"--jobs takes 1 or more; got {jobs}")
+    engine = engine or Engine()
+    engine.check()
     out, sweep = Path(out), read_sweep(tuple(degrade))
     manifests = {track: read_manifest(path) for track, path in plan.tracks.items()}
     for manifest in manifests.values():
@@ -94,7 +94,7 @@ def benchmark(
     biased = audit_training_sets(sets, manifests, plan.allow_biased)
     # Seed by seed, so that a benchmark that has to stop early has whole tables of fewer seeds.
     cells = sorted((cell for job in todo for cell in job.cells), key=lambda cell: plan.seeds.index(cell.config.seed))
-    outcomes = checked(execute(cells, store or out / "cells", jobs, any_code), manifests)
+    outcomes = checked(execute(cells, store or out / "cells", engine, any_code), manifests)
     write_json(out / "benchmark.json", {**describe(plan, manifests), "biased": _as_lists(biased)})
     failed = [outcome for outcome in outcomes if not outcome.is_done]
     done = {(outcome.cell.label, outcome.cell.name): outcome for outcome in outcomes if outcome.is_done}
@@ -111,7 +111,7 @@ def benchmark(
     tables |= derive_tables(score_sets_of(plan, todo, done, draws), plan.baseline, plan.prevalence, threads)
     write_all_scores(_each_scores(todo, done), table_path(out))
     if sweep:
-        rows = sweep_jobs(plan, todo, manifests, done, draws, sweep, degrade_limit)
+        rows = sweep_jobs(plan, todo, manifests, done, draws, sweep, degrade_limit, engine)
         tables["robustness"] = tidy(rows, ROBUSTNESS_COLUMNS)
     tables = {name: _write(name, table, biased, out) for name, table in tables.items()}
     if plan.spectra:

@@ -1,7 +1,6 @@
 """Sweeps: trained detectors on degraded images, scored once and kept."""
 
 import hashlib
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from fakefreq.benchmarking.protocol import find_protocol
 from fakefreq.config.files import read_run_config
 from fakefreq.data.degrade.language import Degradation, parse_degradation
 from fakefreq.data.manifests import read_manifest
+from fakefreq.engines import Engine
 from fakefreq.errors import UserError
 from fakefreq.evaluate import DEFAULT_DRAWS
 from fakefreq.evaluate.bootstrap import Draws
@@ -27,8 +27,6 @@ from fakefreq.evaluate.scores import read_scores, table_path, write_scores
 from fakefreq.evaluate.tables import tidy, write_csv
 from fakefreq.files import read_json, sha256_file
 from fakefreq.train.selection import generators_of
-
-logger = logging.getLogger(__name__)
 
 Row = dict[str, Any]
 
@@ -54,29 +52,42 @@ class Subject:
     cache: Path
 
 
-def degraded_logits(
-    subject: Subject, rows: pd.DataFrame, root: Path, sweep: Mapping[str, Degradation], device: str
-) -> dict[str, Array]:
-    """Return degradation -> logits of some rows; what the subject's cache holds is not scored again."""
+@dataclass(frozen=True)
+class _Task:
+    """A detector to test on some rows, degraded in some ways."""
+
+    subject: Subject
+    rows: pd.DataFrame
+    root: Path
+    sweep: Mapping[str, Degradation]
+    device: str
+
+    def places(self) -> dict[str, Path]:
+        """Degradation -> the file of its scores, `none` first."""
+        images = hashlib.sha256("\n".join(self.rows["path"] + self.rows["sha256"]).encode()).hexdigest()
+        names = {text: hashlib.sha256(f"{images}\n{text}".encode()).hexdigest()[:16] for text in ("none", *self.sweep)}
+        return {text: table_path(self.subject.cache, name) for text, name in names.items()}
+
+    def __str__(self) -> str:
+        one = self.subject
+        return f"degrade and score: {one.label} trained on {'+'.join(one.train_on)}, seed {one.seed}"
+
+
+def _score(task: _Task) -> str:
+    """Score what the cache of a task's subject lacks; return why that failed, or nothing."""
     from fakefreq.models import load_detector
     from fakefreq.train.environment import choose_device
 
-    found: dict[str, Array] = {}
-    detector = None
-    images = hashlib.sha256("\n".join(rows["path"] + rows["sha256"]).encode()).hexdigest()
-    for text, degradation in {"none": parse_degradation("none"), **sweep}.items():
-        name = hashlib.sha256(f"{images}\n{text}".encode()).hexdigest()[:16]
-        path = table_path(subject.cache, name)
-        if not path.exists():
-            if detector is None:
-                logger.info(
-                    f"degrade and score: {subject.label} trained on {'+'.join(subject.train_on)}, seed {subject.seed}"
-                )
-                detector = load_detector(subject.run).to(choose_device(device))
-            logits = score_degraded(detector, rows, root, degradation)
-            write_scores(rows[["path", "label"]].assign(logit=logits), path)
-        found[text] = read_scores(path)["logit"].to_numpy(dtype=np.float64)
-    return found
+    try:
+        detector = load_detector(task.subject.run).to(choose_device(task.device))
+        for text, path in task.places().items():
+            if not path.exists():
+                degradation = task.sweep[text] if text in task.sweep else parse_degradation(text)
+                logits = score_degraded(detector, task.rows, task.root, degradation)
+                write_scores(task.rows[["path", "label"]].assign(logit=logits), path)
+    except UserError as error:
+        return str(error)
+    return ""
 
 
 def sweep_subjects(
@@ -88,8 +99,11 @@ def sweep_subjects(
     sweep: Mapping[str, Degradation],
     draws: Draws,
     device: str = "auto",
+    engine: Engine | None = None,
 ) -> list[Row]:
     """Sweep some detectors of one training set over degradations.
+
+    What the subjects' caches hold is not scored again.
 
     Args:
         subjects: of one training set.
@@ -100,18 +114,27 @@ def sweep_subjects(
         sweep: text -> degradation.
         draws: of the track.
         device: that scores.
+        engine: where it is scored, a task a detector; one after the other in this process by default.
 
     Returns:
         As `robustness_rows`.
+
+    Raises:
+        UserError: nothing to sweep over, or a detector or an image that cannot be used.
     """
     if not subjects or rows.empty:
         raise UserError("there is nothing to sweep over: no detector is done, or no test image is there")
     rows = rows.sort_values("path", kind="stable").reset_index(drop=True)
+    tasks = [_Task(subject, rows, root, sweep, device) for subject in subjects]
+    missing = [task for task in tasks if not all(path.exists() for path in task.places().values())]
+    for _, error in (engine or Engine()).run(_score, missing, [str(task) for task in missing]):
+        if error:
+            raise UserError(error)
     degraded: dict[Key, dict[str, Array]] = {}
     clean: dict[Key, pd.DataFrame] = {}
-    for subject in subjects:
-        key = (subject.label, subject.seed)
-        degraded[key] = degraded_logits(subject, rows, root, sweep, device)
+    for task in tasks:
+        key = (task.subject.label, task.subject.seed)
+        degraded[key] = {text: read_scores(path)["logit"].to_numpy(np.float64) for text, path in task.places().items()}
         clean[key] = rows.assign(logit=degraded[key].pop("none"), role="test")
     thresholds = {(subject.label, subject.seed): subject.threshold for subject in subjects}
     scores = make_score_set(protocol, track, subjects[0].train_on, clean, draws, thresholds)
@@ -126,6 +149,7 @@ def sweep_jobs(
     draws: Mapping[str, Draws],
     sweep: Mapping[str, Degradation],
     limit: int,
+    engine: Engine | None = None,
 ) -> list[Row]:
     """Sweep all finished cells of a benchmark.
 
@@ -137,6 +161,7 @@ def sweep_jobs(
         draws: of each track.
         sweep: text -> degradation.
         limit: images of each class of each subset, at most; 0: all.
+        engine: as in `sweep_subjects`.
     """
     found: list[Row] = []
     for job in jobs:
@@ -150,7 +175,8 @@ def sweep_jobs(
             subjects.append(Subject(cell.label, cell.config.seed, job.train_on, threshold, folder / "run", kept))
         images = take(find_protocol(job.protocol).images(manifests[job.track], job.train_on), limit)
         device, root = outcomes[0].cell.config.device, plan.tracks[job.track].parent
-        found += sweep_subjects(subjects, job.protocol, job.track, images, root, sweep, draws[job.track], device)
+        of_track = draws[job.track]
+        found += sweep_subjects(subjects, job.protocol, job.track, images, root, sweep, of_track, device, engine)
     return found
 
 
@@ -164,6 +190,7 @@ def sweep_runs(
     device: str = "auto",
     labels: Sequence[str] = (),
     track: str = "",
+    engine: Engine | None = None,
 ) -> pd.DataFrame:
     """Sweep run folders over the images that their training has not seen; the work of `fakefreq robustness`.
 
@@ -177,6 +204,7 @@ def sweep_runs(
         device: that scores.
         labels: what each run's detector is called in the table; its registered name by default.
         track: for the table.
+        engine: as in `sweep_subjects`.
 
     Raises:
         UserError: a run that is not finished, or two runs that no label, seed or training set tells apart.
@@ -199,7 +227,7 @@ def sweep_runs(
     rows: list[Row] = []
     for train_on, subjects in sets.items():
         images, root = take(protocol.images(manifest, train_on), limit), manifest_path.parent
-        rows += sweep_subjects(subjects, "", track, images, root, sweep, of_track, device)
+        rows += sweep_subjects(subjects, "", track, images, root, sweep, of_track, device, engine)
     table = tidy(rows, ROBUSTNESS_COLUMNS)
     write_csv(table, out / "robustness.csv")
     return table

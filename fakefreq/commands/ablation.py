@@ -1,12 +1,14 @@
 """The command that takes the default detector apart."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
-from fakefreq.commands.base import TrainingCommand
+from fakefreq.commands.base import Flat, TrainingCommand
+from fakefreq.engines import Engine
 from fakefreq.evaluate import DEFAULT_DRAWS
 
 logger = logging.getLogger(__name__)
@@ -31,8 +33,7 @@ class Ablate(TrainingCommand):
     """variants to run; all of the experiments by default"""
     seeds: tuple[int, ...] = (0,)
     """one training of every variant for each; --seed is unused"""
-    jobs: int = 1
-    """trainings at a time, each in a process of its own"""
+    on: Annotated[Engine, Flat] = field(default_factory=Engine)
     draws: int = DEFAULT_DRAWS
     """bootstrap draws behind the intervals, 100 or more"""
     allow_biased: bool = False
@@ -52,7 +53,7 @@ class Ablate(TrainingCommand):
         from fakefreq.report.figures import draw_ablations
 
         table = ablate(
-            self.manifest, self.out, self.config, self.experiments, self.seeds, self.only, self.jobs, self.draws,
+            self.manifest, self.out, self.config, self.experiments, self.seeds, self.only, self.on, self.draws,
             self.allow_biased
         )  # fmt: skip
         draw_ablations(table, self.out / "ablations.png")

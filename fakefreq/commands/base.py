@@ -8,7 +8,7 @@ import tyro
 
 from fakefreq.config.run import TrainConfig
 
-# The configuration's fields become flags without a prefix: --crop, not --config.crop.
+# The fields of settings become flags without a prefix: --crop, not --config.crop.
 Flat = tyro.conf.arg(name="")
 
 

@@ -1,12 +1,14 @@
 """Commands that measure detectors by protocol."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
-from fakefreq.commands.base import TrainingCommand
+from fakefreq.commands.base import Flat, TrainingCommand
+from fakefreq.engines import Engine
 from fakefreq.errors import UserError
 from fakefreq.evaluate import DEFAULT_DRAWS
 
@@ -44,8 +46,7 @@ class Benchmark(TrainingCommand):
     """the label that the others are compared with; the first by default"""
     seeds: tuple[int, ...] = (0,)
     """one training of every cell for each; --seed is unused"""
-    jobs: int = 1
-    """cells at a time, each in a process of its own"""
+    on: Annotated[Engine, Flat] = field(default_factory=Engine)
     cells: Path | None = None
     """folder of the trainings, where several benchmarks share one"""
     any_code: bool = False
@@ -83,7 +84,7 @@ class Benchmark(TrainingCommand):
             allow_biased=self.allow_biased,
             spectra=self.spectra,
         )
-        result = benchmark(plan, self.out, self.jobs, self.any_code, self.cells, -1, self.sweep, self.sweep_limit)
+        result = benchmark(plan, self.out, self.on, self.any_code, self.cells, -1, self.sweep, self.sweep_limit)
         logger.info(f"tables: {self.out}")
         logger.info(f"report: {write_report(self.out)[0]}")
         if result.failed:
@@ -116,6 +117,7 @@ class Robustness:
     """bootstrap draws behind the intervals"""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N"""
+    on: Annotated[Engine, Flat] = field(default_factory=Engine)
 
     def run(self) -> None:
         from fakefreq.benchmarking.sweep import sweep_runs
@@ -124,7 +126,9 @@ class Robustness:
         sweep = read_sweep(self.sweep)
         if not self.runs or not sweep:
             raise UserError("robustness takes one or more run folders, and --sweep one or more degradations")
-        table = sweep_runs(self.runs, self.manifest, sweep, self.limit, self.out, self.draws, self.device)
+        table = sweep_runs(
+            self.runs, self.manifest, sweep, self.limit, self.out, self.draws, self.device, engine=self.on
+        )
         logger.info(f"{len(table)} rows: {self.out / 'robustness.csv'}")
 
 

@@ -1,13 +1,14 @@
 """Commands that train detectors and use them."""
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import tyro
 
-from fakefreq.commands.base import TrainingCommand
+from fakefreq.commands.base import Flat, TrainingCommand
+from fakefreq.engines import Engine
 from fakefreq.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -52,6 +53,8 @@ class Train(TrainingCommand):
 class Score:
     """Score images: one row an image with its logit, which grows towards fake, and the detector's threshold.
 
+    A corpus is scored in shards, each of which is kept until all are done: killed, the same command goes on.
+
     Example: fakefreq score runs/stylegan faces/manifest.csv --out scores.csv --split test
     """
 
@@ -62,7 +65,7 @@ class Score:
     """the table of images; or a folder, which is indexed (and, for a --split, split) into RUN/indexed first; for a
     detector from the hub into indexed/ beside --out"""
     out: Path
-    """the score table to write (.csv)"""
+    """the score table to write (.csv or .parquet)"""
     split: Literal["all", "train", "val", "test"] = "all"
     """which part of the manifest"""
     batch_size: int = 32
@@ -78,6 +81,9 @@ class Score:
     views: int = 0
     """crops of an image whose logits are averaged, 1 to 10 (centre, mirrored, corners), each a pass of the network;
     0: the detector's own number, with which its threshold was validated"""
+    shard_rows: int = 20_000
+    """images of a shard, which a killed scoring loses at most; shards lie in OUT_shards until all are done"""
+    on: Annotated[Engine, Flat] = field(default_factory=Engine)
 
     def run(self) -> None:
         from fakefreq.data.degrade.history import written_out
@@ -86,16 +92,17 @@ class Score:
         from fakefreq.data.manifest.align import refuse_second_history
         from fakefreq.data.manifest.splits import check_splits
         from fakefreq.data.manifests import manifest_digest, read_manifest, write_skipped
-        from fakefreq.evaluate.outside_scores import say_scale
-        from fakefreq.evaluate.predict import score_rows, threshold_origin
-        from fakefreq.evaluate.scores import write_scores
+        from fakefreq.evaluate.corpus import HowToScore, score_corpus
+        from fakefreq.evaluate.predict import threshold_origin
         from fakefreq.hub import is_hub_name
         from fakefreq.models import load_detector
         from fakefreq.models.weights import weights_path
-        from fakefreq.train.environment import choose_device, keep_freed_memory
+        from fakefreq.train.environment import choose_device
 
-        keep_freed_memory()
-        detector = load_detector(self.detector).to(choose_device(self.device))
+        self.on.check()
+        if self.on.engine == "local":
+            choose_device(self.device)
+        detector = load_detector(self.detector)
         own = detector.input
         history = own.history if self.history == "own" else written_out("" if self.history == "none" else self.history)
         detector = detector.replace(replace(own, history=history, views=self.views or own.views))
@@ -114,9 +121,11 @@ class Score:
         small = reflected_line(rows, detector.input, "a smaller --crop in `fakefreq train` reads none")
         if small:
             logger.info(small)
-        scores, skipped = score_rows(detector, rows, path.parent, self.batch_size, self.workers, self.on_error)
-        write_scores(say_scale(scores, detector.threshold, origin), self.out)
-        logger.info(f"{len(scores)} images scored; written to {self.out}")
+        how = HowToScore(
+            self.detector, detector.input, path.parent, self.on_error, self.batch_size, self.workers, self.device
+        )
+        count, skipped = score_corpus(rows, how, self.out, detector.threshold, origin, self.shard_rows, self.on)
+        logger.info(f"{count} images scored; written to {self.out}")
         if skipped:
             listed = self.out.with_name(f"{self.out.stem}_skipped.csv")
             write_skipped(skipped, listed)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from fakefreq.config.detector import DetectorConfig
 from fakefreq.config.input import InputConfig
+from fakefreq.config.known import Known
 from fakefreq.errors import UserError
 from fakefreq.models.detector import Detector
 from fakefreq.models.fusion import LATTICE, Fusion
@@ -103,6 +104,7 @@ def load_onnx(file: Path) -> OnnxDetector:
         header = json.loads(metadata[HEADER])
         config, given = DetectorConfig(**header["detector"]), InputConfig(**header["input"])
         inputs, size, threshold = header["inputs"], int(header["minimum_size"]), float(header["threshold"])
+        known = Known.from_dict(header["known"]) if header.get("known") else None
         lattice = None
         if "whole" in inputs or config.name == LATTICE:
             lattice = LatticeStream()
@@ -119,7 +121,7 @@ def load_onnx(file: Path) -> OnnxDetector:
         ) from error
     side = inputs["images"][-1]
     detector = OnnxDetector(config, session, size, side if isinstance(side, int) else None, lattice)
-    return detector.replace(given, threshold).eval()
+    return detector.replace(given, threshold, known).eval()
 
 
 def require_onnx() -> Any:

@@ -1,20 +1,17 @@
 """Full-frame discrete cosine transforms of images (Ahmed, Natarajan and Rao 1974)."""
 
 import math
-from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
+import scipy.fft
 import torch
 from torch import Tensor, nn
 
 from fakefreq.errors import UserError
-from fakefreq.spectra._chunks import by_pieces
 from fakefreq.spectra._tensor import no_autocast
 from fakefreq.spectra.color import to_float
 
 Kind = Literal[2, 3]
-# Pixels from which the FFT form takes less time than two matrix products; benchmarks/spectra.py times both.
-FFT_FROM = 112 * 112
 
 
 def dct_basis(size: int, dtype: torch.dtype = torch.float64, device: torch.device | None = None) -> Tensor:
@@ -30,7 +27,9 @@ def dct_basis(size: int, dtype: torch.dtype = torch.float64, device: torch.devic
     Shape:
         - output: (size, size): row k is the k-th basis vector; its transpose is its inverse
     """
-    sample = torch.arange(size, dtype=torch.float64)
+    # A million cosines in double precision take a processor ten milliseconds.
+    home = device if device is not None and device.type == "cuda" else None
+    sample = torch.arange(size, dtype=torch.float64, device=home)
     basis = torch.cos(math.pi / size * (sample + 0.5) * sample.unsqueeze(1)) * math.sqrt(2 / size)
     basis[0] /= math.sqrt(2)
     return basis.to(dtype=dtype, device=device)
@@ -115,11 +114,20 @@ def _scale(like: Tensor, kind: Kind) -> Tensor:
     return torch.outer(*scales).to(like.dtype)
 
 
-def _is_by_fft(values: Tensor) -> bool:
-    """Two matrix products serve small images, compilers and exporters; large images in eager mode take an FFT."""
-    if torch.compiler.is_compiling() or torch.compiler.is_exporting():
-        return False
-    return values.shape[-2] * values.shape[-1] >= FFT_FROM
+def _second(values: Tensor) -> Tensor:
+    """Orthonormal DCT-II."""
+    if _is_for_scipy(values):
+        return _ByScipy.apply(values, 2)  # type: ignore[no-any-return]
+    rows, columns = _bases(values)
+    return rows @ values @ columns.T
+
+
+def _third(values: Tensor) -> Tensor:
+    """Orthonormal DCT-III, the inverse of DCT-II."""
+    if _is_for_scipy(values):
+        return _ByScipy.apply(values, 3)  # type: ignore[no-any-return]
+    rows, columns = _bases(values)
+    return rows.T @ values @ columns
 
 
 def _bases(values: Tensor) -> tuple[Tensor, Tensor]:
@@ -127,78 +135,37 @@ def _bases(values: Tensor) -> tuple[Tensor, Tensor]:
     return dct_basis(height, values.dtype, values.device), dct_basis(width, values.dtype, values.device)
 
 
-def _second(values: Tensor) -> Tensor:
-    """Orthonormal DCT-II."""
-    if not _is_by_fft(values):
-        rows, columns = _bases(values)
-        return rows @ values @ columns.T
-    forward, backward = _turns(values)
-    return _planewise(lambda planes, place: _second_by_fft(planes, forward, backward, place), values)
+def _is_for_scipy(values: Tensor) -> bool:
+    """Two matrix products serve compilers, exporters and other devices; pixels in a CPU's memory go to scipy."""
+    if torch.compiler.is_compiling() or torch.compiler.is_exporting() or torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
+        return False
+    # A subclass may have no values, as that of fake tensors.
+    return type(values) in (Tensor, nn.Parameter) and values.device.type == "cpu" and values.numel() > 0
 
 
-def _second_by_fft(values: Tensor, forward: Tensor, backward: Tensor, place: Tensor | None) -> Tensor:
-    # Makhoul 1980, A fast cosine transform in one and two dimensions: a real FFT of the samples in the order 0, 2, 4,
-    # ..., 5, 3, 1, turned by a quarter of a sample. With V that FFT and a, b the turns of rows and columns,
-    # Z = (a V[k] + conj(a) V[-k]) b holds column k as its real and column W - k as minus its imaginary part.
-    # Slices and flips throughout: on a CPU a selection by index takes longer.
-    width = values.shape[-1]
-    spectrum = torch.fft.rfft2(_shuffled(values))
-    turned = spectrum * forward
-    turned[..., :1, :].add_(spectrum[..., :1, :] * backward[:1])
-    turned[..., 1:, :].add_(spectrum[..., 1:, :].flip(-2).mul_(backward[1:]))
-    parts = torch.view_as_real(turned)
-    mirrored = parts[..., 1 : (width + 1) // 2, 1].flip(-1).neg_()
-    return torch.cat([parts[..., 0], mirrored], dim=-1, out=place)
+class _ByScipy(torch.autograd.Function):
+    """The orthonormal transform of kind 2 or 3 by scipy; each is the other's inverse, and so the other's gradient."""
 
+    @staticmethod
+    def forward(values: Tensor, kind: int) -> Tensor:
+        transform = scipy.fft.dctn if kind == 2 else scipy.fft.idctn
+        workers = torch.get_num_threads()
+        return torch.from_numpy(transform(values.detach().numpy(), axes=(-2, -1), norm="ortho", workers=workers))
 
-def _third(values: Tensor) -> Tensor:
-    """Orthonormal DCT-III, the inverse of DCT-II."""
-    if not _is_by_fft(values):
-        rows, columns = _bases(values)
-        return rows.T @ values @ columns
-    forward, _ = _turns(values)
-    return _planewise(lambda planes, place: _third_by_fft(planes, 0.5 / forward, place), values)
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, int], output: Tensor) -> None:
+        del output
+        ctx.kind = inputs[1]
 
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return _ByScipy.apply(gradients[0], 5 - ctx.kind), None
 
-def _third_by_fft(values: Tensor, back: Tensor, place: Tensor | None) -> Tensor:
-    # The steps of `_second_by_fft`, backwards.
-    height, width = values.shape[-2:]
-    parts = values.new_empty(*values.shape[:-1], width // 2 + 1, 2)
-    parts[..., 0] = values[..., : width // 2 + 1]
-    parts[..., :1, 1] = 0
-    parts[..., 1:, 1] = values[..., width - width // 2 :].flip(-1).neg_()
-    turned = torch.view_as_complex(parts)
-    spectrum = turned * back
-    # Row -k of Z is i (a V[k] - conj(a) V[-k]) b; row H, which does not exist, is 0.
-    spectrum[..., 1:, :].add_(turned[..., 1:, :].flip(-2).mul_(-1j * back[1:]))
-    shuffled: Tensor = torch.fft.irfft2(spectrum, s=(height, width))
-    rows, found = torch.empty_like(shuffled), torch.empty_like(shuffled) if place is None else place
-    rows[..., ::2, :] = shuffled[..., : height - height // 2, :]
-    rows[..., 1::2, :] = shuffled[..., height - height // 2 :, :].flip(-2)
-    found[..., ::2] = rows[..., : width - width // 2]
-    found[..., 1::2] = rows[..., width - width // 2 :].flip(-1)
-    return found
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Tensor) -> Tensor:
+        return _ByScipy.apply(tangents[0], ctx.kind)  # type: ignore[no-any-return]
 
-
-def _planewise(transform: Callable[[Tensor, Tensor | None], Tensor], values: Tensor) -> Tensor:
-    return by_pieces(transform, values.reshape(-1, *values.shape[-2:])).reshape(values.shape)
-
-
-def _shuffled(values: Tensor) -> Tensor:
-    """Return rows and columns in the order 0, 2, 4, ..., 5, 3, 1."""
-    rows = torch.cat([values[..., ::2, :], values[..., 1::2, :].flip(-2)], dim=-2)
-    return torch.cat([rows[..., ::2], rows[..., 1::2].flip(-1)], dim=-1)
-
-
-def _turns(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Return a b and conj(a) b with the orthonormal scale in them, (H, W // 2 + 1), computed in double precision."""
-    height, width = values.shape[-2:]
-    vertical = torch.arange(height, dtype=torch.float64, device=values.device)
-    horizontal = torch.arange(width // 2 + 1, dtype=torch.float64, device=values.device)
-    # Along each axis sqrt(2 / n), and sqrt(1 / n) for frequency 0; the half is that of the two terms in Z.
-    row_scale = (2.0 - (vertical == 0).double()).div(height).sqrt()
-    column_scale = (2.0 - (horizontal == 0).double()).div(width).sqrt() / 2
-    rows = torch.polar(row_scale, -math.pi / (2 * height) * vertical).unsqueeze(1)
-    columns = torch.polar(column_scale, -math.pi / (2 * width) * horizontal)
-    kind = torch.complex128 if values.dtype == torch.float64 else torch.complex64
-    return (rows * columns).to(kind), (rows.conj() * columns).to(kind)
+    @staticmethod
+    def vmap(info: Any, places: tuple[int | None, None], values: Tensor, kind: int) -> tuple[Tensor, int]:
+        del info
+        return _ByScipy.apply(values.movedim(places[0] or 0, 0), kind), 0

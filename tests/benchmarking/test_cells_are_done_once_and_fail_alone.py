@@ -12,13 +12,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from fakefreq.benchmarking.cells import Cell, is_done, run_cell
+from fakefreq import files
+from fakefreq.benchmarking.cells import Cell, execute, is_done, run_cell
 from fakefreq.benchmarking.code import code_digest
-from fakefreq.benchmarking.plan import parse_detectors
+from fakefreq.benchmarking.plan import make_jobs, parse_detectors
 from fakefreq.benchmarking.run import benchmark
 from fakefreq.config.detector import DetectorConfig, Pretrained
 from fakefreq.data.manifests import read_manifest, write_manifest
+from fakefreq.engines import Engine
 from fakefreq.errors import UserError
+from fakefreq.files import hold
 from fakefreq.models import registry
 from fakefreq.models.detector import Detector
 from tests.benchmarking.conftest import TINY, tiny_plan
@@ -111,6 +114,20 @@ def test_a_failed_cell_is_listed_and_the_others_are_done(small_manifest: Path, t
     assert not (tmp_path / "failures.csv").exists()
 
 
+def test_of_two_benchmarks_on_one_folder_only_one_does_a_cell(
+    small_manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "WAIT_SECONDS", 0.0)
+    plan = replace(tiny_plan(small_manifest, protocols=["one_to_all"], detectors=["pixel", "again=pixel"]))
+    plan = replace(plan, train_on=("alpha",), detectors={**plan.detectors, "again": replace(TINY, flip=False)})
+    (job,) = make_jobs(plan, {"raw": read_manifest(small_manifest)})
+    with hold(tmp_path / job.cells[0].name):  # as the other benchmark does
+        first, second = execute(job.cells, tmp_path)
+    assert "another process works in" in first.error
+    assert second.is_done
+    assert all(outcome.is_done for outcome in execute(job.cells, tmp_path))
+
+
 def test_protocols_and_detectors_of_one_configuration_share_a_cell(small_manifest: Path, tmp_path: Path) -> None:
     # With two generators, leaving one out is training on the other; and "again" is pixel by another label.
     plan = tiny_plan(small_manifest, protocols=["matrix", "leave_one_out"], detectors=["pixel", "again=pixel"])
@@ -123,7 +140,7 @@ def test_protocols_and_detectors_of_one_configuration_share_a_cell(small_manifes
 
 def test_cells_run_in_processes_too(small_manifest: Path, tmp_path: Path) -> None:
     plan = replace(tiny_plan(small_manifest, protocols=["one_to_all"], detectors=["pixel"]), train_on=("beta",))
-    outcomes = benchmark(plan, tmp_path, jobs=2).outcomes
+    outcomes = benchmark(plan, tmp_path, Engine(jobs=2)).outcomes
     assert [outcome.error for outcome in outcomes] == [""]
 
 

@@ -1,0 +1,206 @@
+"""A corpus of images, scored some thousands at a time: each shard is kept whole, and all become one table."""
+
+import contextlib
+import hashlib
+import json
+import logging
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import pandas as pd
+
+from fakefreq.config.input import InputConfig
+from fakefreq.data.manifest.table import write_skipped
+from fakefreq.engines import Engine
+from fakefreq.errors import UserError
+from fakefreq.evaluate.outside_scores import say_scale
+from fakefreq.evaluate.predict import score_rows
+from fakefreq.evaluate.scores import KEY_COLUMNS, has_parquet, read_scores, table_path, write_all_scores, write_scores
+from fakefreq.files import sha256_file, write_json
+from fakefreq.models.weights import load_detector, weights_path
+from fakefreq.version import __version__
+
+if TYPE_CHECKING:
+    from fakefreq.models import Detector
+
+logger = logging.getLogger(__name__)
+
+SHARD_ROWS = 20_000
+"""Rows of a shard: minutes of a CPU, seconds of a GPU; what a killed scoring loses at most."""
+
+
+@dataclass(frozen=True)
+class HowToScore:
+    """All that decides the scores of images, and how they are computed.
+
+    Args:
+        weights: a run folder, RUN/best, or a .safetensors file.
+        input: what happens to an image before it is read.
+        root: the folder that the rows' paths are relative to.
+        on_error: `stop` at an image that does not decode, or `skip` it and list it.
+        batch_size: images a step.
+        workers: processes that decode; -1 chooses by the number of cores.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+    """
+
+    weights: Path
+    input: InputConfig
+    root: Path
+    on_error: Literal["stop", "skip"] = "stop"
+    batch_size: int = 32
+    workers: int = -1
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class _Shard:
+    """Some rows to score, and the folder and the name of their table."""
+
+    how: HowToScore
+    rows: pd.DataFrame
+    folder: Path
+    name: str
+    title: str
+
+
+def score_corpus(
+    rows: pd.DataFrame,
+    how: HowToScore,
+    out: Path,
+    threshold: float,
+    threshold_from: str,
+    shard_rows: int = SHARD_ROWS,
+    engine: Engine | None = None,
+) -> tuple[int, list[tuple[str, str]]]:
+    """Score images into one table, shard by shard; shards that an interrupted scoring has left are not scored again.
+
+    They lie beside the table, in `<its name>_shards`, under a digest of the weights, the rows and what happens to the
+    images; with the table, they go.
+
+    Args:
+        rows: of a manifest, with the column `manifest`, its digest.
+        how: to score them.
+        out: the table to write, .csv or .parquet: the rows that were scored, in their order.
+        threshold: for the table: the logit above which an image is called fake.
+        threshold_from: for the table: where the threshold comes from.
+        shard_rows: images of a shard, 1 or more.
+        engine: where shards are scored; one after the other in this process by default.
+
+    Returns:
+        How many images were scored, and the skipped ones as (path, reason).
+
+    Raises:
+        UserError: no rows; an image that does not decode, where that stops; a shard that is damaged.
+    """
+    if rows.empty:
+        raise UserError("there is no image to score: the manifest, or the part chosen by --split, is empty")
+    if shard_rows < 1:
+        raise UserError(f"--shard-rows takes 1 or more; got {shard_rows}")
+    if out.suffix == ".parquet" and not has_parquet():
+        raise UserError(f"{out} would be Parquet: install pyarrow (pip install fakefreq[large]), or give a .csv")
+    above = out.with_name(f"{out.stem}_shards")
+    folder = _folder_of(rows, how, shard_rows, above)
+    starts = range(0, len(rows), shard_rows)
+    shards = [_shard(rows, how, folder, number, len(starts), shard_rows) for number in range(len(starts))]
+    missing = [shard for shard in shards if not table_path(shard.folder, shard.name).exists()]
+    done = len(rows) - sum(len(shard.rows) for shard in missing)
+    if done:
+        logger.info(f"{done} of {len(rows)} images are scored already: {folder}")
+    started, before = time.monotonic(), done
+    for number, error in (engine or Engine()).run(_score, missing):
+        if error:
+            raise UserError(error)
+        done += len(missing[number].rows)
+        if len(shards) > 1:
+            rate = (done - before) / max(1e-9, time.monotonic() - started)
+            left = f"; about {_duration((len(rows) - done) / rate)} left" if done < len(rows) else ""
+            logger.info(f"{done} of {len(rows)} images, {rate:.3g} a second{left}")
+    skipped: list[tuple[str, str]] = []
+    tables = (say_scale(table, threshold, threshold_from) for table in _merged(shards, skipped))
+    write_all_scores(tables, out)
+    shutil.rmtree(folder)
+    with contextlib.suppress(OSError):
+        above.rmdir()
+    if above.exists():
+        logger.info(f"{above} holds shards of other scorings that were not ended; delete it where they are not wanted")
+    return len(rows) - len(skipped), skipped
+
+
+def _folder_of(rows: pd.DataFrame, how: HowToScore, shard_rows: int, above: Path) -> Path:
+    """Make the folder of the shards that these rows, weights and settings decide."""
+    made = {
+        "fakefreq": __version__,
+        "weights": sha256_file(weights_path(how.weights)),
+        "input": asdict(how.input),
+        "manifest": rows["manifest"].iloc[0],
+        "rows": int(pd.util.hash_pandas_object(rows["path"], index=False).sum()),
+        "on_error": how.on_error,
+        "shard_rows": shard_rows,
+    }
+    folder = above / hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()[:12]
+    if not (folder / "made.json").exists():
+        write_json(folder / "made.json", made)
+    return folder
+
+
+def _shard(rows: pd.DataFrame, how: HowToScore, folder: Path, number: int, count: int, size: int) -> _Shard:
+    title = "score" if count == 1 else f"score shard {number + 1} of {count}"
+    return _Shard(how, rows.iloc[number * size : (number + 1) * size], folder, f"{number:06d}", title)
+
+
+@lru_cache(maxsize=1)
+def _detector(how: HowToScore, folder: Path) -> "Detector":
+    """Load a detector once for all shards; the folder's name changes with the weights."""
+    del folder
+    from fakefreq.train.environment import choose_device, keep_freed_memory
+
+    keep_freed_memory()
+    return load_detector(how.weights).to(choose_device(how.device)).replace(how.input)
+
+
+def _score(shard: _Shard) -> str:
+    """Score a shard and write its table, last of all; return why that failed, or nothing."""
+    how = shard.how
+    try:
+        scores, skipped = score_rows(
+            _detector(how, shard.folder), shard.rows, how.root, how.batch_size, how.workers, how.on_error, shard.title
+        )
+        if skipped:
+            write_skipped(skipped, shard.folder / f"{shard.name}_skipped.csv")
+        write_scores(scores, table_path(shard.folder, shard.name))
+    except UserError as error:
+        return str(error)
+    return ""
+
+
+def _merged(shards: list[_Shard], skipped: list[tuple[str, str]]) -> Iterator[pd.DataFrame]:
+    """Yield the tables of the shards, one in memory at a time, and add what was skipped to a list."""
+    for shard in shards:
+        path, listed = table_path(shard.folder, shard.name), shard.folder / f"{shard.name}_skipped.csv"
+        table = read_scores(path)
+        table = table.astype({name: str for name in KEY_COLUMNS if name in table and name != "label"})
+        some: list[tuple[str, str]] = []
+        if listed.exists():
+            some = list(pd.read_csv(listed, dtype=str, keep_default_na=False).itertuples(index=False, name=None))
+        gone = {path for path, _ in some}
+        if table["path"].tolist() != [name for name in shard.rows["path"].astype(str) if name not in gone]:
+            raise UserError(f"{path} does not hold the scores of its images; delete it, and the same command goes on")
+        skipped += some
+        yield table
+
+
+def _duration(seconds: float) -> str:
+    """Return a time in words.
+
+    >>> [_duration(seconds) for seconds in (29, 300, 9000)]
+    ['29 s', '5 min', '2 h 30 min']
+    """
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"

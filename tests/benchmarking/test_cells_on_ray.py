@@ -1,0 +1,84 @@
+"""Cells on a Ray cluster: a machine that is lost takes none with it, and the tables are those of one machine."""
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from fakefreq.benchmarking.run import benchmark
+from fakefreq.engines import Engine
+from fakefreq.errors import UserError
+from fakefreq.threads import one_torch_thread
+from tests.benchmarking.conftest import TINY, tiny_plan
+from tests.benchmarking.test_cells_are_done_once_and_fail_alone import TABLES
+
+ray = pytest.importorskip("ray", reason="needs Ray: pip install 'fakefreq[ray]'")
+cluster_utils = pytest.importorskip("ray.cluster_utils")
+ON_RAY = Engine(engine="ray")
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """Two machines of one CPU each."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("OMP_NUM_THREADS", "1")
+        made = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+        made.connect()
+        yield made
+        ray.shutdown()
+        made.shutdown()
+
+
+def test_failures_are_told_as_on_one_machine(cluster: Any) -> None:
+    del cluster
+
+    def work(task: int) -> str:
+        if task == 1:
+            raise ValueError("no room")
+        return "mend it" if task == 2 else ""
+
+    ended = dict(ON_RAY.run(work, [0, 1, 2]))
+    assert ended == {0: "", 1: "on a machine of the cluster: no room", 2: "mend it"}
+
+
+def test_what_no_machine_has_is_refused(cluster: Any) -> None:
+    del cluster
+    with pytest.raises(UserError, match="no machine of the Ray cluster has 1 CPUs and 2 GPUs for a task; lower"):
+        list(replace(ON_RAY, gpus_each=2.0).run(str, [0]))
+
+
+def test_a_machine_that_is_lost_leaves_the_same_tables(
+    cluster: Any, small_manifest: Path, tmp_path: Path, logged: pytest.LogCaptureFixture
+) -> None:
+    plan = tiny_plan(small_manifest, protocols=["one_to_all"], detectors=["pixel"], seeds=[0, 1])
+    config = replace(TINY, detector="pixel", epochs=4)
+    plan = replace(plan, train_on=("alpha",), detectors={"pixel": config})
+    second = cluster.add_node(num_cpus=1)
+
+    def take_away() -> None:
+        while len(list(tmp_path.glob("ray/cells/*/run"))) < 2:
+            time.sleep(0.02)
+        cluster.remove_node(second, allow_graceful=False)
+
+    remover = threading.Thread(target=take_away)
+    remover.start()
+    with logged.at_level(logging.INFO, "fakefreq"):
+        outcomes = benchmark(plan, tmp_path / "ray", ON_RAY).outcomes
+    remover.join()
+    assert all(outcome.is_done for outcome in outcomes)
+    assert "was lost" in logged.text and "it is done again" in logged.text
+    with one_torch_thread():
+        benchmark(plan, tmp_path / "local")
+    for name in TABLES:
+        one, other = ((tmp_path / kind / f"{name}.csv").read_bytes() for kind in ("ray", "local"))
+        assert one == other, name
+    scores = [next((tmp_path / kind).glob("scores.*")).read_bytes() for kind in ("ray", "local")]
+    assert scores[0] == scores[1]
+    assert not pd.read_csv(tmp_path / "ray" / "metrics.csv").empty
