@@ -2,14 +2,17 @@
 
 import contextlib
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import tyro
 
 from fakefreq.commands.base import TrainingCommand
 from fakefreq.errors import UserError
+
+if TYPE_CHECKING:
+    from fakefreq.ranks import Ranks
 
 logger = logging.getLogger(__name__)
 
@@ -76,6 +79,12 @@ class Score:
     0: the detector's own number, with which its threshold was validated"""
 
     def run(self) -> None:
+        from fakefreq.ranks import joined
+
+        with joined(self.device) as ranks:
+            self._score(ranks)
+
+    def _score(self, ranks: "Ranks") -> None:
         from fakefreq.data.degrade.history import written_out
         from fakefreq.data.index.on_the_fly import manifest_or_index
         from fakefreq.data.loading.small_images import reflected_line
@@ -90,32 +99,40 @@ class Score:
         from fakefreq.train.environment import choose_device, keep_freed_memory
 
         keep_freed_memory()
-        detector = load_detector(self.detector).to(choose_device(self.device))
-        own = detector.input
-        history = own.history if self.history == "own" else written_out("" if self.history == "none" else self.history)
-        detector = detector.replace(replace(own, history=history, views=self.views or own.views))
-        is_own = detector.input == own
-        origin = threshold_origin(detector) + ("" if is_own else ", with another --history or --views")
-        keep_in = weights_path(self.detector).parent / "indexed"
-        path = manifest_or_index(self.manifest, keep_in, self.on_error, split=self.split != "all")
-        manifest = read_manifest(path)
-        check_splits(manifest)
-        if history:
-            refuse_second_history(path, history, "give --history none")
-            logger.info(f"every image, real or fake, goes through {history} first")
-        rows = manifest.assign(manifest=manifest_digest(manifest))
-        if self.split != "all":
-            rows = rows[rows["split"] == self.split]
-        small = reflected_line(rows, detector.input, "a smaller --crop in `fakefreq train` reads none")
-        if small:
-            logger.info(small)
+        ranks.check_same({item.name: str(getattr(self, item.name)) for item in fields(self)})
+        with ranks.all_or_none():
+            detector = load_detector(self.detector).to(choose_device(self.device))
+            own, other = detector.input, "" if self.history == "none" else self.history
+            history = own.history if self.history == "own" else written_out(other)
+            detector = detector.replace(replace(own, history=history, views=self.views or own.views))
+            is_own = detector.input == own
+            origin = threshold_origin(detector) + ("" if is_own else ", with another --history or --views")
+            keep_in = weights_path(self.detector).parent / "indexed"
+        path = ranks.from_first(
+            lambda: manifest_or_index(self.manifest, keep_in, self.on_error, split=self.split != "all")
+        )
+        with ranks.all_or_none():
+            manifest = read_manifest(path)
+            check_splits(manifest)
+            if history:
+                refuse_second_history(path, history, "give --history none")
+                logger.info(f"every image, real or fake, goes through {history} first")
+            rows = manifest.assign(manifest=manifest_digest(manifest))
+            if self.split != "all":
+                rows = rows[rows["split"] == self.split]
+            small = reflected_line(rows, detector.input, "a smaller --crop in `fakefreq train` reads none")
+            if small:
+                logger.info(small)
         scores, skipped = score_rows(detector, rows, path.parent, self.batch_size, self.workers, self.on_error)
-        write_scores(say_scale(scores, detector.threshold, origin), self.out)
-        logger.info(f"{len(scores)} images scored; written to {self.out}")
-        if skipped:
-            listed = self.out.with_name(f"{self.out.stem}_skipped.csv")
-            write_skipped(skipped, listed)
-            logger.warning(f"{len(skipped)} images skipped; listed with reasons in {listed}")
+        with ranks.all_or_none():
+            if not ranks.is_first:
+                return
+            write_scores(say_scale(scores, detector.threshold, origin), self.out)
+            logger.info(f"{len(scores)} images scored; written to {self.out}")
+            if skipped:
+                listed = self.out.with_name(f"{self.out.stem}_skipped.csv")
+                write_skipped(skipped, listed)
+                logger.warning(f"{len(skipped)} images skipped; listed with reasons in {listed}")
 
 
 @dataclass
