@@ -255,4 +255,6 @@ def _refuse_settings_of_launchers(precision: str) -> None:
     if os.environ.get("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "1") != "1":
         raise UserError("accelerate was told --gradient_accumulation_steps; give --accumulate to fakefreq instead")
     if os.environ.get("ACCELERATE_DYNAMO_BACKEND", "no").lower() != "no":
-        raise UserError("accelerate was told --dynamo_backend; fakefreq compiles in a single process only: leave it out")
+        raise UserError(
+            "accelerate was told --dynamo_backend; fakefreq compiles in a single process only: leave it out"
+        )

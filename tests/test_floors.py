@@ -8,7 +8,7 @@ import fakefreq
 ROOT = Path(fakefreq.__file__).parent
 # From the lowest: a part may import its own line and the lines above it in this list. Commands import lazily.
 FLOORS: list[set[str]] = [
-    {"version", "errors", "files", "messages", "progress", "threads"},
+    {"version", "errors", "files", "messages", "progress", "ranks", "threads"},
     {"config", "wheels"},
     {"spectra", "data"},
     {"zoo", "atlas"},

@@ -214,7 +214,9 @@ class SharedDetector:
             return
         self._learning = learning
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # newer torch names accelerate's `broadcast_buffers` otherwise
+            warnings.simplefilter(
+                "ignore", FutureWarning
+            )  # newer torch names accelerate's `broadcast_buffers` otherwise
             self._wrapped = self.ranks.accelerator.prepare_model(_Outputs(self.detector))
 
     def outputs(self, images: Tensor, rows: Rows | None) -> tuple[Tensor, dict[str, Tensor]]:

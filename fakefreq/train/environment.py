@@ -5,8 +5,8 @@ import os
 import platform
 import shlex
 import sys
-from pathlib import Path
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import torch

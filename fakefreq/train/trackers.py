@@ -36,9 +36,9 @@ def check_tracker(kind: str) -> None:
 class Tracker:
     """Gives the numbers of log.csv to a tracker, named phase/column, at the step of all epochs.
 
-    Where it keeps them: tensorboard and wandb in the run's folder, trackio and mlflow where their own settings say. Each
-    obeys its environment variables, such as WANDB_MODE=offline. A tracker that fails later is given up with a warning,
-    and the training goes on.
+    Where it keeps them: tensorboard and wandb in the run's folder, trackio and mlflow where their own settings say.
+    Each obeys its environment variables, such as WANDB_MODE=offline. A tracker that fails later is given up with a
+    warning, and the training goes on.
 
     Args:
         config: `log_with` says which; the other settings are told to it, except to tensorboard.

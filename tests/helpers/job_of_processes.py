@@ -41,7 +41,13 @@ CASES: dict[str, TrainConfig] = {
     ),
     # Steps of 45 and 3 images, in parts of 15 and 3; the backbone rests for an epoch.
     "parts": replace(
-        _BASE, batch_size=45, accumulate=3, freeze_epochs=1, balance="weights", simulate=0.4, simulate_families="nearest"
+        _BASE,
+        batch_size=45,
+        accumulate=3,
+        freeze_epochs=1,
+        balance="weights",
+        simulate=0.4,
+        simulate_families="nearest",
     ),
     "bf16": replace(_BASE, epochs=1, precision="bf16", dropout=0.0),
 }

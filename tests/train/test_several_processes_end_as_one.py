@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -80,16 +79,14 @@ def damaged(manifest_path: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def job(
-    manifest_path: Path, damaged: Path, one_thread: None, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Job]:
+def job(manifest_path: Path, damaged: Path, one_thread: None, tmp_path_factory: pytest.TempPathFactory) -> Job:
     """All that `tests.helpers.job_of_processes` does, by three processes of torchrun."""
     del one_thread
     out = tmp_path_factory.mktemp("job")
     process = _launch("tests.helpers.job_of_processes", str(manifest_path), str(damaged), str(out))
-    stdout, stderr = process.communicate(timeout=300)
+    stdout, stderr = process.communicate(timeout=600)
     assert process.returncode == 0, stderr
-    yield Job(out, stdout, stderr, [json.loads((out / f"status-{n}.json").read_text()) for n in range(RANKS)])
+    return Job(out, stdout, stderr, [json.loads((out / f"status-{n}.json").read_text()) for n in range(RANKS)])
 
 
 @pytest.fixture(scope="module")
@@ -107,8 +104,12 @@ def test_processes_end_in_the_weights_of_one(job: Job, alone: Path, case: str) -
     assert [status[case] for status in job.status] == [0] * RANKS
     for ours, theirs in ((weights(job.out / case), weights(alone / case)), (last(job.out / case), last(alone / case))):
         assert ours.keys() == theirs.keys()
-        for name, value in ours.items():
-            torch.testing.assert_close(value, theirs[name], atol=TOLERANCE, rtol=TOLERANCE, msg=lambda text: f"{name}: {text}")
+        far = [
+            name
+            for name, value in ours.items()
+            if not torch.allclose(value, theirs[name], atol=TOLERANCE, rtol=TOLERANCE)
+        ]
+        assert far == []
     columns = ["epoch", "step", "phase", "loss", "accuracy", "auc", "learning_rate"]
     logs = [pd.read_csv(out / case / "log.csv")[columns] for out in (job.out, alone)]
     pd.testing.assert_frame_equal(logs[0], logs[1], rtol=1e-4)
@@ -176,7 +177,7 @@ def test_a_process_that_is_killed_costs_the_steps_since_the_last_state(
         assert process.poll() is None, process.communicate()
         time.sleep(0.01)
     os.kill(_processes_of(process.pid)[1], signal.SIGKILL)
-    stdout, stderr = process.communicate(timeout=300)
+    stdout, stderr = process.communicate(timeout=600)
     assert process.returncode == 0, stderr
     assert "resuming after epoch" in stdout
     assert_same_end(out, job.out / "all")
@@ -189,7 +190,9 @@ def test_one_process_needs_no_accelerate(manifest_path: Path, tmp_path: Path, mo
     train(manifest_path, tmp_path / "run", CASES["bf16"])
     assert not torch.distributed.is_initialized()
     monkeypatch.setattr(ranks_module, "launched", lambda: 2)
-    with pytest.raises(UserError, match=r"2 processes, and they need the package accelerate: .*fakefreq\[distributed\]"):
+    with pytest.raises(
+        UserError, match=r"2 processes, and they need the package accelerate: .*fakefreq\[distributed\]"
+    ):
         train(manifest_path, tmp_path / "two", CASES["bf16"])
 
 
@@ -308,6 +311,8 @@ def test_rows_of_all_processes_are_those_of_one_in_its_order(count: int, parts: 
         for number, part in enumerate(arranged.parts):
             assert [part_of[where] for where in place[part.here].tolist()] == [number] * len(part.here)
             by_part.setdefault(number, []).extend(part.rows.own.tolist())
-            assert part.rows.total == int((part_of == number).sum() + sum(part_of[where] == number for where in twin_of))
+            assert part.rows.total == int(
+                (part_of == number).sum() + sum(part_of[where] == number for where in twin_of)
+            )
     assert sorted(seen) == order
     assert all(sorted(own) == list(range(len(own))) for own in by_part.values())
