@@ -40,7 +40,7 @@ def _imports() -> set[tuple[str, str]]:
     pairs = set()
     for file in ROOT.rglob("*.py"):
         name = ".".join(("fakefreq", *file.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__")
-        if name == "fakefreq":
+        if name in ("fakefreq", "fakefreq.__main__"):
             continue
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "fakefreq":

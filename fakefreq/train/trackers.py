@@ -50,8 +50,9 @@ class Tracker:
     """
 
     def __init__(self, config: TrainConfig, folder: Path, first_step: int = 0) -> None:
-        from accelerate import tracking
+        from accelerate import PartialState, tracking
 
+        PartialState(cpu=True)  # its trackers ask it who writes; one of several processes has it already
         self.kind, name = config.log_with, folder.absolute().name
         self._tracker: Any = None
         # Which run a resumed one goes on with, where the tracker can.
