@@ -219,15 +219,15 @@ def _join(device: str, precision: str) -> Ranks:
 
 
 def _connect(backend: str) -> None:
-    from torch import distributed
+    from torch import cuda, distributed
+    from torch.distributed.rendezvous import rendezvous
 
     if backend == "nccl":
-        import torch
-
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    store, rank, size = next(distributed.rendezvous("env://", timeout=_PATIENCE))
+        cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    store, rank, size = next(rendezvous("env://", timeout=_PATIENCE))
     # After a restart by torchrun the store still knows the addresses of the processes that died.
-    own = distributed.PrefixStore(f"fakefreq/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    own = distributed.distributed_c10d.PrefixStore(f"fakefreq/{attempt}", store)
     distributed.init_process_group(backend, store=own, rank=rank, world_size=size, timeout=_PATIENCE)
 
 

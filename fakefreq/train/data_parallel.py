@@ -122,7 +122,7 @@ class _SyncedNorm(torch.autograd.Function):
         return result, mean, variance, total
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(context: Any, slope: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
         values, weight, mean, scale, total = context.saved_tensors
         shape = [1, -1] + [1] * (values.ndim - 2)
@@ -175,7 +175,7 @@ class SyncedNorms(TorchFunctionMode):
     ) -> Tensor:
         if not training:
             return nn.functional.batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
-        normalised: Any = _SyncedNorm.apply(input, weight, bias, eps, self.counts, self.ranks)  # type: ignore[no-untyped-call]
+        normalised: Any = _SyncedNorm.apply(input, weight, bias, eps, self.counts, self.ranks)
         result, mean, variance, total = normalised
         if running_mean is not None and running_var is not None:
             running_mean.lerp_(mean.to(running_mean.dtype), momentum)

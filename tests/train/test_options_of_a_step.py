@@ -98,6 +98,13 @@ def test_the_average_is_the_exponential_one_and_starts_fast() -> None:
     assert not average.detector.training
 
 
+def test_the_average_keeps_what_is_infinite_until_it_is_fitted() -> None:
+    detector = create_detector("two_stream", backbone="test_efficientnet", spectrum="lattice", pretrained="none")
+    average = AveragedDetector(detector, 0.9)
+    average.update(detector)
+    assert average.detector.state_dict()["streams.lattice.null"].isinf().all()
+
+
 def test_what_follows_the_weights_never_changes_them() -> None:
     plain, followed = make(), make()
     average = AveragedDetector(followed, 0.5)

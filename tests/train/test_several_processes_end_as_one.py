@@ -15,7 +15,7 @@ from typing import ClassVar
 import pandas as pd
 import pytest
 import torch
-from timm.layers import BatchNormAct2d
+from timm.layers.norm_act import BatchNormAct2d
 from torch import nn
 
 from fakefreq import ranks as ranks_module
@@ -158,7 +158,7 @@ def test_what_fails_in_one_process_ends_all_and_is_told_once(job: Job) -> None:
 
 def _processes_of(launcher: int) -> dict[int, int]:
     """Rank -> process id of those that a launcher has started."""
-    found = {}
+    found: dict[int, int] = {}
     for name in Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split():
         words = Path(f"/proc/{name}/environ").read_bytes().split(b"\0")
         found |= {int(word.removeprefix(b"RANK=")): int(name) for word in words if word.startswith(b"RANK=")}

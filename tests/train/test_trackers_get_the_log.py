@@ -14,7 +14,6 @@ from fakefreq.cli import main
 from fakefreq.config.files import read_train_config
 from fakefreq.config.run import TRACKERS, TrainConfig
 from fakefreq.errors import UserError
-from fakefreq.train import trackers
 from fakefreq.train.trackers import Tracker
 from fakefreq.train.train import train
 from tests.helpers.small_runs import CONFIG
@@ -83,7 +82,7 @@ def test_a_package_that_is_missing_is_named_before_anything_is_written(
     manifest_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     find = importlib.util.find_spec
-    monkeypatch.setattr(trackers.importlib.util, "find_spec", lambda name: None if name == kind else find(name))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == kind else find(name))
     config = replace(CONFIG, log_with=kind)  # type: ignore[arg-type]
     with pytest.raises(UserError, match=rf"--log-with {kind} needs the package .*: pip install 'fakefreq\[{kind}\]'"):
         train(manifest_path, tmp_path / "run", config)
