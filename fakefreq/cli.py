@@ -1,5 +1,7 @@
 """The command line. Thin: torch, timm and pandas are imported only by the command that needs them."""
 
+import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, fields
@@ -23,8 +25,9 @@ from fakefreq.commands import (
 )
 from fakefreq.commands.base import Command, TrainingCommand
 from fakefreq.commands.overview import overview
-from fakefreq.errors import UserError, choose
+from fakefreq.errors import ToldElsewhere, UserError, choose
 from fakefreq.messages import shown_messages, take_level
+from fakefreq.ranks import is_silent, launched
 
 # Each module of fakefreq.commands brings its own.
 COMMANDS: dict[str, Callable[..., Command]] = {
@@ -42,6 +45,8 @@ COMMANDS: dict[str, Callable[..., Command]] = {
     **zoo.COMMANDS,
 }
 
+# What several processes of a launcher may share.
+SHARED = ("train", "score")
 # Commands that have commands below them.
 NESTED = ("manifest", "zoo")
 
@@ -68,13 +73,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         _refuse_unknown(words)
         command = _parsed(words)
-        with shown_messages(level):
+        if launched() > 1 and words[0] not in SHARED:
+            raise UserError(
+                f"a launcher has started {launched()} processes, and {words[0]} is for one: start it without; "
+                f"{' and '.join(SHARED)} share their work"
+            )
+        with shown_messages(logging.ERROR if is_silent() else level):
             command.run()
+    except ToldElsewhere:
+        return 2
     except UserError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        where = f" (process {os.environ['RANK']})" if is_silent() else ""
+        print(f"error{where}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("interrupted; the same command again goes on (train: with --resume)", file=sys.stderr)
+        if not is_silent():
+            print("interrupted; the same command again goes on (train: with --resume)", file=sys.stderr)
         return 130
     except BrokenPipeError:
         return 0
@@ -106,8 +120,10 @@ def _refuse_unknown(words: Sequence[str]) -> None:
     """Refuse an unknown command by name, also one that stands beside --help.
 
     Raises:
-        UserError: names the commands that come close.
+        UserError: names the commands that come close, and what took the place of a flag that is gone.
     """
+    if any(word.partition("=")[0] in ("--tensorboard", "--no-tensorboard") for word in words):
+        raise UserError("--tensorboard is gone: give --log-with tensorboard, or leave it out")
     named = [word for word in words if not word.startswith("-")]
     if not named or words[0] not in (named[0], "--help", "-h"):
         return  # tyro refuses a flag before the command

@@ -1,4 +1,4 @@
-"""The one exception that speaks to users."""
+"""The exceptions that speak to users."""
 
 
 class UserError(Exception):
@@ -6,6 +6,10 @@ class UserError(Exception):
 
     The message says what was given, what is allowed, and which flag or argument to change.
     """
+
+
+class ToldElsewhere(UserError):
+    """What went wrong in another process of the same job, which tells it: this one ends with 2 and without a line."""
 
 
 def choose(given: str, allowed: list[str], what: str, flag: str) -> str:

@@ -8,7 +8,7 @@ import fakefreq
 ROOT = Path(fakefreq.__file__).parent
 # From the lowest: a part may import its own line and the lines above it in this list. Commands import lazily.
 FLOORS: list[set[str]] = [
-    {"version", "errors", "engines", "files", "messages", "progress", "threads"},
+    {"version", "errors", "engines", "files", "messages", "progress", "ranks", "threads"},
     {"config", "wheels", "hub"},
     {"spectra", "data"},
     {"zoo", "atlas"},
@@ -41,7 +41,7 @@ def _imports() -> set[tuple[str, str]]:
     pairs = set()
     for file in ROOT.rglob("*.py"):
         name = ".".join(("fakefreq", *file.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__")
-        if name == "fakefreq":
+        if name in ("fakefreq", "fakefreq.__main__"):
             continue
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "fakefreq":

@@ -1,15 +1,18 @@
 """Commands that train detectors and use them."""
 
 import logging
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from fakefreq.commands.base import Flat, TrainingCommand
 from fakefreq.engines import Engine
 from fakefreq.errors import UserError
+
+if TYPE_CHECKING:
+    from fakefreq.ranks import Ranks
 
 logger = logging.getLogger(__name__)
 
@@ -86,6 +89,12 @@ class Score:
     on: Annotated[Engine, Flat] = field(default_factory=Engine)
 
     def run(self) -> None:
+        from fakefreq.ranks import joined
+
+        with joined(self.device) as ranks:
+            self._score(ranks)
+
+    def _score(self, ranks: "Ranks") -> None:
         from fakefreq.data.degrade.history import written_out
         from fakefreq.data.index.on_the_fly import manifest_or_index
         from fakefreq.data.loading.small_images import reflected_line
@@ -100,36 +109,48 @@ class Score:
         from fakefreq.train.environment import choose_device
 
         self.on.check()
-        if self.on.engine == "local":
-            choose_device(self.device)
-        detector = load_detector(self.detector)
-        own = detector.input
-        history = own.history if self.history == "own" else written_out("" if self.history == "none" else self.history)
-        detector = detector.replace(replace(own, history=history, views=self.views or own.views))
-        is_own = detector.input == own
-        origin = threshold_origin(detector) + ("" if is_own else ", with another --history or --views")
-        beside = self.out if is_hub_name(self.detector) else weights_path(self.detector)
-        path = manifest_or_index(self.manifest, beside.parent / "indexed", self.on_error, split=self.split != "all")
-        manifest = read_manifest(path)
-        check_splits(manifest)
-        if history:
-            refuse_second_history(path, history, "give --history none")
-            logger.info(f"every image, real or fake, goes through {history} first")
-        rows = manifest.assign(manifest=manifest_digest(manifest))
-        if self.split != "all":
-            rows = rows[rows["split"] == self.split]
-        small = reflected_line(rows, detector.input, "a smaller --crop in `fakefreq train` reads none")
-        if small:
-            logger.info(small)
+        ranks.check_same({item.name: str(getattr(self, item.name)) for item in fields(self)})
+        with ranks.all_or_none():
+            if ranks.size > 1 and (self.on.engine != "local" or self.on.jobs != 1):
+                raise UserError(f"{ranks.size} processes work here already: leave --engine and --jobs out")
+            if self.on.engine == "local":
+                choose_device(self.device)
+            detector = load_detector(self.detector)
+            own, other = detector.input, "" if self.history == "none" else self.history
+            history = own.history if self.history == "own" else written_out(other)
+            detector = detector.replace(replace(own, history=history, views=self.views or own.views))
+            is_own = detector.input == own
+            origin = threshold_origin(detector) + ("" if is_own else ", with another --history or --views")
+            beside = self.out if is_hub_name(self.detector) else weights_path(self.detector)
+        path = ranks.from_first(
+            lambda: manifest_or_index(
+                self.manifest, beside.parent / "indexed", self.on_error, split=self.split != "all"
+            )
+        )
+        with ranks.all_or_none():
+            manifest = read_manifest(path)
+            check_splits(manifest)
+            if history:
+                refuse_second_history(path, history, "give --history none")
+                logger.info(f"every image, real or fake, goes through {history} first")
+            rows = manifest.assign(manifest=manifest_digest(manifest))
+            if self.split != "all":
+                rows = rows[rows["split"] == self.split]
+            small = reflected_line(rows, detector.input, "a smaller --crop in `fakefreq train` reads none")
+            if small:
+                logger.info(small)
         how = HowToScore(
             self.detector, detector.input, path.parent, self.on_error, self.batch_size, self.workers, self.device
         )
         count, skipped = score_corpus(rows, how, self.out, detector.threshold, origin, self.shard_rows, self.on)
-        logger.info(f"{count} images scored; written to {self.out}")
-        if skipped:
-            listed = self.out.with_name(f"{self.out.stem}_skipped.csv")
-            write_skipped(skipped, listed)
-            logger.warning(f"{len(skipped)} images skipped; listed with reasons in {listed}")
+        with ranks.all_or_none():
+            if not ranks.is_first:
+                return
+            logger.info(f"{count} images scored; written to {self.out}")
+            if skipped:
+                listed = self.out.with_name(f"{self.out.stem}_skipped.csv")
+                write_skipped(skipped, listed)
+                logger.warning(f"{len(skipped)} images skipped; listed with reasons in {listed}")
 
 
 @dataclass
@@ -159,11 +180,10 @@ class Predict:
         from fakefreq.data.manifests import write_skipped
         from fakefreq.evaluate.predict import check_predictions_path, predict_images, write_predictions
         from fakefreq.models import load_detector
-        from fakefreq.train.environment import choose_device, keep_freed_memory
+        from fakefreq.train.environment import choose_device
 
         if self.out:
             check_predictions_path(self.out)
-        keep_freed_memory()
         detector = load_detector(self.detector).to(choose_device(self.device))
         if detector.input.history:
             logger.info(f"every image goes through {detector.input.history} first, as in the detector's training")

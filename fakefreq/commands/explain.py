@@ -38,9 +38,8 @@ class Explain:
     def run(self) -> None:
         from fakefreq.explaining.page import explain_files
         from fakefreq.models import load_detector
-        from fakefreq.train.environment import choose_device, keep_freed_memory
+        from fakefreq.train.environment import choose_device
 
-        keep_freed_memory()
         detector = load_detector(self.detector).to(choose_device(self.device))
         on_error: Literal["stop", "skip"] = "stop" if self.on_error == "stop" else "skip"
         explanations, skipped = explain_files(detector, self.images, self.out, on_error)

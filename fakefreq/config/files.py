@@ -28,7 +28,10 @@ def read_train_config(files: Sequence[str | Path]) -> TrainConfig:
     """
     values: dict[str, Any] = {}
     for file in files:
-        values |= typed_values(TrainConfig, _read_table(Path(file)), str(file))
+        table = _read_table(Path(file))
+        if table.pop("tensorboard", False):  # as files of older versions say it
+            table.setdefault("log_with", "tensorboard")
+        values |= typed_values(TrainConfig, table, str(file))
     return TrainConfig(**values)
 
 

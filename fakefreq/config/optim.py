@@ -19,7 +19,9 @@ class OptimConfig:
     Args:
         label_smoothing: labels are this share of the way from 0 and 1 towards one half.
         epochs: passes over the training images, at most.
-        batch_size: images a step.
+        batch_size: images a step, those of all processes together.
+        accumulate: parts in which a step's images go through the network, one after the other, their gradients added
+            up: a step then takes the memory of one part. A batch norm sees one part at a time.
         optimizer: `adamw`, `adam` or `sgd` (Nesterov momentum .9).
         learning_rate: peak rate of the pretrained backbone.
         head_learning_rate: peak rate of all that starts from scratch: frequency stream and head.
@@ -52,6 +54,7 @@ class OptimConfig:
     label_smoothing: float = 0.0
     epochs: int = 8
     batch_size: int = 32
+    accumulate: int = 1
     optimizer: Optimizer = "adamw"
     learning_rate: float = 5e-4
     head_learning_rate: float = 1e-3
@@ -84,6 +87,7 @@ class OptimConfig:
         for flag, number, least in (
             ("--epochs", self.epochs, 1),
             ("--batch-size", self.batch_size, 2),
+            ("--accumulate", self.accumulate, 1),
             ("--freeze-epochs", self.freeze_epochs, 0),
             ("--feature-passes", self.feature_passes, 0),
             ("--max-steps", self.max_steps, 0),
@@ -109,6 +113,11 @@ class OptimConfig:
         for flag, share in (("--label-smoothing", self.label_smoothing), ("--ema", self.ema)):
             if not 0 <= share < 1:
                 raise UserError(f"{flag} is {share}; it takes 0 or more and less than 1")
+        if self.batch_size < 2 * self.accumulate:
+            raise UserError(
+                f"--accumulate {self.accumulate} leaves parts of less than two images of --batch-size "
+                f"{self.batch_size}, too few for a batch norm; lower it, or raise --batch-size"
+            )
         if not 0.1 <= self.distill_temperature <= 100:
             raise UserError(f"--distill-temperature is {self.distill_temperature}; it takes 0.1 to 100")
         if not 0 < self.layer_decay <= 1:

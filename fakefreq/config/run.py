@@ -1,14 +1,17 @@
 """What a training run is, as plain data: readable without importing torch."""
 
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, Literal, get_args
 
 from fakefreq.config.augment import AugmentConfig
 from fakefreq.config.fields import typed_values
 from fakefreq.config.input import InputConfig
 from fakefreq.config.learner import LearnerConfig
 from fakefreq.config.optim import OptimConfig
-from fakefreq.errors import UserError
+from fakefreq.errors import UserError, choose
+
+LogWith = Literal["none", "tensorboard", "wandb", "trackio", "mlflow"]
+TRACKERS: list[str] = list(get_args(LogWith))
 
 
 @dataclass(frozen=True)
@@ -18,9 +21,10 @@ class RunConfig:
     Args:
         cache: keeps decoded training images for the next epoch: `none`, in `memory`, or a folder for later runs too.
         workers: processes that decode images; -1 chooses by the number of cores.
-        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`; of several processes each takes a GPU of its own.
         log_every: steps between two lines of log.csv.
-        tensorboard: write the log for TensorBoard too, into the run's folder.
+        log_with: a tracker that gets the numbers of log.csv too: `tensorboard` (into the run's folder), `wandb`,
+            `trackio` or `mlflow`.
         checkpoint_seconds: time between two saved states within an epoch; 0: by steps only. Each epoch's end is saved.
         checkpoint_steps: saves the state after every so many steps of an epoch, too; 0: by time only.
     """
@@ -29,7 +33,7 @@ class RunConfig:
     workers: int = -1
     device: str = "auto"
     log_every: int = 10
-    tensorboard: bool = False
+    log_with: LogWith = "none"
     checkpoint_seconds: float = 300.0
     checkpoint_steps: int = 0
 
@@ -46,6 +50,7 @@ class RunConfig:
         ):
             if number < least:
                 raise UserError(f"{flag} is {number}; it takes {least} or more")
+        choose(self.log_with, TRACKERS, "tracker", "--log-with")
         if not 0 <= self.checkpoint_seconds < float("inf"):
             raise UserError(f"--checkpoint-seconds is {self.checkpoint_seconds}; it takes 0 or more")
 

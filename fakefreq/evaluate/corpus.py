@@ -23,6 +23,7 @@ from fakefreq.evaluate.predict import score_rows
 from fakefreq.evaluate.scores import KEY_COLUMNS, has_parquet, read_scores, table_path, write_all_scores, write_scores
 from fakefreq.files import sha256_file, write_json
 from fakefreq.models.weights import load_detector, weights_path
+from fakefreq.ranks import current
 from fakefreq.version import __version__
 
 if TYPE_CHECKING:
@@ -79,6 +80,8 @@ def score_corpus(
 ) -> tuple[int, list[tuple[str, str]]]:
     """Score images into one table, shard by shard; shards that an interrupted scoring has left are not scored again.
 
+    The processes of a job (`fakefreq.ranks`) share the images of a shard, and the first of them writes.
+
     They lie beside the table, in `<its name>_shards`, under a digest of the weights, the rows and what happens to the
     images; with the table, they go.
 
@@ -92,7 +95,7 @@ def score_corpus(
         engine: where shards are scored; one after the other in this process by default.
 
     Returns:
-        How many images were scored, and the skipped ones as (path, reason).
+        How many images were scored, and the skipped ones as (path, reason); the first process of a job knows.
 
     Raises:
         UserError: no rows; an image that does not decode, where that stops; a shard that is damaged.
@@ -103,11 +106,14 @@ def score_corpus(
         raise UserError(f"--shard-rows takes 1 or more; got {shard_rows}")
     if out.suffix == ".parquet" and not has_parquet():
         raise UserError(f"{out} would be Parquet: install pyarrow (pip install fakefreq[large]), or give a .csv")
+    ranks = current()
     above = out.with_name(f"{out.stem}_shards")
-    folder = _folder_of(rows, how, shard_rows, above)
+    folder = ranks.from_first(lambda: _folder_of(rows, how, shard_rows, above))
     starts = range(0, len(rows), shard_rows)
     shards = [_shard(rows, how, folder, number, len(starts), shard_rows) for number in range(len(starts))]
-    missing = [shard for shard in shards if not table_path(shard.folder, shard.name).exists()]
+    # What the first one sees is missing, so that all of them do the same shards.
+    are_there = ranks.from_first(lambda: [table_path(shard.folder, shard.name).exists() for shard in shards])
+    missing = [shard for shard, is_there in zip(shards, are_there, strict=True) if not is_there]
     done = len(rows) - sum(len(shard.rows) for shard in missing)
     if done:
         logger.info(f"{done} of {len(rows)} images are scored already: {folder}")
@@ -121,6 +127,8 @@ def score_corpus(
             left = f"; about {_duration((len(rows) - done) / rate)} left" if done < len(rows) else ""
             logger.info(f"{done} of {len(rows)} images, {rate:.3g} a second{left}")
     skipped: list[tuple[str, str]] = []
+    if not ranks.is_first:
+        return len(rows), skipped
     tables = (say_scale(table, threshold, threshold_from) for table in _merged(shards, skipped))
     write_all_scores(tables, out)
     shutil.rmtree(folder)
@@ -157,9 +165,8 @@ def _shard(rows: pd.DataFrame, how: HowToScore, folder: Path, number: int, count
 def _detector(how: HowToScore, folder: Path) -> "Detector":
     """Load a detector once for all shards; the folder's name changes with the weights."""
     del folder
-    from fakefreq.train.environment import choose_device, keep_freed_memory
+    from fakefreq.train.environment import choose_device
 
-    keep_freed_memory()
     return load_detector(how.weights).to(choose_device(how.device)).replace(how.input)
 
 
@@ -170,9 +177,11 @@ def _score(shard: _Shard) -> str:
         scores, skipped = score_rows(
             _detector(how, shard.folder), shard.rows, how.root, how.batch_size, how.workers, how.on_error, shard.title
         )
-        if skipped:
-            write_skipped(skipped, shard.folder / f"{shard.name}_skipped.csv")
-        write_scores(scores, table_path(shard.folder, shard.name))
+        with current().all_or_none():
+            if current().is_first:
+                if skipped:
+                    write_skipped(skipped, shard.folder / f"{shard.name}_skipped.csv")
+                write_scores(scores, table_path(shard.folder, shard.name))
     except UserError as error:
         return str(error)
     return ""

@@ -30,6 +30,7 @@ from fakefreq.files import atomic_path, sha256_file
 from fakefreq.models.fusion import LATTICE
 from fakefreq.models.streams.lattice import read_lattice_of_image
 from fakefreq.progress import ProgressBar
+from fakefreq.ranks import current
 
 if TYPE_CHECKING:
     from fakefreq.models import Detector
@@ -90,7 +91,8 @@ def infer(
                     raise UserError(f"the detector's logit for {first} is not finite; its weights are damaged")
                 np.add.at(sums, index, values)
                 np.add.at(seen, index, 1)
-                bar.update(len(values) // detector.input.views)
+                # Other processes of a job are about as far.
+                bar.update(min(current().size * (len(values) // detector.input.views), len(names) - bar.done))
     finally:
         detector.train(was_training)
     logits: Array = np.divide(sums, seen, out=np.full(len(names), np.nan), where=seen > 0)
@@ -130,7 +132,8 @@ def score_rows(
 ) -> tuple[pd.DataFrame, list[tuple[str, str]]]:
     """Score the images of some manifest rows, brought through the detector's own history and crop.
 
-    A detector of several views gets the logits of the views averaged; it takes as many times as long.
+    A detector of several views gets the logits of the views averaged; it takes as many times as long. The processes of
+    a job (`fakefreq.ranks`) share the batches, and each of them returns the whole table.
 
     Args:
         detector: put into evaluation mode for the while.
@@ -150,9 +153,10 @@ def score_rows(
     Raises:
         UserError: no rows; an image that does not decode; a logit that is not finite.
     """
-    if rows.empty:
-        raise UserError("there is no image to score: the manifest, or the part chosen by --split, is empty")
-    rows = rows.reset_index(drop=True)
+    rows, ranks = rows.reset_index(drop=True), current()
+    with ranks.all_or_none():
+        if rows.empty:
+            raise UserError("there is no image to score: the manifest, or the part chosen by --split, is empty")
     batches = make_batches(
         rows,
         root,
@@ -164,10 +168,19 @@ def score_rows(
         history=history_of(detector.input),
         views=detector.input.views,
         whole=None if detector.lattice is None else read_lattice_of_image,
+        ranks=ranks,
     )
     pixels = ((batch.images, batch.index.numpy(), batch.whole) for batch in batches)
-    logits, pvalues = infer(detector, pixels, rows["path"].astype(str).tolist(), batch_size, progress, kept)
-    skipped = list(batches.skipped)
+    with ranks.all_or_none():
+        logits, pvalues = infer(detector, pixels, rows["path"].astype(str).tolist(), batch_size, progress, kept)
+    own = np.flatnonzero(~np.isnan(logits))
+    gathered = ranks.gather((own, logits[own], pvalues[own], batches.skipped))
+    for index, found, pvalue, _ in gathered:
+        logits[index], pvalues[index] = found, pvalue
+    skipped = [bad for *_, some in gathered for bad in some]
+    if ranks.size > 1:
+        place = {path: number for number, path in enumerate(rows["path"].astype(str))}
+        skipped.sort(key=lambda bad: place[bad[0]])
     scored = rows[[name for name in KEY_COLUMNS if name in rows]].copy()
     scored["logit"] = logits
     if detector.lattice is not None:

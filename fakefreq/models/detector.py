@@ -11,7 +11,7 @@ from fakefreq.config.detector import DetectorConfig
 from fakefreq.config.input import InputConfig
 from fakefreq.config.known import Known
 from fakefreq.errors import UserError
-from fakefreq.models.fusion import Fusion, make_fusion
+from fakefreq.models.fusion import Fusion, Rows, make_fusion
 from fakefreq.models.streams.lattice import LatticeStream
 from fakefreq.spectra import to_float
 from fakefreq.threads import keep_freed_memory
@@ -152,14 +152,18 @@ class Detector(nn.Module):
         """The stream that reads the lattice of whole images, where the detector has one."""
         return next((stream for stream in self.streams.values() if isinstance(stream, LatticeStream)), None)
 
-    def training_outputs(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def training_outputs(self, images: Tensor, rows: Rows | None = None) -> tuple[Tensor, dict[str, Tensor]]:
         """Return what training learns from: the logits, and by name those of parts that have a loss of their own.
+
+        Args:
+            images: as `forward`.
+            rows: which they are of a batch that several processes share.
 
         Shape:
             - input: as `forward`
             - output: (B,), and (B,) for every name
         """
-        return self.head.outputs(self.features(images))
+        return self.head.outputs(self.features(images), rows)
 
     def pretrained_parameters(self) -> list[nn.Parameter]:
         """Parameters that may start from pretrained weights: those of the pixel stream's backbone."""

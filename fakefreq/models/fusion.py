@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,22 @@ LATTICE = "lattice"
 LEARNT_SHARE = 0.6
 LATTICE_SHARE = 0.5
 MARGIN = 1.0
+
+
+class Rows(NamedTuple):
+    """Which rows of a training batch this process holds, where others hold the rest.
+
+    Args:
+        total: rows of all of them.
+        own: (B,), int64, places of the rows that are here.
+    """
+
+    total: int
+    own: Tensor
+
+    def to(self, device: torch.device) -> "Rows":
+        """Return the same on another device."""
+        return Rows(self.total, self.own.to(device))
 
 
 class Fusion(nn.Module):
@@ -40,22 +57,42 @@ class Fusion(nn.Module):
         """Return the fused logits, (B,)."""
         return self.outputs(features)[0]
 
-    def outputs(self, features: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the fused logits and, where the streams decide for themselves too, each stream's own, all (B,)."""
-        return self.fuse({name: self.dropout(value) for name, value in self._silence(features).items()})
+    def outputs(self, features: dict[str, Tensor], rows: Rows | None = None) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the fused logits and, where the streams decide for themselves too, each stream's own, all (B,).
+
+        Args:
+            features: by stream.
+            rows: what they are of a batch that several processes share, None where this one holds all of it. What
+                chance drops depends on the whole batch alone.
+        """
+        return self.fuse(self._passed(features, rows))
 
     def fuse(self, features: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """Return what `outputs` gives, of features that dropout has passed."""
         raise TypeError(f"{type(self).__name__} has to say how it fuses {', '.join(features)}")
 
-    def _silence(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
+    def _passed(self, features: dict[str, Tensor], rows: Rows | None) -> dict[str, Tensor]:
+        """What dropout lets through, of whole streams and of features."""
+        return {name: self._dropped(value, rows) for name, value in self._silence(features, rows).items()}
+
+    def _dropped(self, value: Tensor, rows: Rows | None) -> Tensor:
+        if rows is None or not self.training or self.dropout.p == 0:
+            return self.dropout(value)  # type: ignore[no-any-return]
+        # As torch draws for a whole batch, of which these are some rows.
+        kept = 1 - self.dropout.p
+        return value * value.new_empty(rows.total, value.shape[1]).bernoulli_(kept).div_(kept)[rows.own]
+
+    def _silence(self, features: dict[str, Tensor], rows: Rows | None = None) -> dict[str, Tensor]:
         if not self.training or self.stream_dropout == 0 or len(features) < 2:
             return features
         first = next(iter(features.values()))
-        silent = torch.rand(len(features), len(first), device=first.device) < self.stream_dropout
+        count = len(first) if rows is None else rows.total
+        silent = torch.rand(len(features), count, device=first.device) < self.stream_dropout
         # Where all would fall silent, one that is drawn at random speaks.
-        speaker = torch.randint(len(features), (len(first),), device=first.device)
-        silent[speaker, torch.arange(len(first), device=first.device)] &= ~silent.all(dim=0)
+        speaker = torch.randint(len(features), (count,), device=first.device)
+        silent[speaker, torch.arange(count, device=first.device)] &= ~silent.all(dim=0)
+        if rows is not None:
+            silent = silent[:, rows.own]
         return {
             name: value.masked_fill(silent[number].unsqueeze(1), 0.0)
             for number, (name, value) in enumerate(features.items())
@@ -124,11 +161,11 @@ class EvidenceFusion(Fusion):
         self.scale.copy_(torch.tensor([scale, offset]))
         self.learnt_share.copy_(torch.tensor([math.log(LEARNT_SHARE), math.log(1 - LEARNT_SHARE)]))
 
-    def outputs(self, features: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+    def outputs(self, features: dict[str, Tensor], rows: Rows | None = None) -> tuple[Tensor, dict[str, Tensor]]:
         learnt = {name: value for name, value in features.items() if name != LATTICE}
         if not learnt:
             return features[LATTICE].squeeze(1), {}
-        total, parts = self.learnt({name: self.dropout(value) for name, value in self._silence(learnt).items()})
+        total, parts = self.learnt(self._passed(learnt, rows))
         # Of one stream the part is the sum: it has no loss of its own.
         own = parts if len(parts) > 1 else {}
         if self.training or LATTICE not in features:

@@ -26,6 +26,8 @@ class AveragedDetector:
     def __init__(self, detector: Detector, decay: float) -> None:
         self.detector = copy.deepcopy(detector).eval().requires_grad_(False)
         self.decay = decay
+        # Infinite until something else fits it, as the lattice's null: the mean of two infinities would be no number.
+        self._not_averaged = {name for name, value in detector.state_dict().items() if not value.isfinite().all()}
         self.updates = 0
 
     @torch.no_grad()
@@ -35,7 +37,7 @@ class AveragedDetector:
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         current = detector.state_dict()
         for name, average in self.detector.state_dict().items():
-            if average.is_floating_point():
+            if average.is_floating_point() and name not in self._not_averaged:
                 average.lerp_(current[name], 1 - decay)
             else:
                 average.copy_(current[name])

@@ -15,9 +15,10 @@ from fakefreq.config.files import RUN_SETTINGS, read_run_config, write_train_con
 from fakefreq.config.run import TrainConfig
 from fakefreq.errors import UserError
 from fakefreq.files import atomic_path, read_json, write_json, write_text
-from fakefreq.models import Detector
+from fakefreq.models import Detector, save_detector
+from fakefreq.ranks import current
 from fakefreq.train.averaging import AveragedDetector
-from fakefreq.train.tensorboard import Board
+from fakefreq.train.trackers import Tracker
 
 DIGITS = 16
 """Of the sha256 of each training image that a run keeps."""
@@ -91,7 +92,10 @@ class State:
         self.progress = Progress(**stored["progress"])
         torch.set_rng_state(stored["random"])
         if stored["random_cuda"] and torch.cuda.is_available():
-            torch.cuda.set_rng_state_all(stored["random_cuda"])
+            if current().size > 1:  # all draw alike, each on its own device; the first process's was stored first
+                torch.cuda.set_rng_state(stored["random_cuda"][0], self.detector.device)
+            else:
+                torch.cuda.set_rng_state_all(stored["random_cuda"])
 
 
 @dataclass
@@ -101,11 +105,13 @@ class RunFolder:
     Args:
         path: the folder. It holds config.yaml, environment.json, trained_images.txt, log.csv, best.safetensors,
             last.pt and, once the run has ended, summary.json.
-        board: also gets the lines of the log, where TensorBoard is wanted.
+        writes: whether this process does; of several one does.
+        tracker: also gets the lines of the log, where one is wanted.
     """
 
     path: Path
-    board: Board | None = None
+    writes: bool = True
+    tracker: Tracker | None = None
 
     def check(self, config: TrainConfig, manifest_digest: str, resume: bool) -> None:
         """See whether the folder may hold this experiment; nothing is written.
@@ -131,10 +137,17 @@ class RunFolder:
                 "choose another --out"
             )
 
-    def claim(self, config: TrainConfig, manifest_digest: str, environment: dict[str, Any]) -> None:
-        """Write what the experiment is and what it runs on."""
+    def claim(
+        self, config: TrainConfig, manifest_digest: str, environment: dict[str, Any], trained: Iterable[str]
+    ) -> None:
+        """Write what the experiment is, what it runs on, and the sha256 of the images that it trains on."""
+        if not self.writes:
+            return
         # The settings last: a folder that has them says which images it is of.
         write_json(self.path / "environment.json", {"manifest_digest": manifest_digest, **environment})
+        # The first digits are enough for no later test to take these images.
+        names = sorted({text[:DIGITS] for text in trained})
+        write_text(self.path / "trained_images.txt", "".join(f"{name}\n" for name in names))
         write_train_config(config, self.path / RUN_SETTINGS)
 
     def is_finished(self) -> bool:
@@ -147,6 +160,8 @@ class RunFolder:
         Raises:
             UserError: it cannot be written.
         """
+        if not self.writes:
+            return
         path = self.path / "log.csv"
         line = io.StringIO()
         writer = csv.DictWriter(line, LOG_COLUMNS, restval="", lineterminator="\n")
@@ -158,8 +173,13 @@ class RunFolder:
                 file.write(line.getvalue())
         except OSError as error:
             raise UserError(f"cannot write {path}: {error.strerror}; make room, then go on with --resume") from error
-        if self.board is not None:
-            self.board.add(row)
+        if self.tracker is not None:
+            self.tracker.add(row)
+
+    def save_best(self, detector: Detector, facts: dict[str, Any] | None = None) -> None:
+        """Write the weights that the run is kept for; `facts` are further JSON values of the file's header."""
+        if self.writes:
+            save_detector(detector, self.path / "best.safetensors", facts)
 
     def save_state(self, state: "State", name: str = "last.pt") -> None:
         """Write all that the next step depends on.
@@ -171,6 +191,8 @@ class RunFolder:
         Raises:
             UserError: it cannot be written; a former file of that name stays as it was.
         """
+        if not self.writes:
+            return
         # Serialised first: torch's own writer does not say that a disk is full, and this way it is written in one go.
         buffer = io.BytesIO()
         torch.save(state.to_dict(), buffer)
@@ -192,15 +214,17 @@ class RunFolder:
         Raises:
             UserError: last.pt is damaged or of another detector.
         """
-        for left_over in self.path.glob(".*.part.*"):
-            left_over.unlink(missing_ok=True)  # of a process that was killed while it wrote
+        if self.writes:
+            for left_over in self.path.glob(".*.part.*"):
+                left_over.unlink(missing_ok=True)  # of a process that was killed while it wrote
         path = self.path / "last.pt"
         if path.exists():
             try:
                 state.from_dict(torch.load(path, map_location="cpu", weights_only=True))
             except Exception as error:  # a damaged archive fails in many ways
                 raise UserError(f"cannot resume from {path}: {error}; delete it to start the run again") from error
-        self._cut_log(state.progress)
+        if self.writes:
+            self._cut_log(state.progress)
         return path.exists()
 
     def _cut_log(self, progress: Progress) -> None:
@@ -234,13 +258,8 @@ def trained_manifest(run: Path) -> str:
     return str(environment["manifest_digest"])
 
 
-def write_trained_images(run: Path, sha256: Iterable[str]) -> None:
-    """Keep which images trained a run: the first digits of their hashes, so that no later test takes them."""
-    write_text(run / "trained_images.txt", "".join(f"{name}\n" for name in sorted({text[:DIGITS] for text in sha256})))
-
-
 def read_trained_images(run: Path) -> frozenset[str]:
-    """Return what `write_trained_images` kept; empty for runs of older versions."""
+    """Return which images trained a run, by the first digits of their hashes; empty for runs of older versions."""
     path = run / "trained_images.txt"
     return frozenset(path.read_text(encoding="utf-8").split()) if path.exists() else frozenset()
 

@@ -5,12 +5,13 @@ import platform
 import shlex
 import sys
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from fakefreq.errors import UserError
-from fakefreq.threads import keep_freed_memory as keep_freed_memory
+from fakefreq.ranks import current
 from fakefreq.version import __version__
 
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "scipy", "opencv-python", "scikit-learn", "pandas", "safetensors")
@@ -22,6 +23,7 @@ def describe_environment(device: torch.device) -> dict[str, Any]:
     Args:
         device: where the run computes.
     """
+    is_command = sys.argv[0].endswith(("fakefreq", str(Path("fakefreq", "__main__.py"))))
     versions = {}
     for package in PACKAGES:
         try:
@@ -36,7 +38,8 @@ def describe_environment(device: torch.device) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "packages": versions,
-        "command": shlex.join(["fakefreq", *sys.argv[1:]]) if sys.argv[0].endswith("fakefreq") else "python API",
+        "processes": current().size,
+        "command": shlex.join(["fakefreq", *sys.argv[1:]]) if is_command else "python API",
     }
 
 
@@ -44,11 +47,17 @@ def choose_device(name: str) -> torch.device:
     """Return the device that a flag means.
 
     Args:
-        name: `auto` (CUDA where there is one), `cpu`, `cuda` or `cuda:N`.
+        name: `auto` (CUDA where there is one), `cpu`, `cuda` or `cuda:N`. Of several processes each takes its own GPU.
 
     Raises:
         UserError: no such device here.
     """
+    ranks = current()
+    if ranks.size > 1:
+        if name.startswith("cuda:"):
+            raise UserError(f"--device {name} is for one process; {ranks.size} work here: use auto, cuda or cpu")
+        if name != "cuda" or torch.cuda.is_available():
+            return torch.device(ranks.accelerator.device)
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

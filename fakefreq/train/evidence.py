@@ -5,12 +5,14 @@ And what validation knew is noted, so that `predict` can say where an image lies
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
+from torch import Tensor
 
 from fakefreq.config.known import CLASSES, Known, Range
 from fakefreq.config.run import TrainConfig
@@ -20,8 +22,9 @@ from fakefreq.evaluate.calibration import fit_conformal
 from fakefreq.evaluate.metrics import best_threshold
 from fakefreq.evaluate.predict import score_rows
 from fakefreq.files import read_json
-from fakefreq.models import Detector, load_detector, save_detector
+from fakefreq.models import Detector, load_detector
 from fakefreq.models.fusion import LATTICE, EvidenceFusion
+from fakefreq.ranks import current
 from fakefreq.train.checkpoint import Progress, RunFolder
 from fakefreq.train.features import kept_features
 from fakefreq.train.fit_lattice import LatticeFit, MakeFake, fit_lattice
@@ -56,7 +59,15 @@ def fit_and_calibrate(detector: Detector, config: TrainConfig, selection: Select
     # The lattice is no part of what a seed varies in the learnt streams, and it has its own.
     fit = LatticeFit(pairs=config.lattice_pairs, seed=config.seed)
     learnt = _logits(detector, selection, root, config) if len(detector.streams) > 1 else None
-    found = fit_lattice(stream, photographs, root, fit, history_of(detector.input), fake, config.lattice_simulated)
+    history, ranks = history_of(detector.input), current()
+
+    def fitted() -> tuple[dict[str, Any], dict[str, Tensor]]:
+        told = fit_lattice(stream, photographs, root, fit, history, fake, config.lattice_simulated)
+        return told, {name: value.cpu() for name, value in stream.state_dict().items()}
+
+    found, state = ranks.from_first(fitted)
+    if not ranks.is_first:
+        stream.load_state_dict(state)
     logger.info(
         f"lattice: fitted to {found['pairs']} pairs of {found['photographs']} photographs; "
         f"AUC {found['held_out_auc']:.3f} on {found['held_out_pairs']} pairs of others"
@@ -142,5 +153,5 @@ def take_pixel_run(detector: Detector, run: Path, folder: RunFolder) -> Progress
     progress = Progress()
     progress.epoch, progress.best_epoch = int(summary["epochs"]), int(summary["best_epoch"])
     progress.best_auc, progress.seconds = float(summary["val_auc"]), float(summary["seconds"])
-    save_detector(detector, folder.path / "best.safetensors")
+    folder.save_best(detector)
     return progress

@@ -1,6 +1,7 @@
 """The training loop: epochs of steps, each followed by a validation that chooses the epoch and the threshold."""
 
 import logging
+import math
 import time
 from pathlib import Path
 
@@ -16,9 +17,10 @@ from fakefreq.data.loading.sampling import class_weights, effective_counts, samp
 from fakefreq.errors import UserError
 from fakefreq.evaluate.metrics import auc, best_threshold
 from fakefreq.evaluate.predict import score_rows
-from fakefreq.models import Detector, save_detector
+from fakefreq.models import Detector
 from fakefreq.models.peers.classical import FittedDetector
 from fakefreq.progress import ProgressBar
+from fakefreq.ranks import current
 from fakefreq.train.averaging import AveragedDetector
 from fakefreq.train.checkpoint import Progress, RunFolder, State
 from fakefreq.train.distill import make_distillation
@@ -27,13 +29,13 @@ from fakefreq.train.selection import Selection
 from fakefreq.train.simulated_fakes import make_twins
 from fakefreq.train.stages import frozen_parameters, hold_still
 from fakefreq.train.step import Stepper
-from fakefreq.train.tensorboard import Board
+from fakefreq.train.trackers import Tracker
 
 logger = logging.getLogger(__name__)
 
 
 class Run:
-    """One training in progress.
+    """One training in progress; of several processes (`fakefreq.ranks`) each has its own, and all of them agree.
 
     Args:
         config: what to train.
@@ -47,6 +49,7 @@ class Run:
         self, config: TrainConfig, selection: Selection, root: Path, folder: RunFolder, detector: Detector
     ) -> None:
         self.config, self.selection, self.root, self.folder = config, selection, root, folder
+        self.ranks = current()
         history = history_of(detector.input)
         self.batches = make_batches(
             selection.train,
@@ -62,6 +65,8 @@ class Run:
             workers=config.workers,
             history=history,
             cache=config.cache,
+            ranks=self.ranks,
+            parts=config.accumulate,
         )
         self.steps = min(len(self.batches), config.max_steps or len(self.batches))
         self.frozen = frozen_parameters(detector, config.freeze)
@@ -82,12 +87,14 @@ class Run:
 
     def fit(self) -> Progress:
         """Run all that is left; return how it ended."""
-        if self.folder.load_state(self.state):
+        with self.ranks.all_or_none():
+            is_resumed = self.folder.load_state(self.state)
+            if self.config.log_with != "none" and self.folder.writes:
+                self.folder.tracker = Tracker(self.config, self.folder.path, self.state.progress.total + 1)
+        if is_resumed:
             progress = self.state.progress
             logger.info(f"resuming after epoch {progress.epoch}" + (f", step {progress.step}" if progress.step else ""))
         progress, config = self.state.progress, self.config
-        if config.tensorboard:
-            self.folder.board = Board(self.folder.path / "tensorboard", progress.total + 1)
         if config.balance != "none" and config.balance != "weights":
             for line in sampling_lines(effective_counts(self.selection.train, config.balance, config.balance_by)):
                 logger.info(line)
@@ -103,8 +110,9 @@ class Run:
             progress.epoch += 1
             progress.step, progress.seen, progress.right, progress.loss_sum = 0, 0, 0, 0.0
             progress.seconds += time.perf_counter() - started
-            self._record(progress, scores)
-            self.folder.save_state(self.state)
+            with self.ranks.all_or_none():
+                self._record(progress, scores)
+                self.folder.save_state(self.state)
         return progress
 
     def _train_epoch(self, epoch: int) -> None:
@@ -112,6 +120,7 @@ class Run:
         state.detector.train()
         whole = epoch <= config.freeze_epochs
         hold_still(state.detector, state.detector.pretrained_parameters() if whole else self.frozen)
+        self.stepper.prepare()
         if progress.step == self.steps:  # stopped between the last step and the end of its validation
             return
         if isinstance(self.judged, FittedDetector):
@@ -160,23 +169,24 @@ class Run:
 
     def _take_step(self, batch: Batch, epoch: int) -> None:
         state, progress = self.state, self.state.progress
-        loss, logits = self.stepper.loss(batch, epoch, progress.step + 1)
-        value = loss.item()
-        if not torch.isfinite(loss):
-            files = self.selection.train["path"].iloc[batch.index.tolist()].tolist()
-            self.folder.save_state(state, "failed.pt")
-            raise UserError(
-                f"the loss is {value} at epoch {epoch}, step {progress.step + 1}; lower --learning-rate and "
-                f"--head-learning-rate, or set --clip-gradient 1. The state is in {self.folder.path / 'failed.pt'}. "
-                f"The batch: {', '.join(files)}"
-            )
-        self.stepper.update(loss)
+        outcome = self.stepper.gradients(batch, epoch, progress.step + 1)
+        if not math.isfinite(outcome.loss):
+            own = self.selection.train["path"].iloc[batch.index.tolist()].tolist()
+            files = [file for some in self.ranks.gather(own) for file in some]
+            with self.ranks.all_or_none():
+                self.folder.save_state(state, "failed.pt")
+                raise UserError(
+                    f"the loss is {outcome.loss} at epoch {epoch}, step {progress.step + 1}; lower --learning-rate and "
+                    f"--head-learning-rate, or set --clip-gradient 1. The state is in "
+                    f"{self.folder.path / 'failed.pt'}. The batch: {', '.join(files)}"
+                )
+        self.stepper.update()
         state.schedule.step()
         progress.step += 1
         progress.total += 1
-        progress.seen += len(logits)
-        progress.right += int(((logits.cpu() > 0) == (batch.labels > 0.5)).sum())
-        progress.loss_sum += value * len(logits)
+        progress.seen += outcome.seen
+        progress.right += outcome.right
+        progress.loss_sum += outcome.loss * outcome.seen
 
     def _record(self, progress: Progress, scores: pd.DataFrame) -> None:
         """Log the epoch's validation; keep the weights where its AUC is the highest so far."""
@@ -204,4 +214,4 @@ class Run:
         if is_best:
             progress.best_auc, progress.best_epoch = val_auc, progress.epoch
             facts = {"epoch": progress.epoch, "val_auc": val_auc, "train_on": list(self.config.train_on)}
-            save_detector(self.judged.replace(threshold=threshold), self.folder.path / "best.safetensors", facts)
+            self.folder.save_best(self.judged.replace(threshold=threshold), facts)

@@ -8,30 +8,34 @@ from typing import Any
 
 import torch
 
+from fakefreq.config.files import RUN_SETTINGS
 from fakefreq.config.run import TrainConfig
 from fakefreq.data.degrade.history import written_out
 from fakefreq.data.loading.small_images import reflected_line
 from fakefreq.data.manifest.align import refuse_second_history
 from fakefreq.data.manifest.splits import check_splits
 from fakefreq.data.manifests import manifest_digest, read_manifest
+from fakefreq.errors import UserError
 from fakefreq.evaluate.metrics import auc
 from fakefreq.evaluate.outside_scores import say_scale
 from fakefreq.evaluate.predict import score_rows, threshold_origin
 from fakefreq.evaluate.scores import write_scores
 from fakefreq.files import read_json, write_json
-from fakefreq.models import load_detector, save_detector
+from fakefreq.models import load_detector
 from fakefreq.models.fusion import LATTICE
 from fakefreq.models.registry import build_detector
+from fakefreq.ranks import current, joined
 from fakefreq.train.bias_check import Audit, check_bias
-from fakefreq.train.checkpoint import Progress, RunFolder, write_trained_images
+from fakefreq.train.checkpoint import Progress, RunFolder
+from fakefreq.train.data_parallel import refuse_what_needs_one_process
 from fakefreq.train.distill import teacher_digest
-from fakefreq.train.environment import choose_device, describe_environment, keep_freed_memory
+from fakefreq.train.environment import choose_device, describe_environment
 from fakefreq.train.evidence import fit_and_calibrate, note_known, take_pixel_run
 from fakefreq.train.failures import clear_errors
 from fakefreq.train.features import fit_frozen, kept_features, only_linear
 from fakefreq.train.loop import Run
-from fakefreq.train.selection import select_training, take_share
-from fakefreq.train.tensorboard import Board
+from fakefreq.train.selection import Selection, select_training, take_share
+from fakefreq.train.trackers import Tracker, check_tracker
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +49,9 @@ def train(
     pixel_run: Path | None = None,
 ) -> dict[str, Any]:
     """Train one detector and leave a run folder.
+
+    Where a launcher has started several processes (`fakefreq.ranks`), they share each step, and end in the weights of
+    one process but for rounding.
 
     Args:
         manifest_path: a manifest whose `split` column is filled.
@@ -63,73 +70,102 @@ def train(
     Raises:
         UserError: anything that the user can mend.
     """
-    config.check()
-    manifest_path, folder = Path(manifest_path), RunFolder(Path(out))
-    manifest = read_manifest(manifest_path)
-    check_splits(manifest)
-    if config.history:
-        refuse_second_history(manifest_path, config.history, "leave --history empty")
-    selection = select_training(manifest, config.train_on, needs_fakes=config.detector != LATTICE)
-    selection = replace(selection, train=take_share(selection.train, config.train_share))
-    device = choose_device(config.device)
-    folder.check(config, manifest_digest(manifest), resume)
-    if folder.is_finished():
-        logger.info(f"{folder.path} is finished already; nothing to train")
-        return dict(read_json(folder.path / "summary.json", "the run's summary"))
-    if device.type == "cpu":
-        keep_freed_memory()
+    with joined(config.device, config.precision) as ranks:
+        with ranks.all_or_none():
+            config.check()
+            check_tracker(config.log_with)
+            choose_device(config.device)
+            manifest_path, manifest = Path(manifest_path), read_manifest(manifest_path)
+            digest = manifest_digest(manifest)
+            check_splits(manifest)
+            if config.history:
+                refuse_second_history(manifest_path, config.history, "leave --history empty")
+            selection = select_training(manifest, config.train_on, needs_fakes=config.detector != LATTICE)
+            selection = replace(selection, train=take_share(selection.train, config.train_share))
+            folder = RunFolder(Path(out), writes=ranks.is_first)
+            folder.check(config, digest, resume)
+        flags = {f"--{name.replace('_', '-')}": value for name, value in config.to_dict().items()}
+        ranks.check_same({"MANIFEST": digest, "--out": str(folder.path.absolute()), **flags, "--resume": resume})
+        if folder.is_finished():
+            logger.info(f"{folder.path} is finished already; nothing to train")
+            return dict(read_json(folder.path / "summary.json", "the run's summary"))
+        return _train(manifest_path.parent, digest, folder, config, selection, audit, pixel_run)
+
+
+def _train(
+    root: Path,
+    digest: str,
+    folder: RunFolder,
+    config: TrainConfig,
+    selection: Selection,
+    audit: Audit,
+    pixel_run: Path | None,
+) -> dict[str, Any]:
+    """Train what has been checked."""
+    ranks, device = current(), choose_device(config.device)
     torch.manual_seed(config.seed)
     read = replace(config.input, history=written_out(config.history))
-    detector = build_detector(config.network, config.pretrained, read).to(device)
-    if read.history:
-        logger.info(f"every image, real or fake, goes through {read.history} on its way in, in scoring too")
-    small = reflected_line(selection.train, read, "a smaller --crop reads pixels alone")
-    if small:
-        logger.info(small)
-    if config.feature_passes:
-        only_linear(detector)
-    verdict = check_bias(selection.train, audit)
-    environment = {**describe_environment(device), "audit": verdict}
-    if config.teacher:
-        environment["teacher_sha256"] = teacher_digest(config)
-    for stream in detector.streams.values():
-        if hasattr(stream, "weights_from"):
-            environment["pretrained_weights_from"] = stream.weights_from
-    folder.claim(config, manifest_digest(manifest), environment)
-    write_trained_images(folder.path, selection.train["sha256"].astype(str))
+    detector = ranks.one_by_machine_first(lambda: build_detector(config.network, config.pretrained, read)).to(device)
+    with ranks.all_or_none():
+        refuse_what_needs_one_process(config, detector, ranks)
+        if read.history:
+            logger.info(f"every image, real or fake, goes through {read.history} on its way in, in scoring too")
+        small = reflected_line(selection.train, read, "a smaller --crop reads pixels alone")
+        if small:
+            logger.info(small)
+        if config.feature_passes:
+            only_linear(detector)
+        verdict = check_bias(selection.train, audit)
+        environment = {**describe_environment(device), "audit": verdict}
+        if config.teacher:
+            environment["teacher_sha256"] = teacher_digest(config)
+        for stream in detector.streams.values():
+            if hasattr(stream, "weights_from"):
+                environment["pretrained_weights_from"] = stream.weights_from
+        folder.claim(config, digest, environment, selection.train["sha256"].astype(str))
+    with ranks.all_or_none():
+        if not (folder.path / RUN_SETTINGS).exists():
+            raise UserError(f"process {ranks.rank} does not see {folder.path}: --out has to be shared by all machines")
     logger.info(
         f"{config.detector}: {sum(p.numel() for p in detector.parameters()) / 1e6:.2f} M parameters, "
-        f"{len(selection.train)} training and {len(selection.val)} validation images, on {device}"
+        f"{len(selection.train)} training and {len(selection.val)} validation images, on "
+        f"{device if ranks.size == 1 else f'{ranks.size} processes, each on its {device.type}'}"
     )
     if not any(True for _ in detector.parameters()):
         progress = Progress()
-        save_detector(detector, folder.path / "best.safetensors")
+        with ranks.all_or_none():
+            folder.save_best(detector)
     elif pixel_run is not None and list(detector.streams) == ["pixel", LATTICE]:
         logger.info(f"the pixel stream is that of {pixel_run}, trained with the same settings")
-        progress = take_pixel_run(detector, pixel_run, folder)
+        with ranks.all_or_none():
+            progress = take_pixel_run(detector, pixel_run, folder)
     elif config.feature_passes:
-        if config.tensorboard:
-            folder.board = Board(folder.path / "tensorboard", 0)
+        if config.log_with != "none":
+            folder.tracker = Tracker(config, folder.path, 1)
         with clear_errors(config):
-            progress = fit_frozen(detector, config, selection, manifest_path.parent, folder)
+            progress = fit_frozen(detector, config, selection, root, folder)
+        if folder.tracker is not None:
+            folder.tracker.close()
     else:
-        run = Run(config, selection, manifest_path.parent, folder, detector)
+        with ranks.all_or_none():
+            run = Run(config, selection, root, folder, detector)
         with clear_errors(config):
             progress = run.fit()
-    if folder.board is not None:
-        folder.board.close()
-    best = load_detector(folder.path).to(device)
+        if folder.tracker is not None:
+            folder.tracker.close()
+    with ranks.all_or_none():
+        best = load_detector(folder.path).to(device)
     if best.lattice is not None:
         started = time.perf_counter()
-        best = fit_and_calibrate(best, config, selection, manifest_path.parent)
+        best = fit_and_calibrate(best, config, selection, root)
         progress.seconds += time.perf_counter() - started
-    val = selection.val.assign(manifest=manifest_digest(manifest))
-    kept = kept_features(best, val, manifest_path.parent, config)
-    scores, _ = score_rows(best, val, manifest_path.parent, workers=config.workers, progress="validate", kept=kept)
-    write_scores(say_scale(scores, best.threshold, threshold_origin(best)), folder.path / "val_scores.csv")
+    val = selection.val.assign(manifest=digest)
+    kept = kept_features(best, val, root, config)
+    scores, _ = score_rows(best, val, root, workers=config.workers, progress="validate", kept=kept)
     facts = {"epoch": progress.best_epoch, "val_auc": progress.best_auc, "train_on": list(config.train_on)}
-    best = best.replace(known=note_known(selection, scores, verdict))
-    save_detector(best, folder.path / "best.safetensors", facts)
+    with ranks.all_or_none():
+        best = best.replace(known=note_known(selection, scores, verdict))
+        folder.save_best(best, facts)
     val_auc: float | None = progress.best_auc
     if best.lattice is not None:
         has_both = scores["label"].nunique() == 2
@@ -140,11 +176,15 @@ def train(
         "best_epoch": progress.best_epoch,
         "val_auc": val_auc,
         "threshold": best.threshold,
-        "manifest_digest": manifest_digest(manifest),
+        "manifest_digest": digest,
         "audit": verdict,
         "n_train": len(selection.train),
         "n_val": len(selection.val),
         "seconds": round(progress.seconds, 1),
     }
-    write_json(folder.path / "summary.json", summary)
+    with ranks.all_or_none():
+        if ranks.is_first:
+            origin = threshold_origin(best)
+            write_scores(say_scale(scores, best.threshold, origin), folder.path / "val_scores.csv")
+            write_json(folder.path / "summary.json", summary)
     return summary

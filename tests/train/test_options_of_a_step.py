@@ -12,6 +12,7 @@ from fakefreq.config.run import TrainConfig
 from fakefreq.data.loading.loader import Batch
 from fakefreq.errors import UserError
 from fakefreq.models import Detector, create_detector
+from fakefreq.models.fusion import Rows
 from fakefreq.train.averaging import AveragedDetector
 from fakefreq.train.optim import make_optimizer
 from fakefreq.train.stages import frozen_parameters, hold_still, stages_of
@@ -64,8 +65,8 @@ def test_a_clipped_step_is_no_longer_than_the_limit() -> None:
     detector = make()
     config = replace(CONFIG, clip_gradient=0.01)
     clipped = stepper(detector, config)
-    loss, _ = clipped.loss(batch(), 1, 1)
-    clipped.update(loss)
+    clipped.gradients(batch(), 1, 1)
+    clipped.update()
     norm = torch.stack([p.grad.norm() for p in detector.parameters() if p.grad is not None]).norm()
     assert norm.item() == pytest.approx(0.01, rel=1e-3)
 
@@ -97,13 +98,21 @@ def test_the_average_is_the_exponential_one_and_starts_fast() -> None:
     assert not average.detector.training
 
 
+def test_the_average_keeps_what_is_infinite_until_it_is_fitted() -> None:
+    detector = create_detector("two_stream", backbone="test_efficientnet", spectrum="lattice", pretrained="none")
+    average = AveragedDetector(detector, 0.9)
+    average.update(detector)
+    assert average.detector.state_dict()["streams.lattice.null"].isinf().all()
+
+
 def test_what_follows_the_weights_never_changes_them() -> None:
     plain, followed = make(), make()
     average = AveragedDetector(followed, 0.5)
     for detector, follower in ((plain, None), (followed, average)):
         steps = stepper(detector, CONFIG, follower)
         for step in (1, 2, 3):
-            steps.update(steps.loss(batch(), 1, step)[0])
+            steps.gradients(batch(), 1, step)
+            steps.update()
     ours, theirs = plain.state_dict(), followed.state_dict()
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
     assert not torch.equal(head(average.detector).weight, head(followed).weight)
@@ -115,17 +124,18 @@ def test_bf16_reaches_the_network_and_the_loss_stays_in_float32() -> None:
     pixel = detector.streams["pixel"]
     first = next(module for module in pixel.modules() if isinstance(module, nn.Conv2d))
     first.register_forward_hook(lambda module, args, output: seen.append(output.dtype))
-    loss, _ = stepper(detector, replace(CONFIG, precision="bf16")).loss(batch(), 1, 1)
+    loss, _ = stepper(detector, replace(CONFIG, precision="bf16")).loss(batch().images, batch().labels)
     assert seen == [torch.bfloat16]
     assert loss.dtype == torch.float32
-    exact, _ = stepper(make(), CONFIG).loss(batch(), 1, 1)
-    assert loss.item() == pytest.approx(exact.item(), rel=0.05)
+    exact = stepper(make(), CONFIG).gradients(batch(), 1, 1).loss
+    assert loss.item() == pytest.approx(exact, rel=0.05)
 
 
 class _OwnLosses(Detector):
     """The stream's own logit is ten times the fused one."""
 
-    def training_outputs(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def training_outputs(self, images: Tensor, rows: Rows | None = None) -> tuple[Tensor, dict[str, Tensor]]:
+        assert rows is None
         logits = self(images)
         return logits, {"frequency": 10 * logits}
 
@@ -134,10 +144,10 @@ def test_auxiliary_losses_are_added_with_their_weight() -> None:
     plain = make("frequency")
     detector = _OwnLosses(plain.config, {"frequency": plain.streams["frequency"]})
     base = stepper(detector, replace(CONFIG, auxiliary=0.0))
-    loss, logits = base.loss(batch(), 1, 1)
+    loss, logits = base.loss(batch().images, batch().labels)
     own = base.classification_loss(10 * logits, batch().labels)
-    both, _ = stepper(detector, replace(CONFIG, auxiliary=0.3)).loss(batch(), 1, 1)
-    assert both.item() == pytest.approx(loss.item() + 0.3 * own.item(), rel=1e-5)
+    both = stepper(detector, replace(CONFIG, auxiliary=0.3)).gradients(batch(), 1, 1).loss
+    assert both == pytest.approx(loss.item() + 0.3 * own.item(), rel=1e-5)
 
 
 def test_compile_hands_over_the_whole_network_and_saves_the_plain_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,7 +187,8 @@ def test_frozen_stages_keep_weights_and_statistics_and_the_others_learn(freeze: 
     hold_still(detector, frozen)
     steps = stepper(detector, config)
     for step in (1, 2):
-        steps.update(steps.loss(batch(), 1, step)[0])
+        steps.gradients(batch(), 1, step)
+        steps.update()
     after = detector.state_dict()
     moved = {name for name in before if not torch.equal(before[name], after[name])}
     backbone = {name.removeprefix("streams.pixel.network.") for name in moved if "network" in name}

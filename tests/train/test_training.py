@@ -79,7 +79,9 @@ def test_early_stopping_stops_after_the_patience(
 def test_a_loss_that_is_not_finite_names_the_batch(
     manifest_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(step_module.Stepper, "classification_loss", lambda *_: torch.tensor(float("nan")))
+    monkeypatch.setattr(
+        step_module.Stepper, "classification_loss", lambda self, logits, targets: logits.sum() * torch.nan
+    )
     with pytest.raises(UserError, match=r"loss is nan at epoch 1, step 1.*alpha_(real|fake)_\d+\.jpg"):
         train(manifest_path, tmp_path / "run", CONFIG)
 

@@ -18,9 +18,10 @@ from fakefreq.data.degrade.history import History
 from fakefreq.data.images.crops import MOST_VIEWS
 from fakefreq.data.loading.cache import PixelCache, cache_key
 from fakefreq.data.loading.samples import Augment, Pack, ReadWhole, Request, Samples, Twins
-from fakefreq.data.loading.sampling import BalanceBy, EpochOrder, Sampling
+from fakefreq.data.loading.sampling import BalanceBy, EpochOrder, Sampling, split_step
 from fakefreq.data.loading.shared_batches import NO_SLOT, SharedSlots
 from fakefreq.errors import UserError
+from fakefreq.ranks import Ranks
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,9 @@ class Batch:
         index: (B,), int64, row positions in the table that the batches were made from; a twin has its parent's.
         is_twin: (B,), bool, fakes made on the way; they come last.
         whole: (B, D), float32, what was read in the whole images, where that was asked for.
+        place: (B,), int64, each image's place in its step, from 0; a twin has its parent's. Without it the images are
+            those of a whole step in order.
+        count: images of the whole step without its twins, of which other processes may hold some.
     """
 
     images: Tensor
@@ -40,13 +44,19 @@ class Batch:
     index: Tensor
     is_twin: Tensor
     whole: Tensor | None = None
+    place: Tensor | None = None
+    count: int = 0
 
 
 class _Order(Sampler[Request]):
-    """Which rows make up which batch of which epoch, and where it goes."""
+    """Which rows make up which batch of which epoch, and where it goes.
 
-    def __init__(self, order: EpochOrder, batch_size: int, train: bool) -> None:
-        self.order, self.batch_size, self.train = order, batch_size, train
+    Several processes share each batch in training, and have a batch each in turn else: batches, and what chance
+    does to an image, are the same for any number of processes.
+    """
+
+    def __init__(self, order: EpochOrder, batch_size: int, train: bool, ranks: Ranks, parts: int) -> None:
+        self.order, self.batch_size, self.train, self.ranks, self.parts = order, batch_size, train, ranks, parts
         self.slots: SharedSlots | None = None
         self.epoch, self.first = 0, 0
 
@@ -55,13 +65,27 @@ class _Order(Sampler[Request]):
         # A training batch of one image has no variance for a batch norm to divide by.
         return full + (rest > (1 if self.train and full else 0))
 
+    @property
+    def numbers(self) -> range:
+        """Of the batches that this process has to do with."""
+        if self.train:
+            return range(self.first, len(self))
+        return range(self.first + self.ranks.rank, len(self), self.ranks.size)
+
+    def count(self, number: int) -> int:
+        """Images of a batch, in all processes."""
+        return min(self.batch_size, len(self.order) - number * self.batch_size)
+
     def __iter__(self) -> Iterator[Request]:
         slots = self.slots
         rows = self.order.rows(self.epoch) if self.train else np.arange(len(self.order))
-        for number in range(self.first, len(self)):
+        for number in self.numbers:
             start = number * self.batch_size
             chunk = rows[start : start + self.batch_size]
             keys = [(self.epoch, start + offset, int(row)) for offset, row in enumerate(chunk)]
+            if self.train and self.ranks.size > 1:
+                reader = split_step(len(keys), self.parts, self.ranks.size)[1]
+                keys = [key for key, rank in zip(keys, reader, strict=True) if rank == self.ranks.rank]
             yield Request(NO_SLOT if slots is None else slots.take(), keys)
 
 
@@ -94,7 +118,8 @@ class Batches:
     def __iter__(self) -> Iterator[Batch]:
         # New ones for each iteration: the workers of one that was broken off may still write on theirs.
         slots = self._samples.slots = self._order.slots = self._make_slots()
-        for pack in self._loader:
+        order = self._order
+        for number, pack in zip(order.numbers, self._loader, strict=True):
             for row, reason in pack.bad:
                 path = str(self._rows["path"].iloc[row])
                 if self._on_error == "stop":
@@ -104,13 +129,15 @@ class Batches:
             pixels = pack.pixels
             if slots is not None and pack.slot != NO_SLOT:
                 pixels = torch.from_numpy(slots.hand_on(pack.slot, len(pack.rows)))
-            if pixels is not None and len(pixels):
+            # Of a short step a process may have no image; it has to know of the step all the same.
+            if pixels is not None and (len(pixels) or (order.train and order.ranks.size > 1)):
                 is_twin = np.arange(len(pixels)) >= len(pixels) - pack.twins
                 labels = np.where(is_twin, np.float32(1), self._labels[pack.rows])
                 # Pixels lie channels last in memory, as decoded and as the backbone wants them.
                 whole = None if pack.whole is None else torch.from_numpy(pack.whole)
-                told, index, made = map(torch.from_numpy, (labels, pack.rows, is_twin))
-                yield Batch(pixels.permute(0, 3, 1, 2), told, index, made, whole)
+                place = pack.places - number * order.batch_size
+                told, index, made, place = map(torch.from_numpy, (labels, pack.rows, is_twin, place))
+                yield Batch(pixels.permute(0, 3, 1, 2), told, index, made, whole, place, order.count(number))
 
     def _make_slots(self) -> SharedSlots | None:
         loader = self._loader
@@ -141,6 +168,8 @@ def make_batches(
     cache: str | Path = "none",
     views: int = 1,
     whole: ReadWhole | None = None,
+    ranks: Ranks | None = None,
+    parts: int = 1,
 ) -> Batches:
     """Make the batches of some manifest rows.
 
@@ -165,6 +194,9 @@ def make_batches(
             mapped file that later runs use too.
         views: where it is not for training, crops of each image, one after the other with one index; see `crop_views`.
         whole: where it is not for training, reads each whole image before it is cropped.
+        ranks: the processes that share the work; this one gets its part of each training batch, and every so many
+            batches else. None: it is alone.
+        parts: that a training batch goes through the network in, one after the other.
 
     Raises:
         UserError: more views than there are; too little room for the cache; at the iteration that meets an image that
@@ -172,16 +204,17 @@ def make_batches(
     """
     if not 1 <= views <= MOST_VIEWS:
         raise UserError(f"--views is {views}; it takes 1 to {MOST_VIEWS}")
-    root = Path(root)
+    root, ranks = Path(root), ranks or Ranks()
     paths = [str(root / path) for path in rows["path"]]
     if workers < 0:
         # One core is left to the network; few images are decoded before a process has started.
-        workers = min(8, (os.cpu_count() or 2) - 1) if len(rows) >= 200 else 0
+        workers = max(0, min(8, (os.cpu_count() or 2) // ranks.local_size - 1)) if len(rows) >= 200 else 0
     if workers:
         # A forked process inherits OpenCV's pool without its threads and would wait for them for ever; set here, before
         # the fork, because setting it in the child waits for them too. A worker has one core anyway.
         cv2.setNumThreads(0)
-    order = _Order(EpochOrder(rows, sampling if train else "none", balance_by, seed), batch_size, train)
+    epochs = EpochOrder(rows, sampling if train else "none", balance_by, seed)
+    order = _Order(epochs, batch_size, train, ranks, parts)
     keys = rows["sha256"].astype(str).tolist() if "sha256" in rows else [""] * len(rows)
     if history is not None and "" in keys:
         raise UserError("a history on the way in is drawn by each image's sha256, which the manifest lacks; index anew")

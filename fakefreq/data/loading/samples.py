@@ -84,6 +84,7 @@ class Pack(NamedTuple):
         slot: of the shared memory, where its pixels lie; else they are here.
         pixels: (B, crop, crop, 3), uint8; None where they lie in a slot.
         rows: (B,), int64, of the table; the views of an image one after the other, twins last.
+        places: (B,), int64, the position of each in its epoch; a twin has its parent's.
         twins: how many of them are twins.
         bad: row and reason of each image that has no pixels.
         whole: what was read in each whole image, (B, D), where that was asked for.
@@ -92,6 +93,7 @@ class Pack(NamedTuple):
     slot: int
     pixels: Tensor | None
     rows: NDArray[np.int64]
+    places: NDArray[np.int64]
     twins: int
     bad: list[tuple[int, str]]
     whole: NDArray[np.float32] | None = None
@@ -167,6 +169,7 @@ class Samples(Dataset[Pack]):
         else:
             pixels = self.slots.pixels(slot)
         rows: list[int] = []
+        places: list[int] = []
         read: list[NDArray[np.float32]] = []
         twins: list[tuple[int, NDArray[np.uint8], Key]] = []
         bad: list[tuple[int, str]] = []
@@ -185,6 +188,7 @@ class Samples(Dataset[Pack]):
                 for view, mirrored in cut_views(image, self.crop, self.views):
                     _place(view, mirrored, pixels[len(rows)])
                     rows.append(row)
+                    places.append(position)
                 continue
             # `position` tells apart the copies of an image that oversampling repeats within one epoch.
             key = (self.seed, epoch, position, row)
@@ -193,11 +197,14 @@ class Samples(Dataset[Pack]):
                 twins.append((row, made, key))
             self._place_training_crop(image, key, pixels[len(rows)])
             rows.append(row)
+            places.append(position)
         for row, made, key in twins:
             self._place_training_crop(made, key, pixels[len(rows)])
             rows.append(row)
+            places.append(key[2])
         own = torch.from_numpy(pixels[: len(rows)]) if slot == NO_SLOT else None
-        return Pack(slot, own, np.array(rows, dtype=np.int64), len(twins), bad, np.stack(read) if read else None)
+        index, where = np.array(rows, dtype=np.int64), np.array(places, dtype=np.int64)
+        return Pack(slot, own, index, where, len(twins), bad, np.stack(read) if read else None)
 
     def _twin(self, image: NDArray[np.uint8], row: int, key: Key) -> NDArray[np.uint8] | None:
         if self.twins is None or self.labels[row] != 0:

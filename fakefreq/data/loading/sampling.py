@@ -62,6 +62,30 @@ class EpochOrder:
         return random.permutation(np.concatenate(rows))
 
 
+def split_step(count: int, parts: int, ranks: int) -> tuple[Rows, Rows]:
+    """Return, for each image of a step, the part that it goes through the network in, and the process that reads it.
+
+    Parts follow each other, and so do the shares of the processes within each of them: neither changes with the other.
+
+    Args:
+        count: images of the step.
+        parts: wanted; there are fewer where a part would hold a single image, as no batch norm can.
+        ranks: processes.
+
+    >>> part, rank = split_step(7, parts=2, ranks=2)
+    >>> part.tolist(), rank.tolist()
+    ([0, 0, 0, 0, 1, 1, 1], [0, 0, 1, 1, 0, 0, 1])
+    """
+    sizes = _even(count, min(parts, max(1, count // 2)))
+    part = np.repeat(np.arange(len(sizes)), sizes)
+    rank = np.concatenate([np.repeat(np.arange(ranks), _even(int(size), ranks)) for size in sizes])
+    return part, rank
+
+
+def _even(count: int, parts: int) -> Rows:
+    return count // parts + (np.arange(parts) < count % parts)
+
+
 def strata(rows: pd.DataFrame, by: BalanceBy) -> dict[tuple[int, str], Rows]:
     """Return (label, name) -> row positions; the name is empty by class, else the generator or the source.
 
