@@ -125,7 +125,9 @@ def build_page(detector: Detector, limits: Limits, examples: list[Example]) -> A
 
     def shown(given: tuple[str, str] | None) -> tuple[str, None]:
         try:
-            return "" if given is None else _use(given, lambda *file: show(look_at(detector, *file, limits))), None
+            return "" if given is None else _use(
+                given, lambda path, name: show(look_at(detector, path, name, limits))
+            ), None
         except UserError as error:
             return block(paragraph(f"Refused: {error}", "refused")), None
 
@@ -142,7 +144,7 @@ def build_page(detector: Detector, limits: Limits, examples: list[Example]) -> A
         try:
             if given is None:
                 raise UserError("no file is given")
-            return _use(given, lambda *file: answer(look_at(detector, *file, limits)))
+            return _use(given, lambda path, name: answer(look_at(detector, path, name, limits)))
         except UserError as error:
             raise gr.Error(str(error), print_exception=False) from error
 

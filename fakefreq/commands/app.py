@@ -40,11 +40,10 @@ class App:
         from fakefreq.app.look import Limits
         from fakefreq.app.page import find_examples, need_gradio, serve
         from fakefreq.models import load_detector
-        from fakefreq.train.environment import choose_device, keep_freed_memory
+        from fakefreq.train.environment import choose_device
 
         limits = Limits(self.max_megabytes, self.max_pixels)
         need_gradio()
-        keep_freed_memory()
         detector = load_detector(self.detector).to(choose_device(self.device))
         examples = find_examples(self.detector, self.examples)
         before = signal.signal(signal.SIGTERM, _interrupt)  # so that what was uploaded is deleted then, too
