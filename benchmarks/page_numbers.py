@@ -279,6 +279,18 @@ def null_findings() -> str:
     ])  # fmt: skip
 
 
+def robustness() -> str:
+    """AUC over the unseen generators after degradations of both classes."""
+    whole = table("robustness_aligned_cpu")
+    whole = whole[(whole["test"] == UNSEEN) & (whole["applied_to"] == "both")]
+    detectors, rows = ("pixel", "lattice", "two_stream"), []
+    for degradation in dict.fromkeys(whole["degradation"]):
+        of = whole[whole["degradation"] == degradation]
+        means = [float(of.loc[of["detector"] == detector, "value"].mean()) for detector in detectors]
+        rows.append([f"`{degradation}`", *map(short, means), f"{means[2] - means[0]:+.3f}"])
+    return markdown(["both classes after", *(f"{detector} AUC" for detector in detectors), "gain"], rows)
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
     "question": question,
     "main": lambda: main_table("native"),
@@ -286,6 +298,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "demo": demo_rows,
     "demo_controls": demo_controls,
     "findings": lambda: "\n".join([first_finding(), probabilities(), false_alarms(), map_of_gains(), null_findings()]),
+    "robustness": robustness,
     "all_small": all_small,
     **{f"lattice_{track}": partial(main_table, track, ("pixel", "lattice", "two_stream")) for track in TRACKS},
     **{f"one_generator_{track}": partial(one_generator, track) for track in ("raw", "aligned")},
