@@ -33,7 +33,7 @@ from fakefreq.files import atomic_path
 from fakefreq.messages import shown_messages
 from fakefreq.progress import track
 from fakefreq.spectra import BlockDCT, PowerSpectrum, dct2, dct_basis, idct2, window_1d
-from fakefreq.train.environment import choose_device
+from fakefreq.threads import choose_device
 
 Case = Callable[[], Any]
 TRANSFORMS = ("dct2", "idct2", "block_dct", "power_spectrum", "log_power_spectrum", *OTHERS)

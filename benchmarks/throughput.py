@@ -46,7 +46,7 @@ from fakefreq.models import Detector, create_detector, list_detectors, load_dete
 from fakefreq.models.onnx_detector import make_session
 from fakefreq.models.peers.classical import FittedDetector
 from fakefreq.progress import track
-from fakefreq.train.environment import choose_device
+from fakefreq.threads import choose_device
 
 ENGINES = {
     "timm": "",

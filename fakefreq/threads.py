@@ -1,4 +1,4 @@
-"""How this process uses a CPU: torch's threads, and memory that is free again."""
+"""What this process computes on: its device, torch's threads, and memory that is free again."""
 
 import contextlib
 import ctypes
@@ -6,6 +6,13 @@ import os
 import sys
 from collections.abc import Iterator
 from functools import cache
+from typing import TYPE_CHECKING
+
+from fakefreq.errors import UserError
+from fakefreq.ranks import current
+
+if TYPE_CHECKING:
+    import torch
 
 # Of glibc's mallopt: give no large block a mapping of its own; keep up to 2 GB that is free at the heap's end.
 M_MMAP_MAX, M_TRIM_THRESHOLD = -4, -1
@@ -48,3 +55,33 @@ def keep_freed_memory() -> bool:
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     return mallopt is not None and all(mallopt(o, v) == 1 for o, v in ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, KEPT_BYTES)))
+
+
+def choose_device(name: str) -> "torch.device":
+    """Return the device that a flag means.
+
+    Args:
+        name: `auto` (CUDA where there is one), `cpu`, `cuda` or `cuda:N`. Of several processes each takes its own GPU.
+
+    Raises:
+        UserError: no such device here.
+    """
+    import torch
+
+    ranks = current()
+    if ranks.size > 1:
+        if name.startswith("cuda:"):
+            raise UserError(f"--device {name} is for one process; {ranks.size} work here: use auto, cuda or cpu")
+        if name != "cuda" or torch.cuda.is_available():
+            return torch.device(ranks.accelerator.device)
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UserError(f"unknown device {name!r}; --device takes auto, cpu, cuda or cuda:N") from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UserError(f"--device {name}: this machine has {torch.cuda.device_count()} CUDA devices; use --device cpu")
+    if device.type not in ("cpu", "cuda"):
+        raise UserError(f"--device {name} is not supported; it takes auto, cpu, cuda or cuda:N")
+    return device

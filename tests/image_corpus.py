@@ -8,6 +8,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import PIL
 from PIL import Image, ImageOps
 
 HEIGHT, WIDTH = 37, 53
@@ -84,6 +85,8 @@ def _png() -> Iterator[tuple[str, bytes]]:
 def _tiff() -> Iterator[tuple[str, bytes]]:
     for compression in ("raw", "tiff_lzw", "tiff_adobe_deflate", "packbits"):
         for mode in ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "I;16"):
+            if (mode, compression) == ("YCbCr", "raw") and int(PIL.__version__.split(".")[0]) < 13:
+                continue  # Pillow 12 writes such a file and cannot read it back
             yield f"{mode} {compression}", saved(mode, "TIFF", compression=compression)
     for mode in ("L", "RGB", "RGBA", "CMYK", "YCbCr"):
         yield f"{mode} jpeg", saved(mode, "TIFF", compression="jpeg")

@@ -23,6 +23,7 @@ def manifest(tiny_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_the_tables_of_any_scores_are_those_that_benchmark_derives(tmp_path: Path) -> None:
     draw_benchmark(tmp_path)
     scores = fakefreq.load_scores(tmp_path)
@@ -36,6 +37,7 @@ def test_the_tables_of_any_scores_are_those_that_benchmark_derives(tmp_path: Pat
         fakefreq.tables(scores, baseline="frequency")
 
 
+@pytest.mark.slow
 def test_a_benchmark_in_a_line_and_its_scores_give_the_same_numbers(manifest: Path, tmp_path: Path) -> None:
     found = fakefreq.benchmark(
         manifest, "chosen", tmp_path / "out", config=replace(TINY, train_on=("alpha",)), draws=100, allow_biased=True
@@ -65,5 +67,6 @@ def test_a_benchmark_in_a_line_and_its_scores_give_the_same_numbers(manifest: Pa
         fakefreq.predict(detector, [tmp_path / "out" / "cells"])
 
 
+@pytest.mark.slow
 def test_the_audit_of_a_manifest(manifest: Path) -> None:
     assert fakefreq.audit(manifest, images=0).verdict in ("pass", "warn", "fail")

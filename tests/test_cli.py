@@ -14,6 +14,8 @@ import pytest
 from fakefreq.cli import COMMANDS, main
 from fakefreq.evaluate.scores import load_scores
 
+pytestmark = pytest.mark.slow
+
 FAST = [
     "--backbone",
     "test_efficientnet",

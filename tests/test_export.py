@@ -36,6 +36,7 @@ def header(path: Path) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("side", [40, 96, 200])
 def test_crop_and_whole_image_give_the_logit_of_predict(side: int, tmp_path: Path) -> None:
     detector = make(crop=64)
@@ -61,6 +62,7 @@ def test_the_lattice_alone_reads_whole_images(tmp_path: Path) -> None:
     assert logit_of(written.path, images=picture) == pytest.approx(expected, abs=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "settings", "is_free"),
     [
@@ -87,6 +89,7 @@ def test_the_size_is_free_where_the_network_allows_it(
     assert capfd.readouterr().out == ""
 
 
+@pytest.mark.slow
 def test_the_command_writes_settings_and_compares_on_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     given = InputConfig(crop=64, history="size=64,codec=jpeg:75")
     detector = make("pixel", crop=64).replace(given, threshold=0.75)
@@ -106,6 +109,7 @@ def test_the_command_writes_settings_and_compares_on_images(tmp_path: Path, caps
     assert sizes["float16"] < 0.7 * sizes["float32"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "settings", "words", "message"),
     [
@@ -137,6 +141,7 @@ def pictures(folder: Path) -> list[Path]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "settings", "views", "half"),
     [

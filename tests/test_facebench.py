@@ -43,6 +43,7 @@ def test_the_same_person_in_two_folders_is_one_group(manifest_path: Path) -> Non
     assert abs(counts.to_numpy() - [700, 100, 200]).max() <= 1
 
 
+@pytest.mark.slow
 def test_a_small_comparison_runs_on_real_faces(manifest_path: Path, tmp_path: Path) -> None:
     manifest = read_manifest(manifest_path)
     strata = manifest.groupby(["subset", "label", "split"], sort=True)

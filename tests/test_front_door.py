@@ -157,6 +157,7 @@ def test_a_finished_run_names_the_settings_that_differ(
     assert main(["train", str(manifest), "--out", str(run), *TRAIN, "--resume"]) == 0
 
 
+@pytest.mark.slow
 def test_images_smaller_than_the_crop_are_told_once(
     run: Path, manifest: Path, tiny_set: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,6 +11,7 @@ from fakefreq.messages import shown_messages
 logger = logging.getLogger("fakefreq.some.module")
 
 
+@pytest.mark.slow
 def test_importing_fakefreq_configures_no_logging() -> None:
     code = (
         "import logging, fakefreq, fakefreq.api, fakefreq.cli, fakefreq.train.train\n"

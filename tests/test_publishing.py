@@ -24,6 +24,8 @@ from fakefreq.version import __version__
 from tests.benchmarking.conftest import TINY, make_small_manifest, tiny_plan
 from tests.helpers.hub_server import Hub, serve_hub
 
+pytestmark = pytest.mark.slow
+
 NAME = "owner/detector"
 
 

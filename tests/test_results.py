@@ -12,6 +12,7 @@ SCORES = sorted((RESULTS / "scores").glob("*.parquet"))
 pytest.importorskip("pyarrow", reason="the committed scores are Parquet: pip install 'fakefreq[large]'")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", SCORES, ids=lambda path: path.stem)
 def test_the_committed_tables_come_out_of_the_committed_scores_byte_for_byte(path: Path, tmp_path: Path) -> None:
     words = ["report", str(path), "--out", str(tmp_path), "--metrics", "auc", "fpr"]

@@ -35,6 +35,7 @@ def wait(place: Path) -> str:
     return ""
 
 
+@pytest.mark.slow
 def test_a_killed_process_is_told_and_the_other_tasks_are_done(logged: pytest.LogCaptureFixture) -> None:
     names = ["the first", "the second", "the third"]
     ended = dict(Engine(jobs=2).run(end_as_asked, ["kill", "", "no room"], names))
@@ -44,6 +45,7 @@ def test_a_killed_process_is_told_and_the_other_tasks_are_done(logged: pytest.Lo
     assert "done: the second" in logged.text and "failed: the third: no room" in logged.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_processes_end_with_the_command(number: signal.Signals, tmp_path: Path) -> None:
     (tmp_path / "parent.py").write_text(PARENT)

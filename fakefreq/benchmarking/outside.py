@@ -31,8 +31,8 @@ from fakefreq.evaluate.tables import COLUMNS, comparison_view, derive_tables, wr
 from fakefreq.files import read_json
 from fakefreq.hub import is_hub_name
 from fakefreq.models.weights import load_detector, pin, weights_path
+from fakefreq.threads import choose_device
 from fakefreq.train.checkpoint import DIGITS, read_trained_images, trained_manifest
-from fakefreq.train.environment import choose_device
 from fakefreq.train.selection import generators_of, rows_of_generators, select_evaluation
 
 logger = logging.getLogger(__name__)
@@ -242,7 +242,7 @@ def evaluate_run(
     both = pd.concat([_plain(scored.assign(role="test")), _plain(val.assign(role="val"))], ignore_index=True)
     key = (config.detector, config.seed)
     scores = make_score_set(
-        "evaluate", "raw", sorted(trained_on), {key: both}, Draws.of(images, draws), {key: detector.threshold}
+        "evaluate", "raw", sorted(trained_on), {key: both}, Draws.of(both, draws), {key: detector.threshold}
     )
     return _write_tables(scores, {config.detector: ("logit", origin)}, out), out
 

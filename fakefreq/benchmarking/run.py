@@ -166,7 +166,8 @@ def _write(name: str, table: pd.DataFrame, biased: Mapping[tuple[str, str], str]
 
 def describe(plan: Plan, manifests: Manifests) -> dict[str, Any]:
     """What a reader needs to judge and repeat a benchmark."""
-    from fakefreq.train.environment import choose_device, describe_environment
+    from fakefreq.threads import choose_device
+    from fakefreq.train.environment import describe_environment
 
     device = choose_device(next(iter(plan.detectors.values())).device)
     return {

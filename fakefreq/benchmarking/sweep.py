@@ -76,7 +76,7 @@ class _Task:
 def _score(task: _Task) -> str:
     """Score what the cache of a task's subject lacks; return why that failed, or nothing."""
     from fakefreq.models import load_detector
-    from fakefreq.train.environment import choose_device
+    from fakefreq.threads import choose_device
 
     try:
         detector = load_detector(task.subject.run).to(choose_device(task.device))

@@ -40,7 +40,7 @@ class App:
         from fakefreq.app.look import Limits
         from fakefreq.app.page import find_examples, need_gradio, serve
         from fakefreq.models import load_detector
-        from fakefreq.train.environment import choose_device
+        from fakefreq.threads import choose_device
 
         limits = Limits(self.max_megabytes, self.max_pixels)
         need_gradio()

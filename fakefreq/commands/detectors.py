@@ -106,7 +106,7 @@ class Score:
         from fakefreq.hub import is_hub_name
         from fakefreq.models import load_detector
         from fakefreq.models.weights import weights_path
-        from fakefreq.train.environment import choose_device
+        from fakefreq.threads import choose_device
 
         self.on.check()
         ranks.check_same({item.name: str(getattr(self, item.name)) for item in fields(self)})
@@ -180,7 +180,7 @@ class Predict:
         from fakefreq.data.manifests import write_skipped
         from fakefreq.evaluate.predict import check_predictions_path, predict_images, write_predictions
         from fakefreq.models import load_detector
-        from fakefreq.train.environment import choose_device
+        from fakefreq.threads import choose_device
 
         if self.out:
             check_predictions_path(self.out)

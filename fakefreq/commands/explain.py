@@ -38,7 +38,7 @@ class Explain:
     def run(self) -> None:
         from fakefreq.explaining.page import explain_files
         from fakefreq.models import load_detector
-        from fakefreq.train.environment import choose_device
+        from fakefreq.threads import choose_device
 
         detector = load_detector(self.detector).to(choose_device(self.device))
         on_error: Literal["stop", "skip"] = "stop" if self.on_error == "stop" else "skip"

@@ -15,9 +15,9 @@ from scipy.optimize import minimize, minimize_scalar
 from scipy.special import expit, logit
 from sklearn.isotonic import IsotonicRegression
 
-from fakefreq.config.known import Conformal
-from fakefreq.errors import UserError, choose
+from fakefreq.errors import choose
 from fakefreq.evaluate.bootstrap import Draws
+from fakefreq.evaluate.conformal import fit_conformal
 from fakefreq.evaluate.intervals import percentile_interval, wilson_interval
 from fakefreq.evaluate.measure import ScoreSet, measure
 from fakefreq.evaluate.metrics import Array, Thresholds, check_scores
@@ -113,30 +113,6 @@ def fit_calibrator(method: str, labels: npt.ArrayLike, logits: npt.ArrayLike) ->
 
     found = minimize(loss_of, np.array([1.0, 0.0], dtype=np.float64), method="BFGS")
     return Calibrator("platt", float(found.x[0]) / scale, float(found.x[1]))
-
-
-def fit_conformal(labels: npt.ArrayLike, logits: npt.ArrayLike, coverage: float = 0.9) -> Conformal:
-    """Fit split-conformal sets on validation scores, each class by itself.
-
-    Args:
-        labels: 0 for real, 1 for fake; a class that is missing is in every set.
-        logits: of validation images.
-        coverage: stated, in (0, 1). With n images of a class at most n / (n + 1) can be had without taking
-            that label into every set, which is then done.
-
-    >>> sets = fit_conformal([0] * 9 + [1] * 9, list(range(9)) + list(range(4, 13)), coverage=0.9)
-    >>> sets.lowest_fake, sets.highest_real, sets.answers([0, 6, 20]).tolist()
-    (4.0, 8.0, [0, -1, 1])
-    """
-    if not 0.0 < coverage < 1.0:
-        raise UserError(f"a coverage is between 0 and 1; got {coverage}")
-    label, given = check_scores(labels, logits, classes=())
-    fakes, reals = np.sort(given[label == 1]), np.sort(given[label == 0])
-    # A hair's room, because 10 * (1 - .9) is one image.
-    outside = [math.floor((len(values) + 1) * (1.0 - coverage) + 1e-9) for values in (fakes, reals)]
-    lowest = float(fakes[outside[0] - 1]) if outside[0] else -math.inf
-    highest = float(reals[len(reals) - outside[1]]) if outside[1] else math.inf
-    return Conformal(coverage, lowest, highest)
 
 
 def calibration_rows(scores: ScoreSet) -> dict[str, list[Row]]:

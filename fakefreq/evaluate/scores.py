@@ -172,9 +172,10 @@ def _scores_of_run(run: Path) -> pd.DataFrame:
     train_on = config.train_on or sorted(set(val.loc[val["label"] == 1, "generator"]))
     used = set(val["path"])
     tables = [val.assign(role="val"), test[~test["path"].isin(used)].assign(role="test")]
-    summary = read_json(run / "summary.json", f"the summary of {run}, which tells that a run has ended,")
     facts: dict[str, Any] = {"detector": config.detector, "train_on": "+".join(train_on), "seed": config.seed}
-    facts |= {"track": "raw", "threshold": float(summary["threshold"])}
+    summary = run / "summary.json"  # a run that has not ended has none, and its validation scores say the threshold
+    threshold = float(read_json(summary, "the run's summary")["threshold"]) if summary.exists() else np.nan
+    facts |= {"track": "raw", "threshold": threshold}
     plain = [table.astype({name: str for name in table if name in TEXT}) for table in tables]
     return pd.concat(plain, ignore_index=True).assign(**facts).reindex(columns=COLUMNS, fill_value="")
 

@@ -18,7 +18,7 @@ from fakefreq.config.known import CLASSES, Known, Range
 from fakefreq.config.run import TrainConfig
 from fakefreq.data.degrade.history import history_of
 from fakefreq.errors import UserError
-from fakefreq.evaluate.calibration import fit_conformal
+from fakefreq.evaluate.conformal import fit_conformal
 from fakefreq.evaluate.metrics import best_threshold
 from fakefreq.evaluate.predict import score_rows
 from fakefreq.files import read_json

@@ -25,11 +25,12 @@ from fakefreq.models import load_detector
 from fakefreq.models.fusion import LATTICE
 from fakefreq.models.registry import build_detector
 from fakefreq.ranks import current, joined
+from fakefreq.threads import choose_device
 from fakefreq.train.bias_check import Audit, check_bias
 from fakefreq.train.checkpoint import Progress, RunFolder
 from fakefreq.train.data_parallel import refuse_what_needs_one_process
 from fakefreq.train.distill import teacher_digest
-from fakefreq.train.environment import choose_device, describe_environment
+from fakefreq.train.environment import describe_environment
 from fakefreq.train.evidence import fit_and_calibrate, note_known, take_pixel_run
 from fakefreq.train.failures import clear_errors
 from fakefreq.train.features import fit_frozen, kept_features, only_linear

@@ -23,6 +23,8 @@ from fakefreq.errors import UserError
 from fakefreq.models import Detector, create_detector, save_detector
 from tests.helpers.photo_files import photo, save
 
+pytestmark = pytest.mark.slow
+
 KNOWN = Known(
     {"real": {"ffhq": 9}, "fake": {"gan": 9}}, {"real": 9, "fake": 9}, {"jpeg": (9, 9)}, (64, 128), (90, 95),
     Conformal(0.9, -1e3, 1e3), "pass",

@@ -102,6 +102,7 @@ def test_memory_does_not_grow_with_the_number_of_images() -> None:
     assert len(set(held)) == 1 and images.n == 96
 
 
+@pytest.mark.slow
 def test_the_command_writes_page_and_tables_for_manifest_folder_and_files(
     tiny_set: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

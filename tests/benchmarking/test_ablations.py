@@ -61,6 +61,7 @@ def test_no_fusion_is_forgotten() -> None:
     assert {f"fusion={name}" for name in FUSIONS} == {what for (what,) in EXPERIMENTS["fusion"].variants.values()}
 
 
+@pytest.mark.slow
 def test_a_run_compares_each_variant_with_the_default_on_unseen_generators(
     tiny_set: Path, tmp_path: Path, logged: pytest.LogCaptureFixture
 ) -> None:
@@ -86,6 +87,7 @@ def test_a_run_compares_each_variant_with_the_default_on_unseen_generators(
     assert any(DEFAULT in line for line in logged.messages)
 
 
+@pytest.mark.slow
 def test_a_student_learns_from_the_default_of_its_own_seed(
     tiny_set: Path, tmp_path: Path, logged: pytest.LogCaptureFixture
 ) -> None:
@@ -108,6 +110,7 @@ def test_a_student_learns_from_the_default_of_its_own_seed(
         assert told == sha256_file(teacher / "run" / "best.safetensors")
 
 
+@pytest.mark.slow
 def test_the_benchmark_s_script_goes_on_where_it_was_and_copies_table_and_figure(
     tiny_set: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,6 +13,8 @@ from fakefreq.errors import UserError
 from tests.benchmarking.conftest import tiny_plan
 from tests.helpers.scripts import BENCHMARKS, script
 
+pytestmark = pytest.mark.slow
+
 Controls, judge = script("controls").Controls, script("selection").judge
 
 

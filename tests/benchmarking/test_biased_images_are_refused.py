@@ -28,6 +28,7 @@ def biased(tiny_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_each_command_refuses_and_trains_nothing(biased: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     message = "training images of alpha.*fail the audit.*--allow-biased"
     with pytest.raises(UserError, match=message):
@@ -49,6 +50,7 @@ def test_each_command_refuses_and_trains_nothing(biased: Path, tmp_path: Path, m
     assert not list(tmp_path.rglob("run")) and not list(tmp_path.rglob("*.safetensors"))
 
 
+@pytest.mark.slow
 def test_what_is_allowed_is_named_in_every_table_and_on_the_page(
     biased: Path, tmp_path: Path, logged: pytest.LogCaptureFixture
 ) -> None:

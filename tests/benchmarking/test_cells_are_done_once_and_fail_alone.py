@@ -49,6 +49,7 @@ def _start(manifest: Path, out: Path) -> "subprocess.Popen[bytes]":
     return subprocess.Popen([sys.executable, "-c", code, *words], env=environment, stdout=subprocess.DEVNULL)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
 def test_killed_and_run_again_it_ends_in_the_same_tables_and_does_no_cell_twice(
     small_manifest: Path, tmp_path: Path
@@ -95,6 +96,7 @@ def broken() -> Iterator[str]:
     registry._builders.pop("broken")
 
 
+@pytest.mark.slow
 def test_a_failed_cell_is_listed_and_the_others_are_done(small_manifest: Path, tmp_path: Path, broken: str) -> None:
     plan = tiny_plan(small_manifest, protocols=["one_to_all"], detectors=["pixel", broken])
     plan = replace(plan, train_on=("alpha",))
@@ -114,6 +116,7 @@ def test_a_failed_cell_is_listed_and_the_others_are_done(small_manifest: Path, t
     assert not (tmp_path / "failures.csv").exists()
 
 
+@pytest.mark.slow
 def test_of_two_benchmarks_on_one_folder_only_one_does_a_cell(
     small_manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -128,6 +131,7 @@ def test_of_two_benchmarks_on_one_folder_only_one_does_a_cell(
     assert all(outcome.is_done for outcome in execute(job.cells, tmp_path))
 
 
+@pytest.mark.slow
 def test_protocols_and_detectors_of_one_configuration_share_a_cell(small_manifest: Path, tmp_path: Path) -> None:
     # With two generators, leaving one out is training on the other; and "again" is pixel by another label.
     plan = tiny_plan(small_manifest, protocols=["matrix", "leave_one_out"], detectors=["pixel", "again=pixel"])
@@ -138,6 +142,7 @@ def test_protocols_and_detectors_of_one_configuration_share_a_cell(small_manifes
     assert (differences["value"] == 0).all() and (differences["p"] == 1).all()
 
 
+@pytest.mark.slow
 def test_cells_run_in_processes_too(small_manifest: Path, tmp_path: Path) -> None:
     plan = replace(tiny_plan(small_manifest, protocols=["one_to_all"], detectors=["pixel"]), train_on=("beta",))
     outcomes = benchmark(plan, tmp_path, Engine(jobs=2)).outcomes

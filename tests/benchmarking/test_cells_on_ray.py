@@ -18,6 +18,8 @@ from fakefreq.threads import one_torch_thread
 from tests.benchmarking.conftest import TINY, tiny_plan
 from tests.benchmarking.test_cells_are_done_once_and_fail_alone import TABLES
 
+pytestmark = pytest.mark.slow
+
 ray = pytest.importorskip("ray", reason="needs Ray: pip install 'fakefreq[ray]'")
 cluster_utils = pytest.importorskip("ray.cluster_utils")
 ON_RAY = Engine(engine="ray")

@@ -39,6 +39,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", FLOORS)
 def test_one_changed_line_makes_new_cells_where_scores_depend_on_it(package: Path, module: str) -> None:
     file = package / module

@@ -17,6 +17,8 @@ from fakefreq.evaluate.scores import read_scores, table_path, write_scores
 from fakefreq.files import read_json, write_json
 from tests.benchmarking.conftest import tiny_plan
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def finished(small_manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Plan, Path]:

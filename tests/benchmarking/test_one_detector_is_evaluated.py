@@ -13,6 +13,8 @@ from fakefreq.cli import main
 from fakefreq.evaluate.scores import has_parquet
 from tests.benchmarking.conftest import TINY, tiny_plan
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def cell(small_manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:

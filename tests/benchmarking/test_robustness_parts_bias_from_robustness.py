@@ -135,6 +135,7 @@ def test_the_script_makes_table_and_figure_of_a_run(swept: tuple[Path, Any], run
         ).run()
 
 
+@pytest.mark.slow
 def test_the_script_makes_tables_of_calibration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     draw_benchmark(tmp_path, count=200)
     script("calibration").Calibration(tmp_path, tmp_path / "cal", draws=100).run()

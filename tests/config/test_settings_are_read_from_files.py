@@ -118,6 +118,7 @@ def test_a_value_out_of_range_is_refused_as_the_flag_is(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_the_file_of_a_run_repeats_it_to_the_bit(
     manifest_path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -43,12 +43,14 @@ def _files(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
+@pytest.mark.slow
 def test_a_codec_of_one_class_fails_and_is_named(biased: Path) -> None:
     found = audit_verdict(read_manifest(biased))
     assert found.verdict == "fail"
     assert found.facts["auc"]["auc"] > 0.99 and any("format alone" in reason for reason in found.reasons)
 
 
+@pytest.mark.slow
 def test_an_alignment_takes_it_away_and_the_same_command_gives_the_same_bytes(biased: Path, tmp_path: Path) -> None:
     history = parse_history("size=32,kernel=any,codec=jpeg:70-95")
     table = align_manifest(biased, tmp_path / "a", history)
@@ -93,6 +95,7 @@ def test_the_loader_s_history_gives_the_pixels_of_the_aligned_files_cached_or_no
             np.testing.assert_array_equal(np.concatenate([batch.images.numpy() for batch in batches]), expected)
 
 
+@pytest.mark.slow
 def test_the_command_s_exit_status_tells_the_verdict(biased: Path, tmp_path: Path) -> None:
     with pytest.raises(SystemExit) as caught:
         main(["audit", str(biased), "--out", str(tmp_path / "audit")])
@@ -102,6 +105,7 @@ def test_the_command_s_exit_status_tells_the_verdict(biased: Path, tmp_path: Pat
     assert "<svg" in page and "http" not in page.replace("http://www.w3.org", "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damaged", [1, 5])
 def test_images_that_do_not_decode_are_counted_and_listed(
     biased: Path, tmp_path: Path, logged: pytest.LogCaptureFixture, damaged: int
@@ -123,11 +127,13 @@ def test_images_that_do_not_decode_are_counted_and_listed(
     assert all(path in (tmp_path / "audit.html").read_text() for path in bad)
 
 
+@pytest.mark.slow
 def test_an_audit_of_some_images_says_of_how_many(biased: Path, logged: pytest.LogCaptureFixture) -> None:
     audit_manifest(biased, images=20)
     assert any(f"20 of 20 judged, drawn from {len(read_manifest(biased))}" in line for line in logged.messages)
 
 
+@pytest.mark.slow
 def test_leaks_are_failures_that_name_both_files(biased: Path) -> None:
     rows = read_manifest(biased)
     rows["split"] = "train"
@@ -138,6 +144,7 @@ def test_leaks_are_failures_that_name_both_files(biased: Path) -> None:
     assert all(str(rows["path"].iloc[number]) in " ".join(found["duplicates"].reasons) for number in (0, 1))
 
 
+@pytest.mark.slow
 def test_noise_is_a_coin_and_its_interval_seldom_says_otherwise() -> None:
     labels = np.arange(200) % 2
     found = []

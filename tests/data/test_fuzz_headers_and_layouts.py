@@ -115,6 +115,7 @@ SAY_REAL = {"real", "reals", "0_real", "0", "nature", "celeb-real", "training_re
 SAY_FAKE = {"fake", "fakes", "1_fake", "1", "ai", "celeb-synthesis", "fake_test", "manipulated_sequences"}
 
 
+@pytest.mark.slow
 def test_1000_trees_of_any_flags_label_no_image_against_its_folder(tmp_path: Path) -> None:
     rng = np.random.default_rng(7)
     words = [

@@ -52,6 +52,7 @@ def words(weights: Path, manifest: Path, out: Path, *more: str) -> list[str]:
     return ["score", str(weights), str(manifest), "--out", str(out), "--workers", "0", *more]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
 def test_shards_make_the_table_that_one_makes(suffix: str, weights: Path, manifest: Path, tmp_path: Path) -> None:
     tables = []
@@ -65,6 +66,7 @@ def test_shards_make_the_table_that_one_makes(suffix: str, weights: Path, manife
     assert tables[0]["threshold_from"].nunique() == 1
 
 
+@pytest.mark.slow
 def test_killed_it_goes_on_after_the_shards_that_are_there(
     weights: Path, manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -90,6 +92,7 @@ def test_killed_it_goes_on_after_the_shards_that_are_there(
     assert not (tmp_path / "killed_shards").exists()
 
 
+@pytest.mark.slow
 def test_skipped_images_are_listed_whichever_shard_met_them(weights: Path, manifest: Path, tmp_path: Path) -> None:
     rows = read_manifest(manifest)
     gone = [f"gone{number}.jpg" if number in (2, 3, 9) else path for number, path in enumerate(rows["path"])]
@@ -121,6 +124,7 @@ def test_a_damaged_shard_is_told(
         score_corpus(rows, how, tmp_path / "scores.csv", 0.0, "validation", 0)
 
 
+@pytest.mark.slow
 def test_processes_score_shards_too(weights: Path, manifest: Path, tmp_path: Path) -> None:
     rows = read_manifest(manifest).assign(manifest="digest")
     how = HowToScore(weights, fakefreq.load_detector(weights).input, manifest.parent, workers=0)

@@ -7,7 +7,8 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
 from fakefreq.errors import UserError
-from fakefreq.evaluate.calibration import METHODS, fit_calibrator, fit_conformal
+from fakefreq.evaluate.calibration import METHODS, fit_calibrator
+from fakefreq.evaluate.conformal import fit_conformal
 from fakefreq.evaluate.ranking import RankedScores
 
 

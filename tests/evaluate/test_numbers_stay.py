@@ -8,6 +8,8 @@ import pytest
 
 from tests.evaluate.frozen.freeze import FROZEN, all_tables
 
+pytestmark = pytest.mark.slow
+
 TEXTS = ["note", "detector", "baseline", "test", "kind", "seen", "train_on", "seed", "generator", "metric"]
 TEXTS += ["trained_on"]
 NAMES = sorted(path.name.removesuffix(".csv.gz") for path in FROZEN.glob("*.csv.gz") if "scores" not in path.name)

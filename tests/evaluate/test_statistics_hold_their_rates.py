@@ -37,6 +37,7 @@ def within_binomial_error(rejected: int, trials: int, rate: float) -> bool:
     return bool(low <= rejected <= high)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", [0.01, 0.05, 0.2])
 def test_delong_rejects_at_its_nominal_rate_where_nothing_differs(level: float) -> None:
     rejected = sum((delong(*pair(seed, 80)).p or 0.0) < level for seed in range(PAIRS))
@@ -50,6 +51,7 @@ def _bootstrap_p(labels: np.ndarray, a: np.ndarray, b: np.ndarray, counts: np.nd
     return combine_seeds([values[0] - values[1]], [samples[0] - samples[1]]).p
 
 
+@pytest.mark.slow
 def test_the_paired_bootstrap_rejects_at_its_nominal_rate_where_nothing_differs() -> None:
     n = 80
     labels = np.repeat([0, 1], n)
@@ -105,6 +107,7 @@ def test_delong_gives_the_numbers_of_another_implementation_on_the_data_of_its_p
         assert (high - low) / 2 / norm.ppf(0.975) * area * (1 - area) == pytest.approx(error, rel=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("members", [1, 3], ids=["independent images", "images in groups"])
 def test_intervals_cover_the_truth_at_their_level(members: int) -> None:
     trials, groups, shift = 600, 60, 1.0

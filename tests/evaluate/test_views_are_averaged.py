@@ -71,6 +71,7 @@ def test_one_view_is_the_centre_crop_scored_to_the_bit(rows: pd.DataFrame, manif
     assert scored["logit"].tolist() == expected.astype(np.float64).tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("views", [2, 6, 10])
 def test_several_are_the_mean_of_their_logits_for_any_batch_and_workers(
     rows: pd.DataFrame, manifest: Path, detector: Detector, views: int

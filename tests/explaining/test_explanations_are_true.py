@@ -21,6 +21,8 @@ from fakefreq.models.fusion import FUSIONS, EvidenceFusion
 from fakefreq.spectra import lattice_pvalue, lattice_scores, lattice_tile, rgb_to_ycbcr, to_float
 from tests.helpers.photo_files import photo, save
 
+pytestmark = pytest.mark.slow
+
 
 def make(name: str = "two_stream", seed: int = 0, crop: int = 96, views: int = 1, **settings: str) -> Detector:
     """A detector with random weights, and a lattice stream and a trust as training leaves them."""

@@ -112,6 +112,7 @@ def test_the_notice_goes_with_the_weights(tmp_path: Path, monkeypatch: pytest.Mo
         assert "Copyright (c) 2021 OpenAI" in json.loads(stored.metadata()["fakefreq"])["notice"]
 
 
+@pytest.mark.slow
 @pytest.mark.network
 def test_the_package_s_weights_give_what_a_float_run_of_its_graph_gives() -> None:
     package, member, _ = pretrained.WHEEL_WEIGHTS[CLIP_BACKBONE]

@@ -251,6 +251,7 @@ def test_a_wrong_argument_is_answered_with_what_is_allowed(arguments: dict[str, 
         create_detector(**{"backbone": "test_efficientnet", "pretrained": "none", **arguments})  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backbone", ["resnet18", "resnet50", "vgg16", "efficientnet_b0", "tf_efficientnet_lite0"])
 def test_the_usual_backbones_build_train_a_step_and_score(backbone: str) -> None:
     detector = create_detector("two_stream", backbone=backbone, pretrained="none")
@@ -295,6 +296,7 @@ def export(detector: Detector, path: Path, batch: Tensor, by_graph: bool) -> Non
     torch.onnx.export(detector.eval(), (batch,), str(path), dynamo=by_graph, **options)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", sorted(set(EXPORTED) - set(NOT_EXPORTED)))
 def test_an_exported_detector_gives_the_same_logits_for_any_batch(name: str, tmp_path: Path) -> None:

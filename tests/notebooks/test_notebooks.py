@@ -51,6 +51,7 @@ def pictures(executed: Any) -> int:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", SCRIPTS, ids=[path.stem for path in SCRIPTS])
 def test_the_notebook_runs_on_small_data(
     script: Path, build: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -71,6 +72,7 @@ def test_the_notebook_runs_on_small_data(
         assert "baseline pixel; trained on: alpha, beta, gamma" in text and "by permutation" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["02_roc", "03_cross_generator"])
 def test_the_notebook_opens_a_run_folder(
     name: str, build: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

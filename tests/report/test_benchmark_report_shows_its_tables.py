@@ -10,6 +10,8 @@ import pytest
 from fakefreq.cli import main
 from fakefreq.data.manifests import index_folder, rewrite_split
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def finished(tiny_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:

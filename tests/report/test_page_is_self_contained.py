@@ -125,6 +125,7 @@ def write(tmp_path: Path) -> Writer:
     return written
 
 
+@pytest.mark.slow
 def test_it_asks_nothing_of_the_network_and_runs_nothing(write: Writer) -> None:
     page = write()
     outline = Outline()
@@ -138,6 +139,7 @@ def test_it_asks_nothing_of_the_network_and_runs_nothing(write: Writer) -> None:
     assert not outline.unnamed
 
 
+@pytest.mark.slow
 def test_ids_are_unique_and_every_reference_finds_its_own(write: Writer) -> None:
     page = write()
     outline = Outline()
@@ -149,6 +151,7 @@ def test_ids_are_unique_and_every_reference_finds_its_own(write: Writer) -> None
     assert set(wanted) <= set(outline.ids)
 
 
+@pytest.mark.slow
 def test_every_part_is_there(write: Writer) -> None:
     page = write(environment={"command": "fakefreq compare"}, configuration={"epochs": 3})
     titles = re.findall(r"<h2>(.*?)</h2>", page)
@@ -169,6 +172,7 @@ def test_every_part_is_there(write: Writer) -> None:
         assert text in page
 
 
+@pytest.mark.slow
 def test_names_from_outside_are_text_not_markup(write: Writer) -> None:
     page = write(("<script>alert(1)<script>", 'a"b&c', "cost$x_$y$"), note="<img src=x onerror=alert(1)>")
     outline = Outline()
@@ -179,10 +183,12 @@ def test_names_from_outside_are_text_not_markup(write: Writer) -> None:
     assert "&lt;script&gt;alert(1)&lt;script&gt;" in page
 
 
+@pytest.mark.slow
 def test_the_same_results_give_the_same_page(write: Writer) -> None:
     assert write() == write()
 
 
+@pytest.mark.slow
 def test_several_seeds_share_the_figures(write: Writer) -> None:
     one, two = write(), write(seeds=(0, 1))
     assert one.count("<svg") == two.count("<svg")
@@ -207,6 +213,7 @@ def test_the_headline_does_not_claim_what_was_not_tested(tmp_path: Path) -> None
     assert "No difference in AUC on unseen" in headline(read_benchmark(write_tables(tmp_path, seen, "alpha")))[0]
 
 
+@pytest.mark.slow
 def test_biased_training_images_are_named_first(write: Writer) -> None:
     page = write(biased=[{"track": "raw", "train_on": "alpha", "reason": "the images of alpha fail: <size>."}])
     first = page[page.index('class="headline"') :][:200]

@@ -141,11 +141,13 @@ def test_torch_export_takes_it(name: str) -> None:
     close(torch.export.export(transform, (images,)).module()(images), transform(images), 1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["dct2", "idct2", "block_dct", "npr", "median", "srm", "haar", "bayar"])
 def test_onnx_gives_the_same(name: str) -> None:
     agrees_in_onnxruntime(make(name).eval())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["power_spectrum", "highpass_periodic"])
 def test_onnx_s_dft_gives_the_same(name: str) -> None:
     agrees_in_onnxruntime(make(name).eval())

@@ -134,6 +134,7 @@ def test_zigzag_is_jpeg_s() -> None:
     assert sorted(zigzag(5).tolist()) == list(range(25))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quality", [30, 50, 75, 90, 95])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_the_quality_of_a_decoded_jpeg_is_found(quality: int, seed: int) -> None:

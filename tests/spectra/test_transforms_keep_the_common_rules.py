@@ -53,6 +53,7 @@ def test_images_do_not_touch_each_other(transform) -> None:  # type: ignore[no-u
         torch.testing.assert_close(transform(images[:, 1:2]), together[:, 1:2])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("transform", [dct2, block_dct, power_spectrum, lambda x: power_spectrum(x, tile=8)])
 def test_gradients_are_right(transform) -> None:  # type: ignore[no-untyped-def]
     images = noise(1, 2, 9, 10).requires_grad_()

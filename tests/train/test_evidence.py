@@ -39,6 +39,7 @@ def fitted(photographs: pd.DataFrame, manifest_path: Path) -> LatticeStream:
     return stream
 
 
+@pytest.mark.slow
 def test_two_streams_hold_the_pixel_stream_that_training_pixels_alone_gives(
     manifest_path: Path, one_thread: None, tmp_path: Path
 ) -> None:

@@ -162,6 +162,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache" / "features"
 
 
+@pytest.mark.slow
 def test_a_head_on_a_frozen_vit_is_trained_by_the_command_of_all(
     manifest_path: Path, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

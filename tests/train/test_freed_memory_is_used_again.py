@@ -32,6 +32,7 @@ def faults(keep: bool, **environment: str) -> tuple[str, int]:
     return first, int(count)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator is set on Linux only")
 def test_freed_tensors_are_filled_again_without_new_pages() -> None:
     asked, kept = faults(True)
@@ -43,6 +44,7 @@ def test_freed_tensors_are_filled_again_without_new_pages() -> None:
     assert faults(False)[1] > 2 * max(kept, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator is set on Linux only")
 def test_what_the_user_set_stands() -> None:
     assert faults(True, MALLOC_TRIM_THRESHOLD_="131072")[0] == "False"

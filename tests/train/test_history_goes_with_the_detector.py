@@ -77,6 +77,7 @@ def run(originals: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_on_the_way_in_it_trains_validates_and_scores_as_on_aligned_files(
     originals: Path, aligned: Path, run: Path, tmp_path: Path
 ) -> None:

@@ -177,6 +177,7 @@ def test_stages_hold_every_parameter_of_the_backbone_once(backbone: str, stages:
     assert sorted(flat) == sorted(id(parameter) for parameter in detector.pretrained_parameters())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("freeze", ["2", "all"])
 def test_frozen_stages_keep_weights_and_statistics_and_the_others_learn(freeze: str) -> None:
     detector = make("pixel", "test_resnet")

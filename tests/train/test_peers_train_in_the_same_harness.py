@@ -13,6 +13,7 @@ from fakefreq.models import PEER_TRAINING, load_detector
 from fakefreq.train.train import train
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["durall_svm", "durall_lr", "frank_dct_ridge", "synthbuster", "npr"])
 def test_a_peer_learns_the_generator_that_it_was_trained_on(name: str, manifest_path: Path, tmp_path: Path) -> None:
     # 64-pixel images are continued by reflection where a peer wants more.

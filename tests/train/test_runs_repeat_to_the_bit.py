@@ -13,6 +13,8 @@ from fakefreq.train.loop import Run
 from fakefreq.train.train import train
 from tests.helpers.small_runs import CONFIG, assert_same, last, weights
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_same_seed_gives_the_same_weights_with_any_number_of_workers(
     manifest_path: Path, finished: Path, tmp_path: Path

@@ -98,6 +98,7 @@ except UserError as error:
 """
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_is_said_and_the_run_goes_on_later(
     manifest_path: Path, whole: Path, processes: Processes, tmp_path: Path
 ) -> None:

@@ -57,6 +57,7 @@ def test_a_configuration_survives_its_json() -> None:
         TrainConfig.from_dict({**CONFIG.to_dict(), "momentum": 0.9})
 
 
+@pytest.mark.slow
 def test_a_failed_audit_wants_a_flag_and_leaves_nothing(
     manifest_path: Path, tmp_path: Path, logged: pytest.LogCaptureFixture
 ) -> None:

@@ -9,7 +9,7 @@ import torch
 
 from fakefreq.data.manifests import read_manifest, write_manifest
 from fakefreq.errors import UserError
-from fakefreq.evaluate.calibration import fit_conformal
+from fakefreq.evaluate.conformal import fit_conformal
 from fakefreq.files import read_json
 from fakefreq.models import create_detector, load_detector
 from fakefreq.train import loop as run_module
@@ -17,6 +17,8 @@ from fakefreq.train import step as step_module
 from fakefreq.train.optim import make_optimizer, make_schedule
 from fakefreq.train.train import train
 from tests.helpers.small_runs import CONFIG, assert_same, last, weights
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_run_leaves_the_files_it_promises(finished: Path) -> None:

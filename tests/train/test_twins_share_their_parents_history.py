@@ -73,6 +73,7 @@ def test_about_the_wanted_share_of_reals_gets_one_and_others_each_epoch(rows: pd
     assert seen[0] != seen[1]
 
 
+@pytest.mark.slow
 def test_simulated_twins_are_the_same_for_any_number_of_workers(rows: pd.DataFrame) -> None:
     twins = make_twins(rows, 0.5, "nearest,transposed4")
     one, two = (batches(rows, twins, workers, degrade="0.5*jpeg:60..90") for workers in (0, 2))

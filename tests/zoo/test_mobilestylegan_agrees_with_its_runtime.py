@@ -45,6 +45,7 @@ def write_graph(operation: str, *constants: Array, options: str = "", shape: str
     return text.encode(), payload
 
 
+@pytest.mark.slow
 @pytest.mark.network
 def test_mobilestylegan_agrees_with_openvino(fetched: Fetch, tmp_path: Path) -> None:
     openvino = pytest.importorskip("openvino", reason="the original runtime is in the extra zoo")
@@ -71,6 +72,7 @@ def test_mobilestylegan_agrees_with_openvino(fetched: Fetch, tmp_path: Path) -> 
     np.testing.assert_allclose(image, expected, rtol=0, atol=1 / 255)
 
 
+@pytest.mark.slow
 @pytest.mark.network
 def test_mobilestylegan_repeats_an_image_whatever_is_made_beside_it(fetched: Fetch) -> None:
     fetched("random-face")

@@ -86,6 +86,7 @@ def test_the_same_command_again_keeps_a_split_and_makes_nothing_anew(tmp_path: P
     assert {file: file.stat().st_mtime_ns for file in times} == times
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs kill -9")
 def test_a_build_killed_at_any_moment_goes_on_without_repeating_or_losing_an_image(tmp_path: Path) -> None:
     photos = write_photos(tmp_path / "mine", 30)

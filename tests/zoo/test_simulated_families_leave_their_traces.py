@@ -43,6 +43,7 @@ def grid_power(images: NDArray[np.uint8], period: int) -> float:
     return float(spectrum[grid].mean())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("upsampler", ["transposed2", "transposed3", "transposed4", "pixel_shuffle", "zero_insertion"])
 def test_a_flat_picture_gets_a_checkerboard_from_uneven_upsamplers_only(upsampler: str) -> None:
     flat = np.full((1, 64, 64, 3), 60, np.uint8)
