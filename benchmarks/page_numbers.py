@@ -279,6 +279,32 @@ def null_findings() -> str:
     ])  # fmt: skip
 
 
+def ratio(transform: str, variant: str) -> float:
+    """Time of our transform over that of another, 32 RGB images of 224 pixels."""
+    chosen = {"transform": transform, "variant": variant, "shape": "32x3x224x224"}
+    return float(one("spectra_cpu", **chosen)["fakefreq_over_this"])
+
+
+def speed_of_spectra() -> str:
+    """The DCTs against scipy and torch-dct, and others against their bare transforms."""
+    dct, inverse = ([ratio(name, other) for other in ("torch-dct", "scipy, 2 workers")] for name in ("dct2", "idct2"))
+    return prose(f"""
+        On two CPU threads, 32 RGB images of 224 pixels ([table](../benchmarks/results/spectra_cpu.csv)): `dct2` takes
+        {dct[0]:.2f} and `idct2` {inverse[0]:.2f} of torch-dct's time, {dct[1]:.2f} and {inverse[1]:.2f} of scipy's with
+        two workers. Not run on a GPU.
+    """)
+
+
+def costs_of_the_lattice() -> str:
+    """Training and scoring of two streams over pixels."""
+    row = one("throughput_cpu", detector="two_stream lattice")
+    cells = [
+        f"{row[f'{what}_time_over_pixel']:.3f} [{row[f'{what}_low']:.3f}, {row[f'{what}_high']:.3f}]"
+        for what in ("train", "score")
+    ]
+    return markdown(["two streams", "training", "scoring"], [["`lattice`", *cells]])
+
+
 def robustness() -> str:
     """AUC over the unseen generators after degradations of both classes."""
     whole = table("robustness_aligned_cpu")
@@ -299,6 +325,8 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "demo_controls": demo_controls,
     "findings": lambda: "\n".join([first_finding(), probabilities(), false_alarms(), map_of_gains(), null_findings()]),
     "robustness": robustness,
+    "speed_of_spectra": speed_of_spectra,
+    "costs_of_the_lattice": costs_of_the_lattice,
     "all_small": all_small,
     **{f"lattice_{track}": partial(main_table, track, ("pixel", "lattice", "two_stream")) for track in TRACKS},
     **{f"one_generator_{track}": partial(one_generator, track) for track in ("raw", "aligned")},
