@@ -279,6 +279,20 @@ def null_findings() -> str:
     ])  # fmt: skip
 
 
+def synthbuster() -> str:
+    """The lattice beside the published detector that is nearest to it."""
+    rows = []
+    for track in TRACKS:
+        name = of_lattice(track)
+        for detector in ("lattice", "synthbuster"):
+            areas = [short(metric(name, detector, test)) for test in ("stylegan", "dcgan", "mobilestylegan_native")]
+            mean = one(f"{name}_summary", detector=detector, test=UNSEEN, metric="auc")
+            label = "`lattice`" if detector == "lattice" else "`peer/synthbuster`"
+            rows.append([track, label, *areas, interval(mean, signed=False)])
+    header = ["track", "detector", "stylegan (trained on)", "dcgan", "mobilestylegan_native", UNSEEN]
+    return markdown(header, rows, texts=2)
+
+
 def ratio(transform: str, variant: str) -> float:
     """Time of our transform over that of another, 32 RGB images of 224 pixels."""
     chosen = {"transform": transform, "variant": variant, "shape": "32x3x224x224"}
@@ -324,6 +338,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "demo": demo_rows,
     "demo_controls": demo_controls,
     "findings": lambda: "\n".join([first_finding(), probabilities(), false_alarms(), map_of_gains(), null_findings()]),
+    "synthbuster": synthbuster,
     "robustness": robustness,
     "speed_of_spectra": speed_of_spectra,
     "costs_of_the_lattice": costs_of_the_lattice,
