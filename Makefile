@@ -8,12 +8,14 @@ BIN := $(VENV)/bin
 demo: $(VENV)/.installed
 	$(BIN)/fakefreq demo --out demo
 
+# One thread a process: two processes with two threads each would wait for each other. A file stays in one process, so
+# that what its tests share is made once.
 test: lint
-	$(BIN)/python -m pytest -n 2 --durations 5
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --durations 5
 
 # Without the tests that train, build or start processes for more than some seconds.
 test-fast: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n 2 -m 'not slow'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m 'not slow'
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -100,7 +100,9 @@ def track(items: Iterable[T], what: str, total: int | None = None, unit: str = "
 
 def bars_are_shown() -> bool:
     """Say whether there are bars here: on a terminal or in a notebook, unless the logger `fakefreq` is quiet."""
-    is_seen = sys.stderr.isatty() or "ipykernel" in sys.modules
+    # Packages import ipykernel outside of notebooks too, so the shell itself is asked.
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    is_seen = sys.stderr.isatty() or hasattr(shell, "kernel")
     return is_seen and logging.getLogger("fakefreq").level <= logging.INFO
 
 

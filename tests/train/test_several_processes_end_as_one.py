@@ -152,7 +152,7 @@ def test_what_fails_in_one_process_ends_all_and_is_told_once(job: Job) -> None:
     assert sum("No space left on device" in line and "--resume" in line for line in errors) == 1
     assert sum("broken_" in line for line in errors) == 1
     assert sum("index is for one: start it without" in line for line in errors) == RANKS
-    assert len(errors) == 3 + RANKS, errors
+    assert len(errors) == 3 + RANKS, "\n".join(errors)
     assert not (job.out / "none.csv").exists()
 
 
