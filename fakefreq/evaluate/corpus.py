@@ -17,7 +17,7 @@ import pandas as pd
 from fakefreq.config.input import InputConfig
 from fakefreq.data.manifest.table import write_skipped
 from fakefreq.engines import Engine
-from fakefreq.errors import UserError
+from fakefreq.errors import ToldElsewhere, UserError
 from fakefreq.evaluate.outside_scores import say_scale
 from fakefreq.evaluate.predict import score_rows
 from fakefreq.evaluate.scores import KEY_COLUMNS, has_parquet, read_scores, table_path, write_all_scores, write_scores
@@ -182,6 +182,8 @@ def _score(shard: _Shard) -> str:
                 if skipped:
                     write_skipped(skipped, shard.folder / f"{shard.name}_skipped.csv")
                 write_scores(scores, table_path(shard.folder, shard.name))
+    except ToldElsewhere:
+        raise
     except UserError as error:
         return str(error)
     return ""

@@ -145,15 +145,13 @@ def _train(
             folder.tracker = Tracker(config, folder.path, 1)
         with clear_errors(config):
             progress = fit_frozen(detector, config, selection, root, folder)
-        if folder.tracker is not None:
-            folder.tracker.close()
     else:
         with ranks.all_or_none():
             run = Run(config, selection, root, folder, detector)
         with clear_errors(config):
             progress = run.fit()
-        if folder.tracker is not None:
-            folder.tracker.close()
+    if folder.tracker is not None:
+        folder.tracker.close()
     with ranks.all_or_none():
         best = load_detector(folder.path).to(device)
     if best.lattice is not None:
