@@ -309,6 +309,21 @@ def speed_of_spectra() -> str:
     """)
 
 
+def costs_of_scoring() -> str:
+    """What `score` adds to decoding and network, by a detector that does nothing."""
+    csv, parquet = (
+        float(one("data_scale_cpu", part="scoring", images=100_000, quantity=f"{kind}: microseconds an image")["value"])
+        for kind in ("csv", "parquet")
+    )
+    text = f"""
+        What `score` adds to decoding and network was {csv:.0f} microseconds an image in CSV and {parquet:.0f} in Parquet
+        at 100,000 images ([table](../benchmarks/results/data_scale_cpu.csv), `python benchmarks/data_scale.py --parts
+        scoring`, 2 cores, one run, an installation of packages beside it): under 1 % of a small network's time on a CPU.
+    """
+    words = " ".join(text.split())
+    return textwrap.fill(words, 120, initial_indent="- ", subsequent_indent="  ", break_on_hyphens=False)
+
+
 def costs_of_the_lattice() -> str:
     """Training and scoring of two streams over pixels."""
     row = one("throughput_cpu", detector="two_stream lattice")
@@ -342,6 +357,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "robustness": robustness,
     "speed_of_spectra": speed_of_spectra,
     "costs_of_the_lattice": costs_of_the_lattice,
+    "costs_of_scoring": costs_of_scoring,
     "all_small": all_small,
     **{f"lattice_{track}": partial(main_table, track, ("pixel", "lattice", "two_stream")) for track in TRACKS},
     **{f"one_generator_{track}": partial(one_generator, track) for track in ("raw", "aligned")},

@@ -9,18 +9,10 @@ import pytest
 from fakefreq.cli import main
 from fakefreq.config.detector import DetectorConfig
 from fakefreq.errors import UserError
+from tests.helpers.commands import error_of
 
 FAST = ["--backbone", "test_resnet", "--pretrained", "none", "--batch-size", "16", "--workers", "0", "--allow-biased"]
 TRAIN = ["--detector", "pixel", "--epochs", "1", "--train-on", "alpha", "--crop", "96", *FAST]
-
-
-def error_of(capsys: pytest.CaptureFixture[str], *words: str) -> str:
-    """Run a command that must end with 2; return its only line of error."""
-    capsys.readouterr()
-    assert main(list(words)) == 2
-    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
-    assert len(lines) == 1
-    return lines[0]
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ class App:
     """
 
     detector: tyro.conf.Positional[Path]
-    """a run folder, RUN/best, or a .safetensors file"""
+    """a run folder, RUN/best, a .safetensors file, or hf://owner/name[@revision]"""
     examples: Path | None = None
     """a manifest or a folder of images that the page offers; by default test images of the benchmark or demo, if any"""
     host: str = "127.0.0.1"

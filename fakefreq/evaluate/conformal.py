@@ -31,7 +31,7 @@ def fit_conformal(labels: npt.ArrayLike, logits: npt.ArrayLike, coverage: float 
         raise UserError(f"a coverage is between 0 and 1; got {coverage}")
     label, given = check_scores(labels, logits, classes=())
     fakes, reals = np.sort(given[label == 1]), np.sort(given[label == 0])
-    # A hair's room, because 10 * (1 - .9) is one image.
+    # The small term is for rounding: 10 * (1 - .9) is one image.
     outside = [math.floor((len(values) + 1) * (1.0 - coverage) + 1e-9) for values in (fakes, reals)]
     lowest = float(fakes[outside[0] - 1]) if outside[0] else -math.inf
     highest = float(reals[len(reals) - outside[1]]) if outside[1] else math.inf

@@ -1,10 +1,9 @@
 """Every metric under many weightings at once: scores are sorted once, then each draw costs cumulative sums.
 
-A bootstrap draw gives each image a multiplicity, so a resampled metric is a weighted one; with all weights 1 it is
-the metric itself. Each draw costs two cumulative sums, over the reals and over the fakes: a metric at a threshold is
-then a look-up, one that needs a threshold to be found is a bisection, and the AUC is one gather.
-
-Labels are 0 (real) and 1 (fake); an image is called fake where its logit exceeds the threshold.
+A bootstrap draw gives each image a multiplicity, so a resampled metric is a weighted one; with all weights 1 it is the
+metric itself. Each draw costs two cumulative sums, over the reals and over the fakes: a metric at a threshold is then a
+look-up, one that needs a threshold to be found is a bisection, and the AUC is one gather. Labels are 0 (real) and 1
+(fake); an image is called fake where its logit exceeds the threshold.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -157,7 +156,7 @@ class RankSums:
 
     def tpr_at_fpr(self, rate: float) -> Array:
         """Return the share of fakes found by the lowest threshold with few enough false positives."""
-        # A hair's room, because .01 * 100 reals is one real.
+        # The small term is for rounding: .01 * 100 reals is one real.
         most = rate * self.reals[:, None] + 1e-9
         return np.asarray(self.hits(self.first(lambda step: self.alarms(step) <= most))[:, 0] / self.fakes)
 

@@ -16,6 +16,7 @@ from fakefreq.errors import UserError
 from fakefreq.evaluate import outside_models
 from fakefreq.evaluate.outside_models import ModelRun, score_model
 from fakefreq.evaluate.outside_scores import read_outside_scores
+from tests.helpers.commands import error_of
 
 SIZE = "import os\ndef predict(path):\n    return os.path.getsize(path)\n"
 
@@ -46,14 +47,6 @@ def score(manifest: Images, file: Path, count: int = 40, run: ModelRun | None = 
 
 def sizes(manifest: Images, table: pd.DataFrame) -> list[int]:
     return [(manifest[0].parent / path).stat().st_size for path in table["path"]]
-
-
-def error_of(capsys: pytest.CaptureFixture[str], *words: str) -> str:
-    capsys.readouterr()
-    assert main(list(words)) == 2
-    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
-    assert len(lines) == 1
-    return lines[0]
 
 
 def test_a_detector_stands_in_the_table_beside_others(
