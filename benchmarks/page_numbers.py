@@ -316,9 +316,10 @@ def costs_of_scoring() -> str:
         for kind in ("csv", "parquet")
     )
     text = f"""
-        What `score` adds to decoding and network was {csv:.0f} microseconds an image in CSV and {parquet:.0f} in Parquet
-        at 100,000 images ([table](../benchmarks/results/data_scale_cpu.csv), `python benchmarks/data_scale.py --parts
-        scoring`, 2 cores, one run, an installation of packages beside it): under 1 % of a small network's time on a CPU.
+        What `score` adds to decoding and network was {csv:.0f} microseconds an image in CSV and {parquet:.0f} in
+        Parquet at 100,000 images ([table](../benchmarks/results/data_scale_cpu.csv), `python benchmarks/data_scale.py
+        --parts scoring`, 2 cores, one run, an installation of packages beside it): under 1 % of a small network's time
+        on a CPU.
     """
     words = " ".join(text.split())
     return textwrap.fill(words, 120, initial_indent="- ", subsequent_indent="  ", break_on_hyphens=False)
