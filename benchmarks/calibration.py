@@ -17,7 +17,7 @@ import pandas as pd
 import tyro
 from matplotlib.figure import Figure
 
-from fakefreq.benchmarking.protocol import find_protocol
+from fakefreq.benchmarking.plan import find_protocol
 from fakefreq.errors import UserError
 from fakefreq.evaluate.calibration import CALIBRATION_TABLES, calibration_rows
 from fakefreq.evaluate.measure import score_sets

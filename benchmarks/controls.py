@@ -18,7 +18,7 @@ import tyro
 
 from fakefreq.data.manifests import read_manifest
 from fakefreq.errors import UserError
-from fakefreq.evaluate.intervals import wilson_interval
+from fakefreq.evaluate.bootstrap import wilson_interval
 from fakefreq.evaluate.predict import score_rows
 from fakefreq.files import atomic_path
 from fakefreq.models import load_detector

@@ -24,7 +24,6 @@ from numpy.typing import NDArray
 
 from fakefreq.data.degrade.distortions import jpeg
 from fakefreq.data.degrade.language import image_rng
-from fakefreq.data.degrade.planted_lattices import PlantedLattice
 from fakefreq.data.images.decode import read_image
 from fakefreq.data.manifests import read_manifest
 from fakefreq.errors import UserError
@@ -32,6 +31,7 @@ from fakefreq.files import atomic_path
 from fakefreq.models import load_detector
 from fakefreq.models.streams.lattice import PERIOD, LatticeStream, read_lattice_of_image
 from fakefreq.progress import track
+from fakefreq.simulated.planted import PlantedLattice
 from fakefreq.spectra import lattice_frequencies
 
 matplotlib.use("Agg")

@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 
 from fakefreq.data.degrade.distortions import jpeg, rescale
 from fakefreq.data.degrade.language import image_rng
-from fakefreq.data.degrade.planted_lattices import PlantedLattice
 from fakefreq.errors import UserError
 from fakefreq.evaluate.metrics import auc
 from fakefreq.files import atomic_path
 from fakefreq.models.streams.lattice import LatticeStream, read_lattice_of_image
+from fakefreq.simulated.planted import PlantedLattice
 
 
 @dataclass

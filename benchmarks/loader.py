@@ -20,8 +20,7 @@ import tyro
 
 from fakefreq.data.images.decode import read_image
 from fakefreq.data.loading.loader import make_batches
-from fakefreq.data.loading.samples import Augment, Request, Samples
-from fakefreq.data.loading.shared_batches import SharedSlots
+from fakefreq.data.loading.samples import Augment, Request, Samples, SharedSlots
 from fakefreq.data.manifests import index_folder
 from fakefreq.files import atomic_path
 

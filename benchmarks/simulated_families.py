@@ -21,7 +21,7 @@ from fakefreq.data.degrade.history import bring_to_size, parse_history
 from fakefreq.files import atomic_path
 from fakefreq.messages import shown_messages
 from fakefreq.progress import track
-from fakefreq.zoo.families import UPSAMPLERS, parse_family
+from fakefreq.simulated.families import UPSAMPLERS, parse_family
 from fakefreq.zoo.photos import read_reals
 
 _LUMA = np.array([0.299, 0.587, 0.114])
@@ -49,7 +49,7 @@ class SimulatedFamilies:
     def run(self) -> None:
         import torch
 
-        from fakefreq.zoo.simulated import build_autoencoder, simulate
+        from fakefreq.simulated.upsamplers import build_autoencoder, simulate
 
         torch.set_num_threads(1)
         history = parse_history(f"size={self.size},kernel=lanczos,antialias,codec=png")

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from fakefreq.files import atomic_path
 from fakefreq.spectra import PowerSpectrum
-from fakefreq.spectra import _chunks as pieces
+from fakefreq.spectra import _tensor as pieces
 
 TRANSFORMS: dict[str, Callable[[Tensor], Tensor]] = {
     "power_spectrum": PowerSpectrum(scale="linear"),

@@ -151,7 +151,7 @@ def tables(
     Raises:
         UserError: an unknown protocol or detector, or scores that cannot be measured.
     """
-    from fakefreq.benchmarking.protocol import find_protocol
+    from fakefreq.benchmarking.plan import find_protocol
     from fakefreq.errors import choose
     from fakefreq.evaluate.measure import score_sets
     from fakefreq.evaluate.tables import derive_tables

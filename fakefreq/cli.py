@@ -9,40 +9,42 @@ from typing import get_args, get_type_hints
 
 import tyro
 
-from fakefreq.commands import (
-    ablation,
-    app,
-    audit,
-    benchmark,
-    comparison,
-    data,
-    detectors,
-    explain,
-    export,
-    report,
-    spectrum,
-    zoo,
-)
+from fakefreq.commands.audit import Align, Audit
 from fakefreq.commands.base import Command, TrainingCommand
+from fakefreq.commands.benchmark import Ablate, Benchmark, Robustness
+from fakefreq.commands.comparison import Compare, CompareScores, Demo, Evaluate
+from fakefreq.commands.data import Index, Manifest, Split
+from fakefreq.commands.detectors import Export, Predict, Publish, Score, Train
+from fakefreq.commands.look import App, Explain, Report, Spectrum
 from fakefreq.commands.overview import overview
+from fakefreq.commands.zoo import Zoo
 from fakefreq.errors import ToldElsewhere, UserError, choose
 from fakefreq.messages import shown_messages, take_level
 from fakefreq.ranks import is_silent, launched
 
-# Each module of fakefreq.commands brings its own.
 COMMANDS: dict[str, Callable[..., Command]] = {
-    **ablation.COMMANDS,
-    **app.COMMANDS,
-    **audit.COMMANDS,
-    **benchmark.COMMANDS,
-    **comparison.COMMANDS,
-    **data.COMMANDS,
-    **detectors.COMMANDS,
-    **explain.COMMANDS,
-    **export.COMMANDS,
-    **report.COMMANDS,
-    **spectrum.COMMANDS,
-    **zoo.COMMANDS,
+    "ablate": Ablate,
+    "align": Align,
+    "app": App,
+    "audit": Audit,
+    "benchmark": Benchmark,
+    "compare": Compare,
+    "compare-scores": CompareScores,
+    "demo": Demo,
+    "evaluate": Evaluate,
+    "explain": Explain,
+    "export": Export,
+    "index": Index,
+    "manifest": Manifest,
+    "predict": Predict,
+    "publish": Publish,
+    "report": Report,
+    "robustness": Robustness,
+    "score": Score,
+    "spectrum": Spectrum,
+    "split": Split,
+    "train": Train,
+    "zoo": Zoo,
 }
 
 # What several processes of a launcher may share.

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fakefreq.data.images.headers.header import ImageError
+from fakefreq.data.images.headers.formats import ImageError
 from fakefreq.errors import UserError
 from fakefreq.evaluate.sight import see
 from fakefreq.files import atomic_path

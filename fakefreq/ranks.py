@@ -162,7 +162,7 @@ def joined(device: str = "auto", precision: str = "fp32") -> Iterator[Ranks]:
     """Join the job that a launcher has started this process for, for as long as the context lasts.
 
     Args:
-        device: `auto`, `cpu` or `cuda`, as in `fakefreq.train.environment.choose_device`.
+        device: `auto`, `cpu` or `cuda`, as in `fakefreq.threads.choose_device`.
         precision: of the network in training, `fp32` or `bf16`.
 
     Raises:

@@ -1,15 +1,22 @@
-"""What this process computes on: its device, torch's threads, and memory that is free again."""
+"""What this process computes on: its device, threads, memory that is free again, and a record of all that."""
 
 import contextlib
 import ctypes
 import os
+import platform
+import shlex
 import sys
 from collections.abc import Iterator
 from functools import cache
-from typing import TYPE_CHECKING
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
 
 from fakefreq.errors import UserError
 from fakefreq.ranks import current
+from fakefreq.version import __version__
 
 if TYPE_CHECKING:
     import torch
@@ -85,3 +92,32 @@ def choose_device(name: str) -> "torch.device":
     if device.type not in ("cpu", "cuda"):
         raise UserError(f"--device {name} is not supported; it takes auto, cpu, cuda or cuda:N")
     return device
+
+
+PACKAGES = ("torch", "torchvision", "timm", "numpy", "scipy", "opencv-python", "scikit-learn", "pandas", "safetensors")
+
+
+def describe_environment(device: torch.device) -> dict[str, Any]:
+    """Return versions, hardware and the command, as JSON values.
+
+    Args:
+        device: where the run computes.
+    """
+    is_command = sys.argv[0].endswith(("fakefreq", str(Path("fakefreq", "__main__.py"))))
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = "not installed"
+    return {
+        "fakefreq": __version__,
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "packages": versions,
+        "processes": current().size,
+        "command": shlex.join(["fakefreq", *sys.argv[1:]]) if is_command else "python API",
+    }

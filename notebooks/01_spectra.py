@@ -24,6 +24,8 @@ import torch
 from sklearn.datasets import load_sample_image
 
 from fakefreq.data.degrade.distortions import jpeg
+from fakefreq.simulated.families import UPSAMPLERS, SimulatedFamily
+from fakefreq.simulated.upsamplers import simulate
 from fakefreq.spectra import (
     BlockDCT,
     power_spectrum,
@@ -33,8 +35,6 @@ from fakefreq.spectra import (
     spectral_slope,
     to_float,
 )
-from fakefreq.zoo.families import UPSAMPLERS, SimulatedFamily
-from fakefreq.zoo.simulated import simulate
 
 SMALL = os.environ.get("FAKEFREQ_NOTEBOOK_SIZE") == "small"  # CI runs this notebook on fewer, smaller pictures
 SIDE = 96 if SMALL else 192
@@ -107,9 +107,10 @@ plt.show()
 # %% [markdown]
 # ## What each upsampler adds
 #
-# The same photographs, halved and brought back by a small decoder with a chosen upsampler (`fakefreq.zoo.simulated`,
-# after Zhang et al. 2019). All panels: log power of the decoded picture less that of the photograph, one colour scale.
-# Zero insertion and transposed convolutions put energy at the highest frequencies; interpolation leaves a gap there.
+# The same photographs, halved and brought back by a small decoder with a chosen upsampler
+# (`fakefreq.simulated.upsamplers`, after Zhang et al. 2019). All panels: log power of the decoded picture less that of
+# the photograph, one colour scale. Zero insertion and transposed convolutions put energy at the highest frequencies;
+# interpolation leaves a gap there.
 
 # %%
 chosen = UPSAMPLERS[:2] if SMALL else UPSAMPLERS

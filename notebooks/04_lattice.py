@@ -27,11 +27,11 @@ import torch
 from sklearn.datasets import load_sample_image
 
 from fakefreq.data.degrade.distortions import blur, jpeg, rescale, resize
-from fakefreq.data.degrade.planted_lattices import PlantedLattice
 from fakefreq.data.images.decode import read_image
+from fakefreq.simulated.families import UPSAMPLERS, SimulatedFamily
+from fakefreq.simulated.planted import PlantedLattice
+from fakefreq.simulated.upsamplers import simulate
 from fakefreq.spectra import lattice_pvalue, lattice_scores, lattice_tile, rgb_to_gray
-from fakefreq.zoo.families import UPSAMPLERS, SimulatedFamily
-from fakefreq.zoo.simulated import simulate
 
 SMALL = os.environ.get("FAKEFREQ_NOTEBOOK_SIZE") == "small"  # CI runs this notebook on fewer, smaller pictures
 FACES = os.environ.get("FAKEFREQ_FACEBENCH")

@@ -11,7 +11,8 @@ import numpy as np
 
 from fakefreq.config.known import NEITHER
 from fakefreq.data.images.decode import PIXEL_LIMIT
-from fakefreq.data.images.headers.header import ImageError, probe_header
+from fakefreq.data.images.headers.formats import ImageError
+from fakefreq.data.images.headers.header import probe_header
 from fakefreq.errors import UserError
 from fakefreq.evaluate.predict import as_records, predict_images
 from fakefreq.explaining.explanation import Explanation, explain_image

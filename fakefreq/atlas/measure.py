@@ -10,7 +10,7 @@ import pandas as pd
 
 from fakefreq.atlas.accumulate import PERMUTATIONS, Array, ImageSet, Shuffles, Spectrograph, as_tensor, pooled_variance
 from fakefreq.data.degrade.history import History
-from fakefreq.data.images.headers.facts import ImageError
+from fakefreq.data.images.headers.formats import ImageError
 from fakefreq.data.images.headers.header import probe_header
 from fakefreq.data.loading.loader import make_batches
 from fakefreq.data.manifests import index_folder, read_manifest

@@ -189,8 +189,7 @@ def run_cell(cell: Cell, folder: Path) -> None:
     """
     from fakefreq.evaluate.predict import score_rows
     from fakefreq.models import load_detector
-    from fakefreq.threads import choose_device
-    from fakefreq.train.environment import describe_environment
+    from fakefreq.threads import choose_device, describe_environment
     from fakefreq.train.features import kept_features
     from fakefreq.train.selection import select_evaluation
     from fakefreq.train.train import train

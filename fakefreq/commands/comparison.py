@@ -186,7 +186,7 @@ class Demo:
     """train although the audit of the training images fails; every table and the page then say why"""
 
     def run(self) -> None:
-        from fakefreq.benchmarking.demo import demo
+        from fakefreq.benchmarking.presets import demo
         from fakefreq.files import atomic_path
         from fakefreq.report.figures import gain_figure
         from fakefreq.report.page import write_report
@@ -207,6 +207,3 @@ class Demo:
         logger.info(f"figure: {picture}")
         logger.info(f"report: {write_report(results)[0]}   ({time.perf_counter() - started:.0f} s)")
         logger.info(f"next, single images in the browser (extra `app`): fakefreq app {run}")
-
-
-COMMANDS = {"compare": Compare, "compare-scores": CompareScores, "demo": Demo, "evaluate": Evaluate}

@@ -82,8 +82,7 @@ class Index:
     """processes; -1: one a core"""
 
     def run(self) -> None:
-        from fakefreq.data.index.listing import Hints
-        from fakefreq.data.index.values import Columns
+        from fakefreq.data.index.names import Columns, Hints
         from fakefreq.data.manifests import index_folder
 
         sources = {}
@@ -289,6 +288,3 @@ class Manifest:
 
     def run(self) -> None:
         self.action.run()
-
-
-COMMANDS = {"index": Index, "split": Split, "manifest": Manifest}

@@ -1,4 +1,4 @@
-"""Commands that train detectors and use them."""
+"""Commands that train detectors, use them and hand them on."""
 
 import logging
 from dataclasses import dataclass, field, fields, replace
@@ -97,7 +97,7 @@ class Score:
     def _score(self, ranks: "Ranks") -> None:
         from fakefreq.data.degrade.history import written_out
         from fakefreq.data.index.on_the_fly import manifest_or_index
-        from fakefreq.data.loading.small_images import reflected_line
+        from fakefreq.data.loading.cache import reflected_line
         from fakefreq.data.manifest.align import refuse_second_history
         from fakefreq.data.manifest.splits import check_splits
         from fakefreq.data.manifests import manifest_digest, read_manifest, write_skipped
@@ -176,7 +176,7 @@ class Predict:
     """at an image that cannot be scored: score the others, list it, and exit with 2 (tell) or 0 (skip); or stop"""
 
     def run(self) -> None:
-        from fakefreq.data.loading.small_images import reflected_line
+        from fakefreq.data.loading.cache import reflected_line
         from fakefreq.data.manifests import write_skipped
         from fakefreq.evaluate.predict import check_predictions_path, predict_images, write_predictions
         from fakefreq.models import load_detector
@@ -213,4 +213,68 @@ class Predict:
             )
 
 
-COMMANDS = {"train": Train, "score": Score, "predict": Predict}
+@dataclass
+class Export:
+    """Write a trained detector as an ONNX file, held against torch, with its settings in the file's metadata.
+
+    Example: fakefreq export runs/stylegan --out stylegan.onnx --images a.jpg b.png
+    """
+
+    detector: tyro.conf.Positional[Path]
+    """a run folder, RUN/best, a .safetensors file, or hf://owner/name[@revision]"""
+    out: Path
+    """the .onnx file to write"""
+    images: tuple[Path, ...] = ()
+    """image files on which the logits are compared with torch's, beside drawn noise"""
+    half: bool = False
+    """keep the pixel stream's backbone in 16 bits: a file half as large; spectra, lattice and head stay in 32"""
+
+    def run(self) -> None:
+        from fakefreq.exporting import export_detector
+        from fakefreq.models import load_detector
+
+        written = export_detector(load_detector(self.detector), self.out, self.images, self.half)
+        for name, shape in written.inputs.items():
+            logger.info(f"input {name}: {' x '.join(map(str, shape))}")
+        drawn = f"{written.checked - len(self.images)} batches of drawn noise"
+        on = f"{len(self.images)} images and {drawn}" if self.images else drawn
+        logger.info(f"largest difference from torch's logits: {written.largest:.2g}, on {on}")
+        logger.info(f"{written.precision}; written to {written.path}")
+
+
+@dataclass
+class Publish:
+    """Send a finished run to the Hugging Face hub: weights, settings, evidence, and a model card made from the run.
+
+    The card tells data, protocol, results with intervals, controls, the audit's verdict, limits and misuse. Afterwards
+    hf://OWNER/NAME is a detector for every command. Writing needs a token: `hf auth login`, or HF_TOKEN. Names and
+    paths of images are not sent.
+
+    Example: fakefreq publish runs/stylegan owner/stylegan-detector --license apache-2.0
+    """
+
+    run_folder: tyro.conf.Positional[Path]
+    """a run folder, which has ended and been evaluated with `fakefreq evaluate`"""
+    name: tyro.conf.Positional[str]
+    """owner/name on the hub; the repository is made where it is missing"""
+    license: str = ""
+    """of the weights, in the hub's short form, such as apache-2.0 or cc-by-nc-4.0; it must be given"""
+    evaluation: Path | None = None
+    """folder whose metrics.csv tells of this run, from `evaluate` or `benchmark`; RUN/evaluation by default"""
+    untested: bool = False
+    """publish a run that nothing has tested; the card says so"""
+    private: bool = False
+    """make the repository private"""
+    out: Path | None = None
+    """write what would be sent into this folder, and send nothing"""
+
+    def run(self) -> None:
+        from fakefreq.publishing.publish import publish_run
+
+        made = publish_run(
+            self.run_folder, self.name, self.license, self.evaluation, self.untested, self.private, self.out
+        )
+        if self.out is None:
+            logger.info(f"published: {made}")
+        else:
+            logger.info(f"nothing was sent; written to {made}: {', '.join(sorted(f.name for f in self.out.iterdir()))}")

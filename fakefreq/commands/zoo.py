@@ -9,7 +9,7 @@ import tyro
 
 from fakefreq.commands.base import Flat
 from fakefreq.errors import UserError
-from fakefreq.zoo.own_inputs import Inputs
+from fakefreq.zoo.own import Inputs
 
 logger = logging.getLogger(__name__)
 
@@ -106,13 +106,11 @@ class Build:
     """of latents, the draw of photos, and drawn qualities"""
 
     def run(self) -> None:
-        from fakefreq.zoo.build import Subset, build_subsets
-        from fakefreq.zoo.families import parse_family
+        from fakefreq.simulated.families import parse_family
+        from fakefreq.zoo.build import Subset, build_subsets, draw_subsets
         from fakefreq.zoo.own import make_own, measure_own
-        from fakefreq.zoo.pairing import draw_subsets
         from fakefreq.zoo.photos import read_reals
-        from fakefreq.zoo.registry import capped_count, expand_controls, expand_generators
-        from fakefreq.zoo.simulated import make_simulated
+        from fakefreq.zoo.registry import capped_count, expand_controls, expand_generators, make_simulated
 
         if self.count < 1:
             raise UserError(f"--count takes 1 or more, not {self.count}")
@@ -172,6 +170,3 @@ class Zoo:
 
     def run(self) -> None:
         self.action.run()
-
-
-COMMANDS = {"zoo": Zoo}

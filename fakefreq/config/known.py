@@ -122,7 +122,7 @@ class Known:
         """Return in plain words what of an image's file is outside of what validation knows.
 
         Args:
-            format: as `fakefreq.data.images.headers.facts.HeaderFacts` has it.
+            format: as `fakefreq.data.images.headers.header.HeaderFacts` has it.
             width: in pixels.
             height: in pixels.
             jpeg_quality: 1 to 100; 0 where it is no JPEG.

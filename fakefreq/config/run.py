@@ -69,7 +69,7 @@ class TrainConfig(RunConfig, OptimConfig, AugmentConfig, InputConfig, LearnerCon
         return InputConfig(**{item.name: getattr(self, item.name) for item in fields(InputConfig)})
 
     def check(self) -> None:
-        """Refuse values that cannot work.
+        """Refuse values that cannot work; `fakefreq.train.train.check_settings` also reads the texts.
 
         Raises:
             UserError: names the value, what is allowed and the flag.
@@ -79,7 +79,6 @@ class TrainConfig(RunConfig, OptimConfig, AugmentConfig, InputConfig, LearnerCon
         self.check_optim()
         self.check_run()
         self._check_passes()
-        self._check_texts()
 
     def _check_passes(self) -> None:
         """A head that is fitted to kept features takes no steps that these settings could change."""
@@ -92,22 +91,6 @@ class TrainConfig(RunConfig, OptimConfig, AugmentConfig, InputConfig, LearnerCon
                     f"--{name.replace('_', '-')} is {getattr(self, name)!r}; with --feature-passes it has no effect: "
                     f"leave it at {getattr(plain, name)!r}, or train by gradient steps (--feature-passes 0)"
                 )
-
-    def _check_texts(self) -> None:
-        from fakefreq.data.degrade.language import parse_augmentation
-
-        try:
-            parse_augmentation(self.degrade)
-        except UserError as error:
-            raise UserError(f"--degrade: {error}") from error
-        if self.history:
-            from fakefreq.data.degrade.history import parse_history
-
-            parse_history(self.history)
-        if self.simulate > 0 or self.lattice_simulated > 0:
-            from fakefreq.train.simulated_fakes import read_families
-
-            read_families(self.simulate_families)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON stores it."""

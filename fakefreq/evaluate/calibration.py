@@ -16,9 +16,8 @@ from scipy.special import expit, logit
 from sklearn.isotonic import IsotonicRegression
 
 from fakefreq.errors import choose
-from fakefreq.evaluate.bootstrap import Draws
+from fakefreq.evaluate.bootstrap import Draws, percentile_interval, wilson_interval
 from fakefreq.evaluate.conformal import fit_conformal
-from fakefreq.evaluate.intervals import percentile_interval, wilson_interval
 from fakefreq.evaluate.measure import ScoreSet, measure
 from fakefreq.evaluate.metrics import Array, Thresholds, check_scores
 from fakefreq.evaluate.ranking import BINS, RankedScores

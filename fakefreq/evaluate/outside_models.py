@@ -19,7 +19,7 @@ from typing import Any
 import pandas as pd
 
 from fakefreq.data.images.decode import read_bytes
-from fakefreq.data.images.headers.header import ImageError
+from fakefreq.data.images.headers.formats import ImageError
 from fakefreq.data.images.shards import split_member
 from fakefreq.data.manifests import write_skipped
 from fakefreq.errors import UserError, choose

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from fakefreq.config.known import NEITHER, Known
 from fakefreq.data.degrade.history import history_of
 from fakefreq.data.degrade.language import Degradation, image_rng
-from fakefreq.data.images.crops import crop_views
 from fakefreq.data.images.decode import read_bytes, read_image
-from fakefreq.data.images.headers.header import HeaderFacts, ImageError, probe_content
+from fakefreq.data.images.headers.formats import HeaderFacts, ImageError
+from fakefreq.data.images.headers.header import probe_content
+from fakefreq.data.images.resample import crop_views
 from fakefreq.data.index.walk import find_images
 from fakefreq.data.loading.loader import make_batches
 from fakefreq.data.loading.samples import bring

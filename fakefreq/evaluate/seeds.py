@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr, ndtri, stdtrit
 
-from fakefreq.evaluate.intervals import percentile_interval
+from fakefreq.evaluate.bootstrap import percentile_interval
 from fakefreq.evaluate.metrics import Array
 
 POWER = 0.8

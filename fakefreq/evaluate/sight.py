@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fakefreq.data.degrade.history import history_of
-from fakefreq.data.images.crops import crop_views
 from fakefreq.data.images.decode import decode_image, read_bytes
+from fakefreq.data.images.resample import crop_views
 from fakefreq.data.loading.samples import bring
 from fakefreq.models import Detector
 from fakefreq.models.streams.lattice import read_lattice_of_image

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from fakefreq.errors import choose
+from fakefreq.evaluate.bootstrap import percentile_interval, wilson_interval
 from fakefreq.evaluate.calibration import CALIBRATION_TABLES, calibration_rows
 from fakefreq.evaluate.curves import CURVE_COLUMNS, ERROR_COLUMNS, curve_rows, error_rows
 from fakefreq.evaluate.delong import delong
-from fakefreq.evaluate.intervals import percentile_interval, wilson_interval
 from fakefreq.evaluate.measure import (
     RATES,
     Key,

@@ -10,8 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from fakefreq.evaluate.sight import Sight, see
-from fakefreq.explaining.frequencies import SpectrumSeen, explain_spectra
-from fakefreq.explaining.lattice import PLANES, LatticeSeen, explain_lattice
+from fakefreq.explaining.frequencies import PLANES, LatticeSeen, SpectrumSeen, explain_lattice, explain_spectra
 from fakefreq.explaining.pixels import HeatMap, map_pixels
 from fakefreq.explaining.terms import learnt_logit, split_logit
 from fakefreq.models import Detector

@@ -9,8 +9,7 @@ from matplotlib.transforms import blended_transform_factory
 from numpy.typing import NDArray
 
 from fakefreq.explaining.explanation import Explanation
-from fakefreq.explaining.frequencies import SpectrumSeen
-from fakefreq.explaining.lattice import PLANES, LatticeSeen
+from fakefreq.explaining.frequencies import PLANES, LatticeSeen, SpectrumSeen
 from fakefreq.explaining.pixels import HeatMap
 from fakefreq.report.atlas_page import draw_map
 from fakefreq.report.figures import COLOURS, STYLE, WIDTH

@@ -1,4 +1,4 @@
-"""Which frequencies decided: gradients integrated over a spectrum's values, and the logit without each band."""
+"""Which frequencies decided: gradients integrated over a spectrum, the logit without each band, and the lattice."""
 
 import itertools
 import math
@@ -12,10 +12,105 @@ from captum.attr import IntegratedGradients
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fakefreq.explaining.layouts import distances, layout_of
+from fakefreq.evaluate.sight import Sight
 from fakefreq.explaining.terms import learnt_logit
 from fakefreq.models import Detector, FrequencyStream
 from fakefreq.models.streams.base import SpectrumStream
+from fakefreq.models.streams.dct import BlockDCTStream, DCTStream
+from fakefreq.models.streams.fft import FFTStream, ProfileStream
+from fakefreq.models.streams.lattice import PERIOD, SMALLEST, LatticeFeatures, LatticeStream, lattice_map
+from fakefreq.spectra import lattice_frequencies, lattice_tile, rgb_to_ycbcr
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the spectrum of one kind of stream is read.
+
+    Args:
+        axes: what the last two axes of (C, h, w) are: `half-plane` (vertical frequency as `torch.fft.fftfreq`,
+            horizontal 0 to 1/2), `cells` (both 0 to 1/2), `blocks` (coefficients of 8x8 blocks), `profiles` (33 rings,
+            then 16 sectors) or `picture` (rows and columns).
+        unit: of what is shown.
+        radii: distance from frequency 0 in cycles/pixel of each of an image's values, of a shape that broadcasts to
+            theirs, NaN where a value has none; None of a residual, whose values are pixels.
+        show: an image's values -> (C, h, w).
+        add: what an image's values add to the logit -> (C, h, w), the sum kept but for frequencies shown twice.
+        show_mean: the training images' mean values -> (C, h, w); None where they mean nothing.
+    """
+
+    axes: str
+    unit: str
+    radii: Tensor | None
+    show: Callable[[Tensor], Tensor]
+    add: Callable[[Tensor], Tensor]
+    show_mean: Callable[[Tensor], Tensor] | None
+
+
+def layout_of(branch: SpectrumStream) -> Layout:
+    """Return the layout of a branch of the frequency stream."""
+    if isinstance(branch, FFTStream):
+        radii = distances(torch.fft.fftfreq(branch.tile), torch.fft.rfftfreq(branch.tile))
+        return Layout("half-plane", "log power", radii, _same, _same, _same)
+    if isinstance(branch, DCTStream):
+        places = (torch.arange(branch.cells) + 0.5) / (2 * branch.cells)
+        return Layout("cells", "log magnitude", distances(places, places), _same, _same, _same)
+    if isinstance(branch, BlockDCTStream):
+        return _layout_of_blocks(branch)
+    if isinstance(branch, ProfileStream):
+        rings = torch.arange(branch.tile // 2 + 1) / branch.tile
+        radii = torch.cat([rings, torch.full((branch.sectors,), math.nan)]).expand(3, -1)
+        return Layout("profiles", "log power", radii, _as_rows, _as_rows, _as_rows)
+    if isinstance(branch, LatticeFeatures):
+        return Layout(
+            "half-plane", "log(z + 0.3)", _radii_of_lattice(branch.width), lattice_map, lattice_map, lattice_map
+        )
+    return Layout("picture", "mean magnitude", None, _magnitude, lambda values: values.sum(dim=0, keepdim=True), None)
+
+
+def distances(vertical: Tensor, horizontal: Tensor) -> Tensor:
+    """Return the distance from frequency 0 over a plane of frequencies."""
+    return torch.hypot(*torch.meshgrid(vertical, horizontal, indexing="ij"))
+
+
+def _same(values: Tensor) -> Tensor:
+    return values
+
+
+def _as_rows(values: Tensor) -> Tensor:
+    return values.unsqueeze(1)
+
+
+def _magnitude(values: Tensor) -> Tensor:
+    return values.abs().mean(dim=0, keepdim=True)
+
+
+def _layout_of_blocks(branch: BlockDCTStream) -> Layout:
+    side, norm = branch.block, branch.normalise
+    places = torch.arange(side) / (2 * side)
+    radii = distances(places, places).flatten().repeat(1 if branch.colour == "gray" else 3).view(-1, 1, 1)
+    variance: Any = norm.running_var
+
+    def size(values: Tensor) -> Tensor:
+        """Root mean square over the blocks: of the signed coefficients the mean is next to 0."""
+        return values.square().mean(dim=(1, 2)).sqrt().view(-1, side, side)
+
+    def size_of_mean(values: Tensor) -> Tensor:
+        return torch.sqrt(values[:, 0, 0].square() + variance).view(-1, side, side)
+
+    return Layout(
+        "blocks", "log coefficient, root mean square", radii, size,
+        lambda values: values.sum(dim=(1, 2)).view(-1, side, side), size_of_mean,
+    )  # fmt: skip
+
+
+def _radii_of_lattice(width: int) -> Tensor:
+    plane = distances(torch.fft.fftfreq(PERIOD), torch.fft.rfftfreq(PERIOD)).expand(3, -1, -1)
+    number = lattice_map(torch.arange(width).float())  # of each frequency, at its places
+    known = ~number.isnan()
+    radii = torch.empty(width)
+    radii[number[known].long()] = plane[known]
+    return radii
+
 
 STEPS, AT_ONCE = 64, 16
 # Limits of the bands in cycles/pixel; the last band is what lies in the plane's corners.
@@ -45,7 +140,7 @@ class SpectrumSeen:
 
     Args:
         name: of the branch, as `--spectrum` has it.
-        axes: what the last two axes of the arrays are; see `fakefreq.explaining.layouts.Layout`.
+        axes: what the last two axes of the arrays are; see `fakefreq.explaining.figures.Layout`.
         unit: of `seen` and `mean`.
         seen: (C, h, w), C colour planes or 1.
         mean: the same of the training images, as the branch's batch norm keeps it; None for a picture.
@@ -161,3 +256,66 @@ def _is_in(radii: Tensor, low: float, high: float) -> Tensor:
 
 def _array(values: Tensor) -> NDArray[np.float64]:
     return np.asarray(values.detach().double().cpu().numpy(), dtype=np.float64)
+
+
+PLANES = ("Y", "Cb", "Cr")
+
+
+@dataclass(frozen=True)
+class LatticeSeen:
+    """What the lattice stream reads in a whole image; planes are Y, Cb and Cr.
+
+    Args:
+        tile: (3, 8, 8), `fakefreq.spectra.lattice_tile`; 0 where the image is below 16 pixels a side.
+        scores: (99,), z of the independent multiples of 1/8 cycles/pixel, as `read_lattice` orders them.
+        added: (99,), what each adds to l.
+        constant: what no frequency adds.
+        likelihood: l, the sum of these.
+        pvalue: how often a photograph's l is as large; None before the fit.
+    """
+
+    tile: NDArray[np.float64]
+    scores: NDArray[np.float64]
+    added: NDArray[np.float64]
+    constant: float
+    likelihood: float
+    pvalue: float | None
+
+    @property
+    def places(self) -> list[tuple[str, int, int]]:
+        """Plane, vertical and horizontal frequency of each of the 99 values, in eighths of a cycle a pixel."""
+        rows, columns = lattice_frequencies(PERIOD).nonzero(as_tuple=True)
+        vertical = torch.where(rows > PERIOD // 2, rows - PERIOD, rows)
+        pairs = list(zip(vertical.tolist(), columns.tolist(), strict=True))
+        return [(plane, *pair) for plane in PLANES for pair in pairs]
+
+    def as_planes(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Lay 99 values out as (3, 8, 5), rows of vertical frequency as `torch.fft.fftfreq`; NaN at frequency 0."""
+        return np.asarray(lattice_map(torch.from_numpy(values)).numpy(), dtype=np.float64)
+
+
+def explain_lattice(stream: LatticeStream, sight: Sight) -> LatticeSeen:
+    """Return tile, z, p-value and contributions of an image.
+
+    Args:
+        stream: of the detector.
+        sight: of the image; its `lattice` is there.
+    """
+    assert sight.lattice is not None
+    scores = sight.lattice[:1]
+    tile = torch.zeros(3, PERIOD, PERIOD)
+    if min(sight.image.shape[:2]) >= SMALLEST:
+        picture = torch.from_numpy(sight.image).permute(2, 0, 1).unsqueeze(0)
+        tile = lattice_tile(rgb_to_ycbcr(picture), PERIOD)[0]
+    with torch.no_grad():
+        likelihood = stream.judge(scores).squeeze(1)
+        added, constant = stream.contributions(scores)
+        pvalue = float(stream.pvalue(likelihood)) if stream.is_fitted else None
+    return LatticeSeen(
+        np.asarray(tile.double().numpy()),
+        np.asarray(scores[0].double().cpu().numpy()),
+        np.asarray(added[0].double().cpu().numpy()),
+        float(constant),
+        float(likelihood),
+        pvalue,
+    )

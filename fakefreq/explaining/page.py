@@ -8,13 +8,12 @@ from typing import Literal
 import numpy as np
 from matplotlib.figure import Figure
 
-from fakefreq.data.images.headers.header import ImageError
+from fakefreq.data.images.headers.formats import ImageError
 from fakefreq.data.index.walk import find_images
 from fakefreq.errors import UserError
 from fakefreq.explaining.explanation import Explanation, explain_image
 from fakefreq.explaining.figures import draw_lattice, draw_pixels, draw_spectrum, draw_terms
-from fakefreq.explaining.frequencies import SpectrumSeen
-from fakefreq.explaining.lattice import LatticeSeen
+from fakefreq.explaining.frequencies import LatticeSeen, SpectrumSeen
 from fakefreq.explaining.terms import CONSTANT, EVIDENCE
 from fakefreq.files import atomic_path, write_json
 from fakefreq.models import Detector

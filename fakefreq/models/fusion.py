@@ -132,7 +132,7 @@ class EvidenceFusion(Fusion):
     network's logit is large and negative for photographs and fakes alike, and the bound takes that away. Without a
     lattice the order of images is the learnt streams' own. The margin m keeps the lattice's term flat for photographs
     of other cameras, whose l varies more than that of the photographs of the fit. a and b are fitted on validation
-    images (`fakefreq.train.evidence`).
+    images (`fakefreq.train.fit_lattice`).
 
     In training the lattice is silent, and the learnt streams learn as they would alone. Of the lattice alone s is l.
 

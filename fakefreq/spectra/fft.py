@@ -7,8 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from fakefreq.errors import UserError, choose
-from fakefreq.spectra._chunks import by_pieces
-from fakefreq.spectra._tensor import check_images, no_autocast
+from fakefreq.spectra._tensor import by_pieces, check_images, no_autocast
 from fakefreq.spectra.color import to_float
 from fakefreq.spectra.windows import KAISER_BETA, WINDOWS, Window, taper_2d, window_1d
 

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from fakefreq.errors import UserError, choose
-from fakefreq.spectra._chunks import by_pieces
-from fakefreq.spectra._tensor import check_images, no_autocast
+from fakefreq.spectra._tensor import by_pieces, check_images, no_autocast
 from fakefreq.spectra.color import to_float
 
 Border = Literal["mirror", "periodic"]

@@ -17,7 +17,7 @@ from fakefreq.errors import UserError
 from fakefreq.files import atomic_path, read_json, write_json, write_text
 from fakefreq.models import Detector, save_detector
 from fakefreq.ranks import current
-from fakefreq.train.averaging import AveragedDetector
+from fakefreq.train.optim import AveragedDetector
 from fakefreq.train.trackers import Tracker
 
 DIGITS = 16

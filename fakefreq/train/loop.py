@@ -21,13 +21,11 @@ from fakefreq.models import Detector
 from fakefreq.models.peers.classical import FittedDetector
 from fakefreq.progress import ProgressBar
 from fakefreq.ranks import current
-from fakefreq.train.averaging import AveragedDetector
+from fakefreq.simulated.fakes import make_twins
 from fakefreq.train.checkpoint import Progress, RunFolder, State
 from fakefreq.train.distill import make_distillation
-from fakefreq.train.optim import make_optimizer, make_schedule
+from fakefreq.train.optim import AveragedDetector, frozen_parameters, hold_still, make_optimizer, make_schedule
 from fakefreq.train.selection import Selection
-from fakefreq.train.simulated_fakes import make_twins
-from fakefreq.train.stages import frozen_parameters, hold_still
 from fakefreq.train.step import Stepper
 from fakefreq.train.trackers import Tracker
 

@@ -13,9 +13,9 @@ from fakefreq.models import Detector
 from fakefreq.models.fusion import Rows
 from fakefreq.ranks import Ranks, current
 from fakefreq.spectra import to_float
-from fakefreq.train.averaging import AveragedDetector
 from fakefreq.train.data_parallel import Outputs, Part, SharedDetector, SyncedNorms, arrange
 from fakefreq.train.distill import Distillation
+from fakefreq.train.optim import AveragedDetector
 
 
 @dataclass(frozen=True)

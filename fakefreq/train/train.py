@@ -1,7 +1,9 @@
 """A training from manifest to run folder: test images are out of its reach."""
 
+import contextlib
 import logging
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,8 +12,9 @@ import torch
 
 from fakefreq.config.files import RUN_SETTINGS
 from fakefreq.config.run import TrainConfig
-from fakefreq.data.degrade.history import written_out
-from fakefreq.data.loading.small_images import reflected_line
+from fakefreq.data.degrade.history import parse_history, written_out
+from fakefreq.data.degrade.language import parse_augmentation
+from fakefreq.data.loading.cache import reflected_line
 from fakefreq.data.manifest.align import refuse_second_history
 from fakefreq.data.manifest.splits import check_splits
 from fakefreq.data.manifests import manifest_digest, read_manifest
@@ -25,20 +28,67 @@ from fakefreq.models import load_detector
 from fakefreq.models.fusion import LATTICE
 from fakefreq.models.registry import build_detector
 from fakefreq.ranks import current, joined
-from fakefreq.threads import choose_device
+from fakefreq.simulated.fakes import read_families
+from fakefreq.threads import choose_device, describe_environment
 from fakefreq.train.bias_check import Audit, check_bias
 from fakefreq.train.checkpoint import Progress, RunFolder
 from fakefreq.train.data_parallel import refuse_what_needs_one_process
 from fakefreq.train.distill import teacher_digest
-from fakefreq.train.environment import describe_environment
-from fakefreq.train.evidence import fit_and_calibrate, note_known, take_pixel_run
-from fakefreq.train.failures import clear_errors
 from fakefreq.train.features import fit_frozen, kept_features, only_linear
+from fakefreq.train.fit_lattice import fit_and_calibrate, note_known, take_pixel_run
 from fakefreq.train.loop import Run
 from fakefreq.train.selection import Selection, select_training, take_share
 from fakefreq.train.trackers import Tracker, check_tracker
 
 logger = logging.getLogger(__name__)
+
+
+@contextlib.contextmanager
+def clear_errors(config: TrainConfig) -> Iterator[None]:
+    """Turn a dead worker process and exhausted device memory into errors for users; the saved state is untouched.
+
+    torch tells the death of a worker from a signal handler, so it may come up at any line of the training.
+
+    Args:
+        config: the run's configuration.
+
+    Raises:
+        UserError: a worker died, or the device's memory is full.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise UserError(
+            f"the device's memory is full with --batch-size {config.batch_size} and --crop {config.crop}; "
+            "lower one of them, or give --precision bf16, with another --out"
+        ) from error
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise UserError(
+            f"a process that decodes images died ({str(error).splitlines()[0].rstrip('. ')}), as happens when memory "
+            "runs out; go on from the last saved state with --resume and fewer --workers (0 decodes without any)"
+        ) from error
+
+
+def check_settings(config: TrainConfig) -> None:
+    """Refuse settings that cannot work, before images are read.
+
+    Args:
+        config: what is to be trained.
+
+    Raises:
+        UserError: names the value, what is allowed and the flag.
+    """
+    config.check()
+    try:
+        parse_augmentation(config.degrade)
+    except UserError as error:
+        raise UserError(f"--degrade: {error}") from error
+    if config.history:
+        parse_history(config.history)
+    if config.simulate > 0 or config.lattice_simulated > 0:
+        read_families(config.simulate_families)
 
 
 def train(
@@ -73,7 +123,7 @@ def train(
     """
     with joined(config.device, config.precision) as ranks:
         with ranks.all_or_none():
-            config.check()
+            check_settings(config)
             check_tracker(config.log_with)
             choose_device(config.device)
             manifest_path, manifest = Path(manifest_path), read_manifest(manifest_path)

@@ -11,13 +11,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fakefreq.data.degrade.history import History
+from fakefreq.simulated.families import parse_family
 from fakefreq.wheels.fetch import WHEELS, fetch_wheels
-from fakefreq.zoo.build import build_subsets
-from fakefreq.zoo.families import parse_family
-from fakefreq.zoo.pairing import draw_subsets
+from fakefreq.zoo.build import build_subsets, draw_subsets
 from fakefreq.zoo.photos import Photo, read_celeba
-from fakefreq.zoo.registry import GENERATORS
-from fakefreq.zoo.simulated import make_simulated
+from fakefreq.zoo.registry import GENERATORS, make_simulated
 
 DEMO_HISTORY = History(size=None, crop="center square", codec="jpeg", quality=(75, 95), subsampling="4:2:0")
 DEMO_FAMILIES = {

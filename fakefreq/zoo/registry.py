@@ -11,9 +11,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fakefreq.errors import UserError, choose
+from fakefreq.simulated.families import UPSAMPLERS, SimulatedFamily
 from fakefreq.wheels.fetch import WHEELS, Wheel
 from fakefreq.zoo.controls import CONTROLS
-from fakefreq.zoo.families import UPSAMPLERS
 
 logger = logging.getLogger(__name__)
 
@@ -336,3 +336,25 @@ def wheels_of(generators: Sequence[str], reals: Sequence[str] = ()) -> list[Whee
     """The wheels of generators and sets of photos, each once."""
     names = [package for name in generators for package in find_generator(name).packages]
     return [WHEELS[name] for name in dict.fromkeys([*names, *(REALS_WHEELS[name] for name in reals)])]
+
+
+def make_simulated(family: SimulatedFamily, seed: int) -> Generator:
+    """The family as a paired generator of the zoo."""
+
+    def load() -> Translator:
+        return _Simulated(family, seed)
+
+    origin = Origin("simulated", f"{family},seed={seed}", licence="none of its own")
+    return Generator(family.name, "simulated (AutoGAN)", str(family), None, (), 0.01, True, load, origin=origin)
+
+
+@dataclass(frozen=True)
+class _Simulated:
+    family: SimulatedFamily
+    seed: int
+
+    def translate(self, photos: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Put photos through the family's autoencoder."""
+        from fakefreq.simulated.upsamplers import simulate
+
+        return simulate(photos, self.family, self.seed)

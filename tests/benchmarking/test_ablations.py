@@ -15,6 +15,7 @@ from fakefreq.errors import UserError
 from fakefreq.files import read_json, sha256_file
 from fakefreq.models.fusion import FUSIONS
 from fakefreq.models.streams import SPECTRA
+from fakefreq.train.train import check_settings
 from tests.helpers.scripts import script
 
 CONFIG = TrainConfig(
@@ -45,7 +46,7 @@ def test_every_variant_is_a_valid_configuration_that_differs_from_the_others(nam
     for label, what in EXPERIMENTS[name].variants.items():
         settings = [f"{label}.{field}" for field in what if not field.startswith("detector=")]
         config = parse_detectors([f"{label}=two_stream"], settings, TrainConfig())[label]
-        config.check()
+        check_settings(config)
         named = [field.partition("=")[2] for field in what if field.startswith("detector=")]
         found.append(replace(config, detector=named[0]) if named else config)
     assert len(set(found)) == len(found) > 0

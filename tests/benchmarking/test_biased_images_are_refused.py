@@ -6,9 +6,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from fakefreq.benchmarking import demo as demo_module
-from fakefreq.benchmarking.demo import demo
-from fakefreq.benchmarking.presets import ablate, compare
+from fakefreq.benchmarking import presets as demo_module
+from fakefreq.benchmarking.presets import ablate, compare, demo
 from fakefreq.benchmarking.run import benchmark
 from fakefreq.data.manifests import index_folder, rewrite_split
 from fakefreq.errors import UserError

@@ -10,6 +10,7 @@ from fakefreq.config.learner import LearnerConfig
 from fakefreq.config.optim import OptimConfig
 from fakefreq.config.run import RunConfig, TrainConfig
 from fakefreq.errors import UserError
+from fakefreq.train.train import check_settings
 
 PARTS = (LearnerConfig, InputConfig, AugmentConfig, OptimConfig, RunConfig)
 
@@ -59,4 +60,4 @@ def test_what_a_run_computes_leaves_out_how_it_is_carried_out() -> None:
 )
 def test_a_training_asks_each_part(change: dict[str, object], flag: str) -> None:
     with pytest.raises(UserError, match=flag):
-        replace(TrainConfig(), **change).check()  # type: ignore[arg-type]
+        check_settings(replace(TrainConfig(), **change))  # type: ignore[arg-type]

@@ -10,9 +10,8 @@ import pytest
 import torch
 
 from fakefreq.data.loading.loader import make_batches
-from fakefreq.data.loading.random_streams import ImageStreams
-from fakefreq.data.loading.samples import Twins
-from fakefreq.data.loading.shared_batches import NO_SLOT, SharedSlots
+from fakefreq.data.loading.samples import NO_SLOT, SharedSlots, Twins
+from fakefreq.data.loading.sampling import ImageStreams
 
 COUNT = 40
 

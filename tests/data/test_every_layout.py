@@ -13,9 +13,8 @@ import pytest
 
 from fakefreq.data.images.decode import decode_image, read_bytes, read_image
 from fakefreq.data.index.folders import read_layout
-from fakefreq.data.index.listing import Hints
 from fakefreq.data.index.lists import read_list
-from fakefreq.data.index.values import Columns, Entry
+from fakefreq.data.index.names import Columns, Entry, Hints
 from fakefreq.data.loading.loader import make_batches
 from fakefreq.data.manifests import index_folder, read_manifest
 from fakefreq.errors import UserError
@@ -240,7 +239,7 @@ def test_parquet_tables_with_image_bytes(tmp_path: Path, form: str) -> None:
 
 
 def test_the_readme_shows_every_layout() -> None:
-    from fakefreq.data.index.listing import LAYOUTS
+    from fakefreq.data.index.names import LAYOUTS
 
     guide = (Path(__file__).parents[2] / "data" / "README.md").read_text(encoding="utf-8")
     for name in LAYOUTS:

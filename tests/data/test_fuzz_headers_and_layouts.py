@@ -11,11 +11,11 @@ import cv2
 import numpy as np
 import pytest
 
-from fakefreq.data.images.headers.facts import clean_text, exif_software, icc_name
-from fakefreq.data.images.headers.header import ImageError, probe_header
+from fakefreq.data.images.headers.formats import ImageError, clean_text, exif_software, icc_name
+from fakefreq.data.images.headers.header import probe_header
 from fakefreq.data.index.folders import explain_all, explain_parts, read_layout
-from fakefreq.data.index.listing import Hints
 from fakefreq.data.index.lists import read_list
+from fakefreq.data.index.names import Hints
 from fakefreq.data.manifests import index_folder, read_manifest
 from fakefreq.errors import UserError
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from fakefreq.data.index.listing import Hints
+from fakefreq.data.index.names import Hints
 from fakefreq.data.manifest.edit import check_manifest
 from fakefreq.data.manifest.splits import split_manifest
 from fakefreq.data.manifests import index_folder, rewrite_split

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from fakefreq.data.images.decode import read_image
-from fakefreq.data.images.headers.header import ImageError, estimate_jpeg_quality, probe_header
+from fakefreq.data.images.headers.formats import ImageError
+from fakefreq.data.images.headers.header import estimate_jpeg_quality, probe_header
 
 
 def picture(height: int = 40, width: int = 60, seed: int = 0) -> np.ndarray:
@@ -30,7 +31,7 @@ def test_jpeg_quality_is_read_from_the_tables(tmp_path: Path, quality: int) -> N
 
 
 def test_a_table_between_two_qualities_is_nearest_to_one_of_them() -> None:
-    from fakefreq.data.images.headers.jpeg import _TABLES
+    from fakefreq.data.images.headers.formats import _TABLES
 
     assert estimate_jpeg_quality(_TABLES[74] + (np.arange(64) == 5)) == 75
 

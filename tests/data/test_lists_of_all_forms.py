@@ -9,8 +9,7 @@ import pandas as pd
 import pytest
 
 from fakefreq.data.index.folders import read_layout
-from fakefreq.data.index.listing import Hints
-from fakefreq.data.index.values import Columns
+from fakefreq.data.index.names import Columns, Hints
 from fakefreq.data.manifests import index_folder, rewrite_split
 from fakefreq.errors import UserError
 from tests.data.made_sets import both, make_set

@@ -12,10 +12,9 @@ import pytest
 
 from fakefreq.cli import main
 from fakefreq.data.images.decode import read_image
-from fakefreq.data.index.hub_sets import class_names
 from fakefreq.data.index.index import index_folder
-from fakefreq.data.index.listing import Hints
-from fakefreq.data.index.values import Columns
+from fakefreq.data.index.names import Columns, Hints
+from fakefreq.data.index.photo_sets import class_names
 from fakefreq.errors import UserError
 from tests.data.made_sets import picture
 from tests.helpers.hub_server import Hub, serve_hub

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 import torch
 
-from fakefreq.data.images.crops import crop_image
 from fakefreq.data.images.decode import read_image
+from fakefreq.data.images.resample import crop_image
 from fakefreq.data.loading.loader import Batches, make_batches
 from fakefreq.data.loading.samples import Augment
 from fakefreq.data.manifest.splits import check_splits, split_manifest

@@ -6,8 +6,7 @@ import pytest
 from sklearn.metrics import accuracy_score, average_precision_score, roc_auc_score
 
 from fakefreq.errors import UserError
-from fakefreq.evaluate.bootstrap import Draws, group_counts
-from fakefreq.evaluate.intervals import percentile_interval
+from fakefreq.evaluate.bootstrap import Draws, group_counts, percentile_interval
 from fakefreq.evaluate.ranking import RankedScores
 from tests.resampled import resampled
 

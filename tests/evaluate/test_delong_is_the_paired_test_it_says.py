@@ -3,8 +3,8 @@ import pytest
 from scipy.stats import binom
 from sklearn.metrics import roc_auc_score
 
+from fakefreq.evaluate.bootstrap import wilson_interval
 from fakefreq.evaluate.delong import DeLong, delong, delong_interval
-from fakefreq.evaluate.intervals import wilson_interval
 from tests.resampled import resampled
 
 

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import binom, norm
 
-from fakefreq.evaluate.bootstrap import group_counts
+from fakefreq.evaluate.bootstrap import group_counts, percentile_interval
 from fakefreq.evaluate.delong import delong, delong_interval
-from fakefreq.evaluate.intervals import percentile_interval
 from fakefreq.evaluate.ranking import RankedScores
 from fakefreq.evaluate.seeds import Together, combine_seeds, holm
 from tests.resampled import resampled

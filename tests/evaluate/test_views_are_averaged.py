@@ -15,8 +15,8 @@ from fakefreq.cli import main
 from fakefreq.config.input import InputConfig
 from fakefreq.config.run import TrainConfig
 from fakefreq.data.degrade.language import parse_degradation
-from fakefreq.data.images.crops import MOST_VIEWS, crop_image, crop_views
 from fakefreq.data.images.decode import read_image
+from fakefreq.data.images.resample import MOST_VIEWS, crop_image, crop_views
 from fakefreq.data.loading.loader import make_batches
 from fakefreq.data.manifests import index_folder, rewrite_split
 from fakefreq.errors import UserError

@@ -11,13 +11,13 @@ import torch
 import fakefreq
 from fakefreq.cli import main
 from fakefreq.config.input import InputConfig
-from fakefreq.data.degrade.planted_lattices import PlantedLattice
 from fakefreq.explaining.explanation import Explanation, explain_image
 from fakefreq.explaining.frequencies import explain_spectra
 from fakefreq.explaining.pixels import map_pixels
 from fakefreq.explaining.terms import CONSTANT, EVIDENCE, LEARNT, _shapley, split_logit
 from fakefreq.models import Detector, create_detector, save_detector
 from fakefreq.models.fusion import FUSIONS, EvidenceFusion
+from fakefreq.simulated.planted import PlantedLattice
 from fakefreq.spectra import lattice_pvalue, lattice_scores, lattice_tile, rgb_to_ycbcr, to_float
 from tests.helpers.photo_files import photo, save
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from fakefreq.errors import UserError
 from fakefreq.models import Detector, PixelStream, create_detector
-from fakefreq.train.stages import frozen_parameters, stages_of
+from fakefreq.train.optim import frozen_parameters, stages_of
 
 # Name -> how many stages timm sees in it.
 BACKBONES = {

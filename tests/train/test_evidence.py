@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 import torch
 
-from fakefreq.data.degrade.planted_lattices import PlantedLattice
 from fakefreq.data.images.decode import read_image
 from fakefreq.data.manifests import read_manifest, write_manifest
 from fakefreq.errors import UserError
@@ -18,6 +17,7 @@ from fakefreq.evaluate.scores import read_scores
 from fakefreq.models import load_detector
 from fakefreq.models.fusion import LATTICE_SHARE, LEARNT_SHARE, MARGIN, EvidenceFusion
 from fakefreq.models.streams.lattice import LatticeStream, read_lattice_of_image
+from fakefreq.simulated.planted import PlantedLattice
 from fakefreq.train.fit_lattice import LatticeFit, fit_lattice
 from fakefreq.train.train import train
 from tests.helpers.small_runs import CONFIG as LEARNT

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from fakefreq.config.run import TrainConfig
-from fakefreq.data.images.crops import crop_image
 from fakefreq.data.images.decode import read_image
+from fakefreq.data.images.resample import crop_image
 from fakefreq.data.loading.samples import Augment
 from fakefreq.data.manifests import index_folder, read_manifest
 from fakefreq.errors import UserError

@@ -29,8 +29,8 @@ from fakefreq.evaluate.predict import predict_files, score_degraded, score_rows
 from fakefreq.evaluate.scores import read_scores
 from fakefreq.messages import shown_messages
 from fakefreq.models import create_detector, load_detector, save_detector
+from fakefreq.simulated.fakes import make_twins
 from fakefreq.train.features import frozen_features
-from fakefreq.train.simulated_fakes import make_twins
 from fakefreq.train.train import train
 
 HISTORY = "size=48,kernel=any,codec=jpeg:60-90"

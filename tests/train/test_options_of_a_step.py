@@ -13,9 +13,7 @@ from fakefreq.data.loading.loader import Batch
 from fakefreq.errors import UserError
 from fakefreq.models import Detector, create_detector
 from fakefreq.models.fusion import Rows
-from fakefreq.train.averaging import AveragedDetector
-from fakefreq.train.optim import make_optimizer
-from fakefreq.train.stages import frozen_parameters, hold_still, stages_of
+from fakefreq.train.optim import AveragedDetector, frozen_parameters, hold_still, make_optimizer, stages_of
 from fakefreq.train.step import Stepper, mix
 
 CONFIG = TrainConfig(spectrum="block_dct", backbone="test_efficientnet", pretrained="none", crop=64, dropout=0.0)

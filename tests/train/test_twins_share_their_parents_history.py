@@ -13,7 +13,7 @@ from fakefreq.data.loading.loader import Batch, make_batches
 from fakefreq.data.loading.samples import Augment, Twins
 from fakefreq.data.manifests import index_folder
 from fakefreq.errors import UserError
-from fakefreq.train.simulated_fakes import UpsampledTwin, make_twins, read_families
+from fakefreq.simulated.fakes import UpsampledTwin, make_twins, read_families
 
 
 def invert(image: NDArray[np.uint8], row: int, random: np.random.Generator) -> NDArray[np.uint8]:

@@ -23,9 +23,8 @@ from fakefreq.data.manifests import COLUMNS, read_manifest, write_manifest
 from fakefreq.errors import UserError
 from fakefreq.files import sha256_file
 from fakefreq.wheels.fetch import WHEELS
-from fakefreq.zoo.build import Subset, build_subsets
+from fakefreq.zoo.build import Subset, build_subsets, draw_subsets
 from fakefreq.zoo.controls import CONTROLS
-from fakefreq.zoo.pairing import draw_subsets
 from fakefreq.zoo.photos import Photo, read_folder, read_reals
 from fakefreq.zoo.registry import GENERATORS, capped_count
 from tests.conftest import draw_pixels

@@ -7,8 +7,8 @@ import torch
 from numpy.typing import NDArray
 
 from fakefreq.errors import UserError
-from fakefreq.zoo.families import UPSAMPLERS, SimulatedFamily, draw_family, parse_family
-from fakefreq.zoo.simulated import _fourier, build_autoencoder, haar_pyramid, simulate
+from fakefreq.simulated.families import UPSAMPLERS, SimulatedFamily, draw_family, parse_family
+from fakefreq.simulated.upsamplers import _fourier, build_autoencoder, haar_pyramid, simulate
 from tests.conftest import draw_photo
 
 

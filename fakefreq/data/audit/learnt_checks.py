@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fakefreq.data.audit.probe import Probe, probe
 from fakefreq.data.images.decode import read_image
-from fakefreq.data.images.headers.header import ImageError
+from fakefreq.data.images.headers.formats import ImageError
 
 FACTS = ["format", "mode", "width", "height", "jpeg_quality", "subsampling", "progressive", "software", "icc"]
 FILE_SIZE = "bytes"

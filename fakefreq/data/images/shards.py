@@ -7,7 +7,7 @@ import tarfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fakefreq.data.images.headers.facts import ImageError
+from fakefreq.data.images.headers.formats import ImageError
 from fakefreq.errors import UserError
 
 # Parts a shard from what lies in it: faces.tar::00012.jpg, faces.parquet::12.

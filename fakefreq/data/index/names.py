@@ -1,11 +1,179 @@
-"""What the name of one folder says: real or fake, train, val or test, a wrapper, a video, a generator."""
+"""What names and columns say of an image: real or fake, its part, a wrapper, a video, a generator; and the listing."""
 
 import functools
 import re
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
-from fakefreq.data.index.values import FAKE_NAMES, REAL_NAMES, SPLIT_NAMES
+from fakefreq.data.images.headers.formats import ImageError
 from fakefreq.data.index.walk import word_set
+
+REAL_NAMES = frozenset({"0_real", "real", "reals", "0", "nature"})
+FAKE_NAMES = frozenset({"1_fake", "fake", "fakes", "1", "ai"})
+SPLIT_NAMES = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val"}
+SPLIT_NAMES |= {"test": "test", "testing": "test"}
+
+
+class Entry(NamedTuple):
+    """One image and what its place says of it.
+
+    Args:
+        path: the file, or `shard.tar::member`, or `table.parquet::row`.
+        label: 0 real, 1 fake.
+        generator: its maker; empty for reals.
+        subset: which reals stand against which fakes; empty where all generators share the reals.
+        split: `train`, `val`, `test`, or empty where nothing says.
+        group: identity, person or parent photo; empty where nothing says.
+        source: where a real comes from; empty where nothing says.
+        pair: where the same file name, without its ending, is the same group; for images whose group nothing says.
+    """
+
+    path: str
+    label: int
+    generator: str
+    subset: str = ""
+    split: str = ""
+    group: str = ""
+    source: str = ""
+    pair: str = ""
+
+
+class Columns(NamedTuple):
+    """What the columns of a user's table are called, and which values of its label mean what.
+
+    Args:
+        path: the image file; not for tables that hold the images themselves.
+        label: real or fake.
+        generator: of fakes.
+        source: of reals.
+        group: identity, person or parent photo.
+        split: train, val or test.
+        real_values: values of the label, beside 0 and real, that mean real; `*` is every value that nothing names.
+            Where 1 is among them, 0 means fake.
+        fake_values: values of the label, beside 1 and fake, that mean fake; likewise.
+    """
+
+    path: str = "path"
+    label: str = "label"
+    generator: str = "generator"
+    source: str = "source"
+    group: str = "group"
+    split: str = "split"
+    real_values: Sequence[str] = ()
+    fake_values: Sequence[str] = ()
+
+    def parse_label(self, value: Any) -> int | None:
+        """Return 0 for a value that means real, 1 for one that means fake, else None.
+
+        >>> Columns(fake_values=("gan",)).parse_label("GAN"), Columns().parse_label(0), Columns().parse_label("dog")
+        (1, 0, None)
+        """
+        text = text_of(value).lower()
+        # The user's own words come first: a data set may call its fakes 0.
+        real, fake = ({word.lower() for word in words} for words in (self.real_values, self.fake_values))
+        for label, words, other in ((0, real, fake), (1, fake, real)):
+            if text in words or (text in ("0", "1") and "01".replace(text, "") in other and text not in other):
+                return label
+        if text in REAL_NAMES | FAKE_NAMES:
+            return int(text in FAKE_NAMES)
+        return None if not text else 0 if "*" in real else 1 if "*" in fake else None
+
+    @property
+    def named(self) -> dict[str, str]:
+        """The flags whose columns the user named, flag -> column."""
+        fields = ("path", "label", "generator", "source", "group", "split")
+        return {
+            f"--{field}-column": getattr(self, field)
+            for field in fields
+            if getattr(self, field) != Columns()[fields.index(field)]
+        }
+
+    def entry(self, path: str, row: Mapping[str, Any], label: int, split: str = "") -> Entry:
+        """Make an entry of a row whose label is known.
+
+        Raises:
+            ValueError: a split of an unknown name; the message is the reason.
+        """
+        given = text_of(row.get(self.split))
+        if given and given.lower() not in SPLIT_NAMES:
+            raise ValueError(f"its split {given!r} is none of train, val and test")
+        generator = (text_of(row.get(self.generator)) or "unknown") if label else ""
+        return Entry(
+            path,
+            label,
+            generator,
+            "",
+            SPLIT_NAMES[given.lower()] if given else split,
+            text_of(row.get(self.group)),
+            text_of(row.get(self.source)),
+        )
+
+
+def text_of(value: Any) -> str:
+    """Return a table's cell as text: empty for what is missing, `7` for the float that a table made of 7."""
+    if value is None or value != value:
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value).strip()
+
+
+LAYOUTS = {
+    "generators": "<generator>[/<class>]/{0_real,1_fake}/*",
+    "genimage": "<generator>[/<archive>]/{train,val}/{ai,nature}/*",
+    "shared_reals": "real/* beside fake/<generator>/*",
+    "two_classes": "{real,fake}/* (also {0,1} and {0_real,1_fake})",
+    "celeba": "CelebA: *.jpg with identity_CelebA.txt or list_eval_partition.txt",
+    "lfw": "LFW: <person>/<person>_0001.jpg",
+    "ffhq": "FFHQ: <thousand>/<number>.png, five digits each",
+    "image_folder": "<class>/* with --real-classes",
+    "one_label": "anything, with --label real|fake",
+    "metadata": "metadata.csv or .jsonl beside the images, with columns of paths and labels",
+    "tar": "WebDataset shards: *.tar",
+    "parquet": "Parquet tables with image bytes: *.parquet",
+    "list": "a CSV, TSV, text or JSON list, with --list",
+}
+
+
+class Listing(NamedTuple):
+    """The images of a folder.
+
+    Args:
+        layout: a key of `LAYOUTS`.
+        entries: sorted by path.
+        others: number of other files, which were passed over.
+        problems: what cannot be used and why: members with unsafe names, folders that cannot be listed, ...
+        notes: what was understood that a user may want to see.
+    """
+
+    layout: str
+    entries: list[Entry]
+    others: int = 0
+    problems: Sequence[ImageError] = ()
+    notes: Sequence[str] = ()
+
+
+class Hints(NamedTuple):
+    """What the user says where folders do not.
+
+    Args:
+        layout: a key of `LAYOUTS`, or `auto`.
+        label: of all images: `real`, `fake`, or empty.
+        generator: of the fakes, where no folder or column names another.
+        source: of all reals, where nothing else names it.
+        real_classes: folders of `image_folder` that hold photographs; each is a source, every other one a generator.
+        columns: what the columns of a list, of a Parquet table or the keys of a shard's JSON are called.
+        overrule: what may contradict the label without stopping: `folders` (their names), `columns` (other columns).
+    """
+
+    layout: str = "auto"
+    label: str = ""
+    generator: str = ""
+    source: str = ""
+    real_classes: Sequence[str] = ()
+    columns: Columns = Columns()
+    overrule: Sequence[str] = ()
+
 
 # Whole names that say real or fake; with words such as `images` or `sequences` beside them they do so too.
 _REAL_WORDS = frozenset({"real", "reals", "original", "originals", "pristine", "authentic", "genuine", "nature"})

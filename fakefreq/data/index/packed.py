@@ -7,14 +7,12 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-from fakefreq.data.images.headers.facts import ImageError
+from fakefreq.data.images.headers.formats import ImageError
 from fakefreq.data.images.shards import MEMBER, image_column, open_parquet, read_columns, read_member, tar_members
-from fakefreq.data.index.hub_sets import class_names, read_card
-from fakefreq.data.index.listing import LAYOUTS, Hints, Listing
-from fakefreq.data.index.names import read_name
+from fakefreq.data.index.names import LAYOUTS, SPLIT_NAMES, Entry, Hints, Listing, read_name, text_of
+from fakefreq.data.index.photo_sets import class_names, read_card
 from fakefreq.data.index.rows import other_columns, refuse_values
 from fakefreq.data.index.tree import WORDS, Tree, root_name
-from fakefreq.data.index.values import SPLIT_NAMES, Entry, text_of
 from fakefreq.data.index.walk import SUFFIXES, Found
 from fakefreq.errors import UserError
 

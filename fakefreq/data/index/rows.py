@@ -6,11 +6,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fakefreq.data.images.headers.facts import ImageError
-from fakefreq.data.index.listing import Hints
-from fakefreq.data.index.names import looks_like_a_generator, read_name
+from fakefreq.data.images.headers.formats import ImageError
+from fakefreq.data.index.names import (
+    FAKE_NAMES,
+    REAL_NAMES,
+    Columns,
+    Entry,
+    Hints,
+    looks_like_a_generator,
+    read_name,
+    text_of,
+)
 from fakefreq.data.index.tree import WORDS, Tree, root_name
-from fakefreq.data.index.values import FAKE_NAMES, REAL_NAMES, Columns, Entry, text_of
 from fakefreq.errors import UserError
 
 # Columns of 0 and 1 whose names say what 1 means.

@@ -4,8 +4,7 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 
-from fakefreq.data.index.names import Said, is_step, is_wrapper, looks_like_a_generator, read_name
-from fakefreq.data.index.values import Entry
+from fakefreq.data.index.names import Entry, Said, is_step, is_wrapper, looks_like_a_generator, read_name
 from fakefreq.data.index.videos import Video, find_videos, group_videos
 from fakefreq.errors import UserError
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from fakefreq.data.images.headers.facts import ImageError
+from fakefreq.data.images.headers.formats import ImageError
 from fakefreq.errors import UserError
 
 

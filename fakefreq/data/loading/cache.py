@@ -1,4 +1,4 @@
-"""Decoded images kept for the next epoch, in memory or in a mapped file, shared by all worker processes."""
+"""Decoded images kept for the next epoch, in memory or in a mapped file, as they are or reduced."""
 
 import hashlib
 import mmap
@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
+from fakefreq.config.input import InputConfig
+from fakefreq.data.degrade.history import history_of
 from fakefreq.errors import UserError
 
 _HEAD = np.dtype([("height", "<i4"), ("width", "<i4"), ("check", "<u4"), ("ready", "<u4")])
@@ -130,3 +133,32 @@ def _allocate(file: BinaryIO, size: int) -> None:
         os.posix_fallocate(file.fileno(), 0, size)
     else:
         file.truncate(size)
+
+
+def reflected_line(rows: pd.DataFrame, config: InputConfig, advice: str) -> str:
+    """Return a line on images that are continued by reflection to fill the crop; empty where there are none.
+
+    Args:
+        rows: with `width` and `height` in pixels, 0 where they are not known.
+        config: the crop, and what they go through first.
+        advice: what to change.
+
+    >>> rows = pd.DataFrame({"width": [64, 64, 300], "height": [64, 80, 300]})
+    >>> reflected_line(rows, InputConfig(crop=224), "see --crop")
+    'warning: 67 % of the images are smaller than the crop of 224 pixels and continued by reflection, which fills 92 % \
+of the smallest crop; see --crop'
+    """
+    size = np.asarray(rows[["width", "height"]], dtype=np.int64).reshape(-1, 2)
+    size = size[(size > 0).all(axis=1)]
+    history, crop = history_of(config), config.crop
+    if history is not None and history.size is not None:
+        size = np.full_like(size, history.size)
+    small = size[(size < crop).any(axis=1)]
+    if not len(small):
+        return ""
+    share = 100 * len(small) / len(size)
+    filled = 100 * (1 - np.minimum(small, crop).prod(axis=1).min() / crop**2)
+    return (
+        f"warning: {'under 1' if share < 1 else f'{share:.0f}'} % of the images are smaller than the crop of {crop} "
+        f"pixels and continued by reflection, which fills {filled:.0f} % of the smallest crop; {advice}"
+    )

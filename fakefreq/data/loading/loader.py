@@ -15,11 +15,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
 from fakefreq.data.degrade.history import History
-from fakefreq.data.images.crops import MOST_VIEWS
+from fakefreq.data.images.resample import MOST_VIEWS
 from fakefreq.data.loading.cache import PixelCache, cache_key
-from fakefreq.data.loading.samples import Augment, Pack, ReadWhole, Request, Samples, Twins
+from fakefreq.data.loading.samples import NO_SLOT, Augment, Pack, ReadWhole, Request, Samples, SharedSlots, Twins
 from fakefreq.data.loading.sampling import BalanceBy, EpochOrder, Sampling, split_step
-from fakefreq.data.loading.shared_batches import NO_SLOT, SharedSlots
 from fakefreq.errors import UserError
 from fakefreq.ranks import Ranks
 

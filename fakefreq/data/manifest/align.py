@@ -12,7 +12,7 @@ import pandas as pd
 
 from fakefreq.data.degrade.history import History, apply_history
 from fakefreq.data.images.decode import read_image
-from fakefreq.data.images.headers.header import ImageError
+from fakefreq.data.images.headers.formats import ImageError
 from fakefreq.data.manifest.faces import FACES, FaceCrop, Square, frame_faces
 from fakefreq.data.manifests import fill_headers, read_manifest, write_manifest, write_skipped
 from fakefreq.errors import UserError

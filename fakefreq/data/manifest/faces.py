@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fakefreq.data.images.decode import read_image
-from fakefreq.data.images.headers.header import ImageError
+from fakefreq.data.images.headers.formats import ImageError
 from fakefreq.errors import UserError
 from fakefreq.files import atomic_path
 from fakefreq.progress import track

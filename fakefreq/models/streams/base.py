@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from fakefreq.spectra.compression import QUALITIES, QualityPosterior
+from fakefreq.spectra.jpeg import QUALITIES, QualityPosterior
 
 
 class SpectrumStream(nn.Module):

@@ -10,9 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from fakefreq.data.images.headers.facts import HeaderFacts, ImageError, exif_software, icc_name
-from fakefreq.data.images.headers.formats import probe_bmp, probe_gif, probe_png, probe_tiff, probe_webp
-from fakefreq.data.images.headers.jpeg import estimate_jpeg_quality, probe_jpeg
+from fakefreq.data.images.headers.formats import (
+    HeaderFacts,
+    ImageError,
+    estimate_jpeg_quality,
+    exif_software,
+    icc_name,
+    probe_bmp,
+    probe_gif,
+    probe_jpeg,
+    probe_png,
+    probe_tiff,
+    probe_webp,
+)
 
 _FORMATS = ("AVIF", "BMP", "GIF", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 _MODES = {"1": "gray", "L": "gray", "LA": "gray+alpha", "RGB": "rgb", "RGBA": "rgba", "P": "palette", "PA": "palette"}

@@ -10,7 +10,6 @@ images", 2001). So a family needs no photo to train on, is the same for a seed, 
 import functools
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -20,8 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fakefreq.errors import UserError
-from fakefreq.zoo.families import SimulatedFamily
-from fakefreq.zoo.registry import Generator, Origin, Translator
+from fakefreq.simulated.families import SimulatedFamily
 
 _BANDS = 4  # Haar's subbands of one colour
 _MARGIN = {"fourier": 8}  # reflected columns around each step, cut off again: borders leave no trace of their own
@@ -264,23 +262,3 @@ def draw_leaves(rng: np.random.Generator, count: int, side: int) -> Tensor:
         planes[index, 0] = plane
         planes[index, 0] += rng.normal(0, rng.uniform(0, 6), plane.shape)
     return torch.from_numpy(planes.clip(0, 255)) / 127.5 - 1.0
-
-
-def make_simulated(family: SimulatedFamily, seed: int) -> Generator:
-    """The family as a paired generator of the zoo."""
-
-    def load() -> Translator:
-        return _Simulated(family, seed)
-
-    origin = Origin("simulated", f"{family},seed={seed}", licence="none of its own")
-    return Generator(family.name, "simulated (AutoGAN)", str(family), None, (), 0.01, True, load, origin=origin)
-
-
-@dataclass(frozen=True)
-class _Simulated:
-    family: SimulatedFamily
-    seed: int
-
-    def translate(self, photos: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Put photos through the family's autoencoder."""
-        return simulate(photos, self.family, self.seed)

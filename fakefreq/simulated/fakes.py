@@ -12,8 +12,8 @@ from fakefreq.data.degrade.distortions import jpeg, webp
 from fakefreq.data.degrade.history import SUBSAMPLINGS, Codec, History, Subsampling, draw_quality
 from fakefreq.data.loading.samples import Twins
 from fakefreq.errors import choose
+from fakefreq.simulated.families import UPSAMPLERS, SimulatedFamily, draw_family
 from fakefreq.threads import one_torch_thread
-from fakefreq.zoo.families import UPSAMPLERS, SimulatedFamily, draw_family
 
 # Generators are drawn once and used often: a new one costs a fit of a fraction of a second, in each worker.
 POOL = 48
@@ -41,7 +41,7 @@ class UpsampledTwin:
 
     def __call__(self, image: NDArray[np.uint8], row: int, random: np.random.Generator) -> NDArray[np.uint8] | None:
         """Return the twin of `image`, the picture of row `row`; none where it is too small for the simulator."""
-        from fakefreq.zoo.simulated import simulate
+        from fakefreq.simulated.upsamplers import simulate
 
         family, seed = self.families[int(random.integers(len(self.families)))]
         if min(image.shape[:2]) < SMALLEST:
@@ -87,7 +87,7 @@ def make_fake_of(families: str) -> Callable[[NDArray[np.uint8], np.random.Genera
     Args:
         families: as `read_families` takes them.
     """
-    from fakefreq.zoo.simulated import simulate
+    from fakefreq.simulated.upsamplers import simulate
 
     pool = read_families(families)
 

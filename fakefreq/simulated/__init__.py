@@ -1,0 +1,1 @@
+"""Fakes of our own making: simulated upsamplers and planted lattices."""
