@@ -63,6 +63,14 @@ def no_autocast(tensor: Tensor) -> torch.autocast:
 PIECE_BYTES = 4 * 2**20
 
 
+def in_cpu_memory(values: Tensor) -> bool:
+    """Return whether a library may read the values: in a CPU's memory, and no compiler or exporter looks on."""
+    if torch.compiler.is_compiling() or torch.compiler.is_exporting() or torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
+        return False
+    # A subclass may have no values, as that of fake tensors.
+    return type(values) in (Tensor, nn.Parameter) and values.device.type == "cpu" and values.numel() > 0
+
+
 def by_pieces(transform: Callable[[Tensor, Tensor | None], Tensor], planes: Tensor) -> Tensor:
     """Return what `transform` makes of the planes, each of which it treats by itself.
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from fakefreq.errors import UserError
-from fakefreq.spectra._tensor import no_autocast
+from fakefreq.spectra._tensor import in_cpu_memory, no_autocast
 from fakefreq.spectra.color import to_float
 
 Kind = Literal[2, 3]
@@ -116,7 +116,7 @@ def _scale(like: Tensor, kind: Kind) -> Tensor:
 
 def _second(values: Tensor) -> Tensor:
     """Orthonormal DCT-II."""
-    if _is_for_scipy(values):
+    if in_cpu_memory(values):
         return _ByScipy.apply(values, 2)  # type: ignore[no-any-return]
     rows, columns = _bases(values)
     return rows @ values @ columns.T
@@ -124,7 +124,7 @@ def _second(values: Tensor) -> Tensor:
 
 def _third(values: Tensor) -> Tensor:
     """Orthonormal DCT-III, the inverse of DCT-II."""
-    if _is_for_scipy(values):
+    if in_cpu_memory(values):
         return _ByScipy.apply(values, 3)  # type: ignore[no-any-return]
     rows, columns = _bases(values)
     return rows.T @ values @ columns
@@ -133,14 +133,6 @@ def _third(values: Tensor) -> Tensor:
 def _bases(values: Tensor) -> tuple[Tensor, Tensor]:
     height, width = values.shape[-2:]
     return dct_basis(height, values.dtype, values.device), dct_basis(width, values.dtype, values.device)
-
-
-def _is_for_scipy(values: Tensor) -> bool:
-    """Two matrix products serve compilers, exporters and other devices; pixels in a CPU's memory go to scipy."""
-    if torch.compiler.is_compiling() or torch.compiler.is_exporting() or torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
-        return False
-    # A subclass may have no values, as that of fake tensors.
-    return type(values) in (Tensor, nn.Parameter) and values.device.type == "cpu" and values.numel() > 0
 
 
 class _ByScipy(torch.autograd.Function):

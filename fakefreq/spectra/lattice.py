@@ -7,6 +7,7 @@ correlations, and add no such mean. JPEG adds one of period 8.
 """
 
 import math
+from functools import cache
 from typing import cast
 
 import numpy as np
@@ -32,6 +33,11 @@ _STEP = 3
 _SEGMENT = 32
 # Added to the spread of the segments, whose usual size is above 1: rounding of a flat plane is no lattice.
 _NO_NOISE = 1e-3
+# Of t^0, t^1, ... in the logarithm of erfc; see `_normal_tail`.
+_ERFC = (
+    -1.26551223, 1.00002368, 0.37409196, 0.09678418, -0.18628806, 0.27886807, -1.13520398, 1.48851587, -0.82215223,
+    0.17087277,
+)  # fmt: skip
 
 
 def lattice_residual(images: Tensor) -> Tensor:
@@ -211,7 +217,8 @@ def _means(residual: Tensor, period: int, side: int) -> Tensor:
 
 
 def _scores(residual: Tensor, period: int) -> Tensor:
-    return scores_of_segments(_means(residual, period, segment_side(residual.shape[-2], residual.shape[-1], period)))
+    side = segment_side(residual.shape[-2], residual.shape[-1], period)
+    return scores_of_segments(_means(residual, period, side), period)
 
 
 def segment_side(height: int, width: int, period: int) -> int:
@@ -227,33 +234,43 @@ def segment_side(height: int, width: int, period: int) -> int:
     return period * max(1, min(min(height, width) // (4 * period), _SEGMENT // period))
 
 
-def scores_of_segments(tiles: Tensor) -> Tensor:
+def scores_of_segments(tiles: Tensor, period: int) -> Tensor:
     """Return z of the tiles of an image's segments; see `lattice_scores`.
 
     Shape:
         - input: (B, C, M, P, P), M at least 2
         - output: (B, C, P, P // 2 + 1)
     """
-    segments, period = tiles.shape[2], tiles.shape[-1]
-    angle = 2 * math.pi / period * torch.arange(period, dtype=torch.float64, device=tiles.device)
-    turns = torch.outer(torch.arange(period, dtype=torch.float64, device=tiles.device), angle)
-    cosine, sine = turns.cos().to(tiles.dtype), turns.sin().to(tiles.dtype)
+    segments = tiles.shape[2]
     columns = period // 2 + 1
-    even, odd = tiles @ cosine[:, :columns], tiles @ sine[:, :columns]
-    parts = (cosine @ even - sine @ odd, sine @ even + cosine @ odd)
-    means = tuple(part.mean(dim=2) for part in parts)
-    power = means[0].square() + means[1].square()
-    spreads = ((part - mean.unsqueeze(2)).square().sum(dim=2) for part, mean in zip(parts, means, strict=True))
-    spread = torch.stack(list(spreads)).sum(dim=0)
+    # One matrix product for all segments: P * P values to the real and the imaginary parts of P x (P // 2 + 1).
+    parts = tiles.flatten(3) @ _fourier_matrix(period).to(tiles)
+    mean = parts.mean(dim=2)
+    spread, power = (
+        squares.reshape(*tiles.shape[:2], 2, period, columns).sum(dim=2)
+        for squares in ((parts - mean.unsqueeze(2)).square().sum(dim=2), mean.square())
+    )
     # In units of its own variance; the small number keeps an image without any noise finite.
     ratio = segments * power / (spread + _NO_NOISE)
     freedom = segments - 1
-    rows = torch.arange(period, device=tiles.device).view(-1, 1)
-    real = (2 * rows % period == 0) & (2 * torch.arange(columns, device=tiles.device) % period == 0)
-    compressed = freedom * torch.log1p(ratio)
-    squares = torch.where(real, _normal_tail(((8 * freedom + 1) / (8 * freedom + 3)) ** 2 * compressed), compressed)
-    first = (rows == 0) & (torch.arange(columns, device=tiles.device) == 0)
-    return (squares.masked_fill(first, 0.0) + 1e-12).sqrt().masked_fill(first, 0.0)
+    squares = freedom * torch.log1p(ratio)
+    # At the frequencies 0 and 1/2 A is real.
+    place = torch.arange(period, device=tiles.device)
+    real = torch.outer(2 * place % period == 0, 2 * place[:columns] % period == 0)
+    squares = torch.where(real, _normal_tail(((8 * freedom + 1) / (8 * freedom + 3)) ** 2 * squares), squares)
+    first = torch.outer(place == 0, place[:columns] == 0)
+    return (squares + 1e-12).sqrt().masked_fill(first, 0.0)
+
+
+@cache
+def _fourier_matrix(period: int) -> Tensor:
+    """The transform of a flattened tile: (P * P, 2 * P * (P // 2 + 1)), cosines before sines."""
+    place = np.arange(period)
+    rows, columns = np.outer(place, place), np.outer(place, place[: period // 2 + 1])
+    # (y, x, k, l): how far pixel (y, x) turns at frequency (k, l), in steps of 1 / P.
+    steps = (rows[:, None, :, None] + columns[None, :, None, :]) % period
+    angle = (2 * math.pi / period * steps).reshape(period * period, -1)
+    return torch.from_numpy(np.concatenate([np.cos(angle), np.sin(angle)], axis=1))
 
 
 def _normal_tail(square: Tensor) -> Tensor:
@@ -264,12 +281,10 @@ def _normal_tail(square: Tensor) -> Tensor:
     """
     half = square / 2
     t = 1.0 / (1.0 + 0.5 * (half + 1e-20).sqrt())
-    polynomial = torch.zeros_like(t)
-    for coefficient in (
-        0.17087277, -0.82215223, 1.48851587, -1.13520398, 0.27886807, -0.18628806, 0.09678418, 0.37409196, 1.00002368,
-    ):  # fmt: skip
-        polynomial = (polynomial + coefficient) * t
-    return (half - (polynomial - 1.26551223) - t.log()).clamp_min(0.0)
+    polynomial = torch.full_like(t, _ERFC[-1])
+    for coefficient in _ERFC[-2::-1]:
+        polynomial = polynomial * t + coefficient
+    return (half - polynomial - t.log()).clamp_min(0.0)
 
 
 class LatticeTile(nn.Module):

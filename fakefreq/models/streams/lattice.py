@@ -58,8 +58,12 @@ def read_lattice(images: Tensor) -> Tensor:
     """
     if images.shape[-2] < SMALLEST or images.shape[-1] < SMALLEST:
         return to_float(images).new_zeros(len(images), 3 * len(_CHOSEN))
-    scores = lattice_scores(rgb_to_ycbcr(images), PERIOD).flatten(2)
-    return scores.index_select(2, torch.tensor(_CHOSEN, device=images.device)).flatten(1)
+    return _chosen(lattice_scores(rgb_to_ycbcr(images), PERIOD))
+
+
+def _chosen(scores: Tensor) -> Tensor:
+    """The independent frequencies of each plane: (B, 3, P, P // 2 + 1) -> (B, 99)."""
+    return scores.flatten(2).index_select(2, torch.tensor(_CHOSEN, device=scores.device)).flatten(1)
 
 
 def read_lattice_of_image(image: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -78,12 +82,20 @@ def read_lattice_of_image(image: NDArray[np.uint8]) -> NDArray[np.float32]:
     planes = cv2.split(cv2.transform(image.astype(np.float32), _YCBCR))
     for plane, tile in zip(planes, tiles, strict=True):
         residual = scale_residual(plane - cv2.medianBlur(plane, 3))
-        strips = residual[: down * side].reshape(down, blocks, PERIOD, width).mean(axis=1)
-        parts = strips[..., : across * side].reshape(down, PERIOD, across, blocks, PERIOD).mean(axis=3)
-        tile[...] = parts.transpose(0, 2, 1, 3).reshape(tile.shape)
+        strips = _sum_of(residual[: down * side, : across * side].reshape(down, blocks, PERIOD, -1).swapaxes(0, 1))
+        parts = _sum_of(strips.reshape(down, PERIOD, across, blocks, PERIOD).transpose(3, 0, 1, 2, 4))
+        tile[...] = parts.transpose(0, 2, 1, 3).reshape(tile.shape) / blocks**2
     with torch.inference_mode():
-        scores = scores_of_segments(torch.from_numpy(tiles).unsqueeze(0)).flatten(2)[:, :, _CHOSEN].flatten(1)[0]
+        scores = _chosen(scores_of_segments(torch.from_numpy(tiles).unsqueeze(0), PERIOD))[0]
     return np.asarray(scores.numpy(), dtype=np.float32)
+
+
+def _sum_of(parts: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The sum over the first axis: a few large parts, for which numpy's reduction is slower."""
+    total = parts[0].copy()
+    for part in parts[1:]:
+        total += part
+    return total
 
 
 class LatticeFeatures(SpectrumStream):
