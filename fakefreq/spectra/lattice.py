@@ -56,11 +56,11 @@ def lattice_residual(images: Tensor) -> Tensor:
     """
     check_images(images)
     with no_autocast(images):
-        residual = median_residual(images) * 255.0
+        residual = median_residual(images)
         # The square root's slope is infinite at 0, so that a gradient needs an offset far below one step.
-        sample = residual[..., ::_STEP, ::_STEP]
+        sample = 255.0 * residual[..., ::_STEP, ::_STEP]
         usual = (sample.abs() + 1e-6).sqrt().mean(dim=(-2, -1), keepdim=True).square()
-        return (residual / (_SCALE * usual + _FLOOR)).clamp(-_CLIP, _CLIP)
+        return (residual * (255.0 / (_SCALE * usual + _FLOOR))).clamp(-_CLIP, _CLIP)
 
 
 def scale_residual(residual: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -212,8 +212,10 @@ def _means(residual: Tensor, period: int, side: int) -> Tensor:
     height, width = (size // side for size in residual.shape[-2:])
     blocks = side // period
     cut = residual[..., : height * side, : width * side]
-    parts = cut.reshape(*residual.shape[:2], height, blocks, period, width, blocks, period)
-    return parts.mean(dim=(3, 6)).transpose(3, 4).flatten(2, 3)
+    # Rows first: what is left for the columns, whose neighbours in memory are other phases, is a quarter then.
+    strips = cut.reshape(*residual.shape[:2], height, blocks, period, width * side).mean(dim=3)
+    parts = strips.reshape(*residual.shape[:2], height, period, width, blocks, period).mean(dim=5)
+    return parts.transpose(3, 4).flatten(2, 3)
 
 
 def _scores(residual: Tensor, period: int) -> Tensor:
