@@ -82,6 +82,7 @@ def test_named_commands_are_commands(document: Path) -> None:
         assert command in COMMANDS, f"{document.name} names `fakefreq {command}`"
 
 
+@pytest.mark.slow
 @each_document
 def test_flags_of_fenced_commands_are_accepted(document: Path) -> None:
     for words in fenced_commands(document.read_text(encoding="utf-8")):

@@ -53,6 +53,7 @@ def test_crop_and_whole_image_give_the_logit_of_predict(side: int, tmp_path: Pat
     assert logit_of(written.path, images=crop, whole=picture) == pytest.approx(expected, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_the_lattice_alone_reads_whole_images(tmp_path: Path) -> None:
     detector = make("lattice")
     written = export_detector(detector, tmp_path / "a.onnx")
@@ -181,6 +182,7 @@ def test_a_file_scores_as_the_run_does(
             fakefreq.predict(other.replace(InputConfig(crop=96)), files)
 
 
+@pytest.mark.slow
 def test_the_commands_read_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     detector = make("two_stream", crop=64, spectrum="lattice").replace(InputConfig(64, 1, "size=48,codec=jpeg:75"), 0.5)
     run = tmp_path / "run"

@@ -3,6 +3,8 @@
 import ast
 from pathlib import Path
 
+import pytest
+
 import fakefreq
 
 ROOT = Path(fakefreq.__file__).parent
@@ -63,6 +65,7 @@ def _is_part(file: Path) -> bool:
     return (file / "__init__.py").exists() or (file.suffix == ".py" and file.stem not in ("__init__", "__main__"))
 
 
+@pytest.mark.slow
 def test_imports_go_down_only() -> None:
     height = {part: number for number, floor in enumerate(FLOORS) for part in floor}
     up = {
@@ -73,6 +76,7 @@ def test_imports_go_down_only() -> None:
     assert up == set()
 
 
+@pytest.mark.slow
 def test_there_is_no_import_circle() -> None:
     """Not even one that hides in a function. A package stands for its `__init__`."""
     below: dict[str, set[str]] = {}

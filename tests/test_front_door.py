@@ -11,6 +11,8 @@ from fakefreq.config.detector import DetectorConfig
 from fakefreq.errors import UserError
 from tests.helpers.commands import error_of
 
+pytestmark = pytest.mark.slow
+
 FAST = ["--backbone", "test_resnet", "--pretrained", "none", "--batch-size", "16", "--workers", "0", "--allow-biased"]
 TRAIN = ["--detector", "pixel", "--epochs", "1", "--train-on", "alpha", "--crop", "96", *FAST]
 

@@ -32,6 +32,7 @@ def test_the_committed_scores_are_small() -> None:
 numbers = script("page_numbers")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", numbers.pages(), ids=lambda page: page.name)
 def test_the_numbers_of_a_page_are_those_of_the_tables(page: Path) -> None:
     text = page.read_text(encoding="utf-8")

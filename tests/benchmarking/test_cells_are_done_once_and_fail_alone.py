@@ -149,6 +149,7 @@ def test_cells_run_in_processes_too(small_manifest: Path, tmp_path: Path) -> Non
     assert [outcome.error for outcome in outcomes] == [""]
 
 
+@pytest.mark.slow
 def test_a_cell_is_known_by_configuration_images_and_code(small_manifest: Path) -> None:
     cell = Cell("pixel", "raw", small_manifest, "digest", TINY)
     assert replace(cell, label="other", track="aligned").name == cell.name

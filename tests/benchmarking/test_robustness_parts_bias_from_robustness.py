@@ -23,6 +23,8 @@ from tests.benchmarking.conftest import TINY
 from tests.helpers.drawn_scores import draw_benchmark
 from tests.helpers.scripts import script
 
+pytestmark = pytest.mark.slow
+
 WORDS = ("jpeg:20", "jpeg:60", "noise:12")
 
 

@@ -46,6 +46,7 @@ def test_a_second_index_reads_only_what_changed(tmp_path: Path, monkeypatch: pyt
     pd.testing.assert_frame_equal(index_folder(root, tmp_path / "m.csv", jobs=1)[0], fresh)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_what_is_known_is_found_also_when_files_come_and_go_and_an_index_stops(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jobs: int

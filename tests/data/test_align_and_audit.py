@@ -82,6 +82,7 @@ def test_small_images_are_refused_or_listed_never_enlarged(biased: Path, tmp_pat
     assert len(table) == 2 * COUNT and listed["path"].tolist() == ["faces/gen/1_fake/small.png"]
 
 
+@pytest.mark.slow
 def test_the_loader_s_history_gives_the_pixels_of_the_aligned_files_cached_or_not(biased: Path, tmp_path: Path) -> None:
     history = parse_history("size=32,kernel=any,codec=jpeg:70-95")
     rows = read_manifest(biased)

@@ -27,6 +27,7 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> tuple[pd.DataFrame, Path]:
     return pd.DataFrame({"path": [f"{number}.png" for number in range(COUNT)], "label": [0, 1] * (COUNT // 2)}), root
 
 
+@pytest.mark.slow
 def test_a_slot_is_free_again_only_when_nothing_looks_at_it() -> None:
     slots = SharedSlots(2, images=3, crop=4)
     first, second = slots.take(), slots.take()
@@ -46,6 +47,7 @@ def test_a_slot_is_free_again_only_when_nothing_looks_at_it() -> None:
     assert slots.take() == first and slots.take() == NO_SLOT
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 1, 2])
 def test_batches_that_are_kept_stay_as_they_were(rows: tuple[pd.DataFrame, Path], workers: int) -> None:
     """More batches than there are slots, all kept: each image still has its row's value at the end."""

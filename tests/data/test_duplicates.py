@@ -32,6 +32,7 @@ def test_a_hash_survives_resizing_codecs_and_brightness_and_tells_pictures_apart
         assert distance(one, other) > 48
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("radius", [0, 1, 3, 6])
 def test_the_search_finds_just_what_comparing_all_pairs_finds(radius: int) -> None:
     rng = np.random.default_rng(radius)

@@ -260,6 +260,7 @@ def test_250_damaged_lists_shards_and_manifests(tmp_path: Path) -> None:
     assert 10 < in_time(250, 5.0, case) < 250
 
 
+@pytest.mark.slow
 def test_a_manifest_whose_content_was_damaged_is_never_taken_for_whole(tmp_path: Path) -> None:
     whole = tables(tmp_path)["manifest.csv"].decode()
     sound = read_manifest(tmp_path / "whole_manifest.csv")

@@ -54,6 +54,7 @@ VIDEOS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("phash", [False, True])
 @pytest.mark.parametrize("name", sorted(VIDEOS))
 def test_a_video_is_one_group_and_lies_in_one_split(name: str, phash: bool, tmp_path: Path) -> None:
@@ -117,6 +118,7 @@ def test_a_stem_pairs_a_photograph_and_its_fake_within_one_generator(name: str, 
 GENERATORS = ("sg", "sg2", "dc")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("names", [
     [f"real/{i:03d}.png" for i in range(20)] + [f"fake/{g}/{i:03d}.png" for g in GENERATORS for i in range(20)],
     [f"{g}/{k}/{i:03d}.png" for g in ("sg", "sg2", "dc") for k in ("0_real", "1_fake") for i in range(20)],
@@ -152,6 +154,7 @@ def test_sets_of_the_same_numbers_are_merged_as_strangers(tmp_path: Path) -> Non
     assert merged["group"].nunique() == 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "form", ["{s}/{k}/{i:04d}.png", "CIFAKE/{s}/{k}/{i:04d}.png", "{k}/{s}/{i:04d}.png", "{s}_{k}/{i:04d}.png"]
 )

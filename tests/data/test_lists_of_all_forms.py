@@ -46,6 +46,7 @@ TEXTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("windows", ["", "lines", "backslashes", "mark", "utf-16"])
 @pytest.mark.parametrize("name", sorted(TEXTS))
 def test_tables_of_any_separator_with_and_without_a_heading(name: str, windows: str, tmp_path: Path) -> None:

@@ -59,6 +59,7 @@ def test_scores_are_never_joined_to_another_version(tmp_path: Path) -> None:
     check_same_manifest(scores, manifest.assign(phash="00"), "scores.csv")
 
 
+@pytest.mark.slow
 def test_merge_filter_and_sample(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name, seed in (("a", 0), ("b", 1000)):
         for kind, number in itertools.product(("0_real", "1_fake"), range(5)):

@@ -20,6 +20,7 @@ def table(images: dict[str, int], per_group: int = 1) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", range(3, 21))
 @pytest.mark.parametrize("generators", [1, 3])
 def test_few_images_fill_every_split(count: int, generators: int) -> None:

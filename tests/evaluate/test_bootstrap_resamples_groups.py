@@ -11,6 +11,7 @@ from fakefreq.evaluate.ranking import RankedScores
 from tests.resampled import resampled
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("decimals", [8, 0], ids=["distinct", "tied"])
 def test_weighted_metrics_are_those_of_scikit_learn(decimals: int) -> None:
     rng = np.random.default_rng(0)

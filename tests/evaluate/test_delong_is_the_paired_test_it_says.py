@@ -51,6 +51,7 @@ def test_standard_error_is_that_of_a_bootstrap() -> None:
     assert delong(labels, a, b).standard_error == pytest.approx(spread, rel=0.08)
 
 
+@pytest.mark.slow
 def test_it_rejects_at_its_nominal_rate_where_nothing_differs() -> None:
     rejected = sum((delong(*draw(seed, n=60)).p or 0.0) < 0.05 for seed in range(600))
     low, high = binom.interval(0.999, 600, 0.05)
@@ -75,6 +76,7 @@ def test_images_of_a_group_are_not_counted_twice() -> None:
     assert ungrouped.standard_error < 0.75 * alone.standard_error
 
 
+@pytest.mark.slow
 def test_a_fake_paired_with_its_photo_is_one_group() -> None:
     # The noise of a pair is shared, so an error in the photo's score is one in the fake's: their covariance counts.
     def pairs(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

@@ -18,6 +18,7 @@ def drawn(request: pytest.FixtureRequest) -> tuple[np.ndarray, np.ndarray, np.nd
     return labels, logits, weights
 
 
+@pytest.mark.slow
 def test_weighted_metrics_are_those_of_scikit_learn(drawn: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
     labels, logits, weights = drawn
     found = RankedScores(labels, logits, 0.3, prevalence=0.05, alarms={"1": 1.2, "5": 0.7}).metrics(

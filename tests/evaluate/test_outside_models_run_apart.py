@@ -127,6 +127,7 @@ FAILURES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["one", "batch"])
 @pytest.mark.parametrize("failure", FAILURES)
 def test_an_image_on_which_it_fails_is_listed_and_no_other_is_lost(
@@ -164,6 +165,7 @@ def test_a_probability_above_one_is_a_failure(manifest: Images, tmp_path: Path) 
     assert set(pd.read_csv(tmp_path / "scores_failed.csv")["reason"]) == {"it returned 1.5, which is no probability"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("code", "message"),
     [
@@ -207,6 +209,7 @@ def test_wrong_flags_are_one_line(
     assert message in error_of(capsys, "compare-scores", str(manifest[0]), "--out", str(tmp_path / "c.csv"), *words)
 
 
+@pytest.mark.slow
 def test_a_detector_that_keeps_dying_is_given_up(
     manifest: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

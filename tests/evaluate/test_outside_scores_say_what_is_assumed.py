@@ -95,6 +95,7 @@ def compared(images: Images, tmp_path: Path, tables: dict[str, pd.DataFrame], *f
     return pd.read_csv(tmp_path / "out.csv").groupby("detector").first()
 
 
+@pytest.mark.slow
 def test_without_validation_rows_the_heading_and_the_table_say_assumed(
     images: Images, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -115,6 +116,7 @@ def test_without_validation_rows_the_heading_and_the_table_say_assumed(
     assert found["threshold"]["silent"] == pytest.approx(np.log(0.4 / 0.6), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_validation_rows_of_trained_generators_alone_choose_a_threshold(
     images: Images, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -137,6 +137,7 @@ def half_of(found: Together) -> float:
     return found.detectable - float(norm.ppf(0.8)) * found.standard_error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed_spread", [0.0, 0.1, 0.5])
 def test_intervals_over_seeds_cover_whether_images_or_seeds_vary_more(seed_spread: float) -> None:
     trials, images, seeds, covered, rejected = 500, 100, 3, 0, 0
@@ -154,6 +155,7 @@ def test_intervals_over_seeds_cover_whether_images_or_seeds_vary_more(seed_sprea
     assert (found.p < 0.05) == (abs(found.value) > half_of(found))
 
 
+@pytest.mark.slow
 def test_what_is_called_detectable_is_found_four_times_in_five() -> None:
     n, gain = 100, 0.42
     truth = np.mean([delong(*pair(seed, 4000, gain)).difference for seed in range(20)])

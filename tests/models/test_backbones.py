@@ -11,6 +11,8 @@ from fakefreq.errors import UserError
 from fakefreq.models import Detector, PixelStream, create_detector
 from fakefreq.train.optim import frozen_parameters, stages_of
 
+pytestmark = pytest.mark.slow
+
 # Name -> how many stages timm sees in it.
 BACKBONES = {
     "resnet18": 5,

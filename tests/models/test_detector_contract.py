@@ -14,6 +14,8 @@ from fakefreq.models.fusion import EvidenceFusion
 from fakefreq.models.peers.classical import FittedDetector
 from fakefreq.models.streams.lattice import LatticeStream
 
+pytestmark = pytest.mark.slow
+
 SPECTRUM_NAMES = (*sorted(set(SPECTRA) - {"lattice"}), "block_dct+fft", "block_dct:gray+fft:none")
 # Small networks in place of the ones that the papers take.
 BACKBONES = {"peer/univfd": "test_vit", "peer/f3net": "test_resnet", "peer/spsl": "test_resnet"}

@@ -13,6 +13,8 @@ from fakefreq.errors import UserError
 from fakefreq.evaluate.predict import predict_files
 from fakefreq.models import Detector, create_detector
 
+pytestmark = pytest.mark.slow
+
 NAMES = ["pixel", "frequency", "lattice", "two_stream", "peer/npr", "peer/safe"]
 
 

@@ -36,6 +36,7 @@ def macs(name: str, size: int) -> float:
     return float(counter.get_total_flops()) / 2e9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name, peer in PEERS.items() if peer.parameters])
 def test_parameters_are_within_two_percent_of_what_is_stated(name: str) -> None:
     with torch.device("meta"):  # counted, not filled: CLIP's image encoder has 304 million
@@ -44,6 +45,7 @@ def test_parameters_are_within_two_percent_of_what_is_stated(name: str) -> None:
     assert millions == pytest.approx(PEERS[name].parameters, rel=0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["cnndetection", "npr", "safe", "ferretnet"])
 def test_operations_are_within_three_percent_of_what_is_stated(name: str) -> None:
     peer = PEERS[name]
@@ -57,6 +59,7 @@ def test_freqnet_costs_what_is_stated_without_its_four_projections() -> None:
     assert macs("peer/freqnet", 256) - projections == pytest.approx(PEERS["freqnet"].macs, rel=0.03)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PEERS)
 def test_the_catalogue_is_true(name: str) -> None:
     peer = PEERS[name]

@@ -65,6 +65,7 @@ def test_every_interval_shown_is_in_a_table(tmp_path: Path) -> None:
         assert "+0.111 [+0.052, +0.173]" in path.read_text()
 
 
+@pytest.mark.slow
 def test_images_are_shown_only_when_asked_for(tmp_path: Path) -> None:
     with_images = write_report(make_folder(tmp_path), images=True)[0].read_text()
     assert "must not be redistributed" in with_images

@@ -195,6 +195,7 @@ def test_several_seeds_share_the_figures(write: Writer) -> None:
     assert "2 seeds" in two
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("gain", "verdict"), [(1.5, "lies above zero"), (-0.9, "lies below zero"), (0.0, "holds zero")]
 )
@@ -220,6 +221,7 @@ def test_biased_training_images_are_named_first(write: Writer) -> None:
     assert "Biased (raw): the images of alpha fail: &lt;size&gt;." in first
 
 
+@pytest.mark.slow
 def test_a_failure_leaves_no_page(tmp_path: Path) -> None:
     folder = write_tables(tmp_path, draw(), "alpha")
     (folder / "differences.csv").write_text('a,b\n"1,2\n', encoding="utf-8")

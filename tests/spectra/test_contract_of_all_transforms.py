@@ -127,6 +127,7 @@ def test_gradients_are_right(name: str) -> None:
     assert torch.autograd.gradcheck(transform, (images,), fast_mode=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TRANSFORMS)
 def test_torch_compile_takes_it_whole(name: str) -> None:
     torch._dynamo.reset()
@@ -135,6 +136,7 @@ def test_torch_compile_takes_it_whole(name: str) -> None:
     close(compiled(images), transform(images), 1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TRANSFORMS)
 def test_torch_export_takes_it(name: str) -> None:
     transform, images = make(name).eval(), pictures(1, 3, 21, 26, dtype=torch.float32)

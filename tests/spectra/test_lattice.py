@@ -40,6 +40,7 @@ def noise(count: int, side: int, colour: str, seed: int = 0) -> Tensor:
     return torch.from_numpy(pictures + 0.5).float().unsqueeze(1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("colour", ["white", "blurred", "1/f"])
 @pytest.mark.parametrize(("side", "count"), [(64, 120), (101, 80), (256, 30)])
 def test_squares_of_scores_are_exponential_where_there_is_no_lattice(colour: str, side: int, count: int) -> None:
@@ -52,6 +53,7 @@ def test_squares_of_scores_are_exponential_where_there_is_no_lattice(colour: str
     assert squares.mean() == pytest.approx(1.0, abs=0.12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("period", [2, 3, 6, 12])
 def test_the_null_holds_for_other_periods(period: int) -> None:
     z = lattice_scores(noise(150, 96, "white", seed=3), period).flatten(1)
@@ -59,6 +61,7 @@ def test_the_null_holds_for_other_periods(period: int) -> None:
     assert stats.kstest(squares, "expon").statistic < 0.09
 
 
+@pytest.mark.slow
 def test_pvalues_of_pictures_without_a_lattice_are_uniform() -> None:
     pictures = torch.cat([noise(400, 64, "white", seed=channel) for channel in range(3)], dim=1)
     p = lattice_pvalue(pictures).double().numpy()

@@ -234,6 +234,7 @@ def test_a_spectrum_of_another_width_than_said_is_refused(name: str, width: int)
         PROFILES[name](power, width=width)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(64, 64), (64, 126), (64, 127), (31, 61), (16, 2), (16, 3)])
 @pytest.mark.parametrize("name", PROFILES)
 def test_half_and_full_plane_give_the_same_whatever_says_which_it_is(name: str, size: tuple[int, int]) -> None:

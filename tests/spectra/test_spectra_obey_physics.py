@@ -40,6 +40,7 @@ def test_white_noise_is_flat_and_of_its_variance() -> None:
         assert float(away_from_dc.std()) < 0.08
 
 
+@pytest.mark.slow
 def test_the_window_removes_the_cross_that_a_photo_s_edges_make() -> None:
     """Row 11 of the traps: high-frequency power on the axes over that off the axes."""
     random = np.random.default_rng(0)

@@ -73,6 +73,7 @@ def test_the_gradient_of_a_dct_is_the_other_transform(size: tuple[int, int]) -> 
     assert error(gradient, scipy.fft.dctn(weights.numpy(), axes=(2, 3), norm="ortho")) <= 1e-12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("transform", [dct2, idct2])
 @pytest.mark.parametrize("kind", [2, 3])
 @pytest.mark.parametrize("ortho", [True, False])
@@ -165,6 +166,7 @@ def test_power_without_a_window_is_scipy_s(size: tuple[int, int], half: bool) ->
     assert np.abs(found.numpy() - expected).max() <= 1e-12 * max(expected.max(), 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("window", ["hann", "hamming", "kaiser", "none"])
 def test_float32_power_is_as_exact_as_its_digits(size: tuple[int, int], window: Window) -> None:

@@ -61,6 +61,7 @@ def test_a_copy_of_the_teacher_has_nothing_to_learn_from_it(feature_weight: floa
     assert distillation.loss(images, student(images)).item() == pytest.approx(0, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_a_pixel_student_comes_to_agree_with_a_two_stream_teacher(tmp_path: Path) -> None:
     save_detector(make("two_stream", 5), tmp_path / "best.safetensors")
     config = replace(

@@ -23,6 +23,8 @@ from fakefreq.train.train import train
 from tests.helpers.small_runs import CONFIG as LEARNT
 from tests.helpers.small_runs import assert_same, weights
 
+pytestmark = pytest.mark.slow
+
 CONFIG = replace(LEARNT, spectrum="lattice", lattice_pairs=60)
 
 

@@ -207,6 +207,7 @@ def test_univfd_is_fitted_so_too(manifest_path: Path, tmp_path: Path, cache: Pat
     assert read_json(tmp_path / "run" / "environment.json", "environment")["pretrained_weights_from"] == "none"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "message"),
     [

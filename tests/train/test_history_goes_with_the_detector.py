@@ -155,6 +155,7 @@ def test_a_teacher_of_another_history_is_refused(originals: Path, run: Path, tmp
         train(originals, tmp_path / "run", replace(CONFIG, teacher=str(run)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("codec", ["jpeg:50-80", "webp:60", "png"])
 def test_a_twin_ends_in_the_codec_that_its_parent_met(originals: Path, codec: str) -> None:
     history = parse_history(f"size=48,codec={codec}")

@@ -38,6 +38,7 @@ def need(name: str, least: str | None = None) -> Any:
     return pytest.importorskip(name, minversion=least, reason=f"the package {name} is not installed, or too old")
 
 
+@pytest.mark.slow
 def test_tensorboard_gets_the_lines_of_the_log(manifest_path: Path, tmp_path: Path) -> None:
     accumulator = need("tensorboard.backend.event_processing.event_accumulator")
     train(manifest_path, tmp_path / "run", replace(CONFIG, epochs=2, log_with="tensorboard"))

@@ -34,6 +34,7 @@ def read_images(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*.jpg"))}
 
 
+@pytest.mark.slow
 def test_a_build_resumes_with_the_same_bytes_and_touches_nothing_that_is_there(tmp_path: Path, photos: Draw) -> None:
     build_demo_set(tmp_path / "a", photos=photos(15), counts=COUNTS)
     first = read_images(tmp_path / "a")
@@ -49,6 +50,7 @@ def test_a_build_resumes_with_the_same_bytes_and_touches_nothing_that_is_there(t
     assert sorted(pd.read_csv(manifest)["path"]) == sorted(first)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(tmp_path: Path, photos: Draw) -> None:
     for name, seed in [("a", 0), ("b", 0), ("c", 1)]:
         build_demo_set(tmp_path / name, photos=photos(15), counts=COUNTS, seed=seed)

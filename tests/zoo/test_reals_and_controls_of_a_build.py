@@ -43,6 +43,7 @@ def build(photos: Path, out: Path, *words: str) -> int:
     return main(["zoo", "build", "--reals", str(photos), "--out", str(out), "--size", "48", *words])
 
 
+@pytest.mark.slow
 def test_a_build_from_a_folder_is_a_data_set_with_its_whole_history(tmp_path: Path) -> None:
     photos = write_photos(tmp_path / "mine", 10)
     words = ["--simulate", "transposed4", "nearest,kernel=5", "--controls", "all", "--count", "2"]
@@ -161,6 +162,7 @@ def test_no_room_is_told_before_anything_is_written(tmp_path: Path, monkeypatch:
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_without_network_or_with_a_corrupt_wheel_nothing_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -22,6 +22,7 @@ def psnr(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
     return float(10 * np.log10(255**2 / ((a.astype(float) - b) ** 2).mean()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("upsampler", UPSAMPLERS)
 def test_every_upsampler_keeps_the_picture_and_changes_it(upsampler: str) -> None:
     photos = draw_faces(3)
@@ -55,6 +56,7 @@ def test_a_flat_picture_gets_a_checkerboard_from_uneven_upsamplers_only(upsample
         assert max(even) < 1e-6, smooth
 
 
+@pytest.mark.slow
 def test_a_deeper_decoder_leaves_a_coarser_grid() -> None:
     flat = np.full((1, 64, 64, 3), 60, np.uint8)
     deep = [grid_power(simulate(flat, parse_family("transposed3,depth=2,noise=0.05"), seed), 4) for seed in range(2)]
@@ -65,6 +67,7 @@ def test_a_deeper_decoder_leaves_a_coarser_grid() -> None:
     assert min(deep) > 0.1
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes_and_no_image_depends_on_its_batch() -> None:
     photos = draw_faces(3, 48)
     family = parse_family("pixel_shuffle,depth=2")
@@ -74,6 +77,7 @@ def test_the_same_seed_gives_the_same_bytes_and_no_image_depends_on_its_batch() 
     assert not np.array_equal(first, simulate(photos, family, seed=4))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("side", [(17, 31), (64, 16), (30, 33)])
 def test_odd_and_tiny_sides_come_back_as_they_were(side: tuple[int, int]) -> None:
     photos = np.random.default_rng(0).integers(0, 256, (1, *side, 3)).astype(np.uint8)

@@ -41,6 +41,7 @@ _KERAS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.network
 @pytest.mark.parametrize("name", ["srgan", "srresnet"])
 def test_srgan_keeps_the_picture_that_keras_made(fetched: Fetch, name: str) -> None:
@@ -56,6 +57,7 @@ def test_srgan_keeps_the_picture_that_keras_made(fetched: Fetch, name: str) -> N
     torch.testing.assert_close(places, torch.tensor(pixels), atol=2e-5, rtol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.network
 def test_the_twins_differ_in_weights_alone(fetched: Fetch) -> None:
     pytest.importorskip("h5py", reason="the weights are HDF5; h5py is in the extra zoo")

