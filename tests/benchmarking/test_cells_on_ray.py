@@ -16,7 +16,7 @@ from fakefreq.engines import Engine
 from fakefreq.errors import UserError
 from fakefreq.threads import one_torch_thread
 from tests.benchmarking.conftest import TINY, tiny_plan
-from tests.benchmarking.test_cells_are_done_once_and_fail_alone import TABLES
+from tests.benchmarking.test_cells import TABLES
 
 pytestmark = pytest.mark.slow
 

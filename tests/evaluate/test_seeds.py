@@ -8,7 +8,7 @@ from fakefreq.evaluate.bootstrap import group_counts, percentile_interval
 from fakefreq.evaluate.delong import delong, delong_interval
 from fakefreq.evaluate.ranking import RankedScores
 from fakefreq.evaluate.seeds import Together, combine_seeds, holm
-from tests.resampled import resampled
+from tests.helpers.resampled import resampled
 
 PAIRS = 2000
 # The data of E. DeLong et al. (1988): 43 patients, albumin, total protein, K-G score, whether surgery helped.

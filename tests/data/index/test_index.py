@@ -241,6 +241,6 @@ def test_parquet_tables_with_image_bytes(tmp_path: Path, form: str) -> None:
 def test_the_readme_shows_every_layout() -> None:
     from fakefreq.data.index.names import LAYOUTS
 
-    guide = (Path(__file__).parents[2] / "data" / "README.md").read_text(encoding="utf-8")
+    guide = (Path(__file__).parents[3] / "data" / "README.md").read_text(encoding="utf-8")
     for name in LAYOUTS:
         assert f"`{name}`" in guide

@@ -16,8 +16,8 @@ from fakefreq.data.index.index import index_folder
 from fakefreq.data.index.names import Columns, Hints
 from fakefreq.data.index.photo_sets import class_names
 from fakefreq.errors import UserError
-from tests.data.made_sets import picture
 from tests.helpers.hub_server import Hub, serve_hub
+from tests.helpers.made_sets import picture
 
 NAME = "owner/faces"
 

@@ -17,7 +17,7 @@ from fakefreq.cli import main
 from fakefreq.config.input import InputConfig
 from fakefreq.exporting import export_detector
 from fakefreq.models import save_detector
-from tests.explaining.test_explanations_are_true import make
+from tests.explaining.test_explanation import make
 from tests.helpers.photo_files import photo, save
 
 onnx = pytest.importorskip("onnx")

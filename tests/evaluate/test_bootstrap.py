@@ -8,7 +8,7 @@ from sklearn.metrics import accuracy_score, average_precision_score, roc_auc_sco
 from fakefreq.errors import UserError
 from fakefreq.evaluate.bootstrap import Draws, group_counts, percentile_interval
 from fakefreq.evaluate.ranking import RankedScores
-from tests.resampled import resampled
+from tests.helpers.resampled import resampled
 
 
 @pytest.mark.slow

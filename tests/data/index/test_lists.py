@@ -12,7 +12,7 @@ from fakefreq.data.index.folders import read_layout
 from fakefreq.data.index.names import Columns, Hints
 from fakefreq.data.manifests import index_folder, rewrite_split
 from fakefreq.errors import UserError
-from tests.data.made_sets import both, make_set
+from tests.helpers.made_sets import both, make_set
 
 NAMES = both("{k}/{i}.png")
 LABEL = [int(name.startswith("fake")) for name in NAMES]

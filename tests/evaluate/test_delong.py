@@ -5,7 +5,7 @@ from sklearn.metrics import roc_auc_score
 
 from fakefreq.evaluate.bootstrap import wilson_interval
 from fakefreq.evaluate.delong import DeLong, delong, delong_interval
-from tests.resampled import resampled
+from tests.helpers.resampled import resampled
 
 
 def draw(seed: int, n: int = 100, gain: float = 0.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

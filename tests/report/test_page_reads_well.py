@@ -9,7 +9,7 @@ import pandas as pd
 from fakefreq.report.figures import robustness_figure
 from fakefreq.report.page import audit_lines, headline, robustness_rows, write_report
 from fakefreq.report.tables import Shown, read_benchmark, without_constants
-from tests.report.test_benchmark_report import make_folder
+from tests.report.test_page import make_folder
 
 
 def sweep() -> pd.DataFrame:

@@ -17,7 +17,7 @@ PARENT = """
 import sys
 from pathlib import Path
 from fakefreq.engines import Engine
-from tests.test_tasks_are_done_by_engines import wait
+from tests.test_engines import wait
 if __name__ == "__main__":
     list(Engine(jobs=2).run(wait, [Path(sys.argv[1]), Path(sys.argv[2])]))
 """

@@ -14,7 +14,7 @@ from fakefreq.data.images.decode import check_image, decode_image
 from fakefreq.data.images.headers.formats import ImageError
 from fakefreq.data.manifests import index_folder
 from fakefreq.errors import UserError
-from tests.image_corpus import corpus, deep_corpus, oracle, png_chunk, saved
+from tests.helpers.image_corpus import corpus, deep_corpus, oracle, png_chunk, saved
 
 CORPUS = corpus()
 DEEP = deep_corpus()

@@ -11,7 +11,7 @@ from fakefreq.data.manifest.edit import check_manifest
 from fakefreq.data.manifest.splits import split_manifest
 from fakefreq.data.manifests import index_folder, rewrite_split
 from fakefreq.errors import UserError
-from tests.data.made_sets import both, make_set
+from tests.helpers.made_sets import both, make_set
 
 
 def index(root: Path, phash: bool = False, hints: Hints | None = None) -> pd.DataFrame:

@@ -12,7 +12,7 @@ import pytest
 from fakefreq.data.index.names import Columns, Hints
 from fakefreq.data.manifests import index_folder
 from fakefreq.errors import UserError
-from tests.data.made_sets import both, make_set, picture
+from tests.helpers.made_sets import both, make_set, picture
 
 
 def index(root: Path, hints: Hints | None = None, listed: Path | None = None) -> pd.DataFrame:
