@@ -335,6 +335,16 @@ def costs_of_the_lattice() -> str:
     return markdown(["two streams", "training", "scoring"], [["`lattice`", *cells]])
 
 
+def engines() -> str:
+    """Images a second of fakefreq and of bare libraries on a CPU."""
+    rows = []
+    for _, row in table("engines_cpu").iterrows():
+        has_ratio = isinstance(row["bare"], str)
+        ratio = f"{row['speed_over_bare']:.2f} [{row['low']:.2f}, {row['high']:.2f}] of {row['bare']}" if has_ratio else ""
+        rows.append([f"{row['engine']}", f"{row['images_per_second']:.0f}", ratio])
+    return markdown(["engine", "images a second", "speed over the bare library"], rows)
+
+
 def robustness() -> str:
     """AUC over the unseen generators after degradations of both classes."""
     whole = table("robustness_aligned_cpu")
@@ -359,6 +369,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "speed_of_spectra": speed_of_spectra,
     "costs_of_the_lattice": costs_of_the_lattice,
     "costs_of_scoring": costs_of_scoring,
+    "engines": engines,
     "all_small": all_small,
     **{f"lattice_{track}": partial(main_table, track, ("pixel", "lattice", "two_stream")) for track in TRACKS},
     **{f"one_generator_{track}": partial(one_generator, track) for track in ("raw", "aligned")},
