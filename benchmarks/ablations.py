@@ -11,6 +11,7 @@ Example: python benchmarks/ablations.py --small --experiments fusion masks --see
 """
 
 import shutil
+import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
@@ -20,6 +21,7 @@ from face_folder import FaceFolder
 
 from fakefreq.benchmarking.experiments import EXPERIMENTS
 from fakefreq.benchmarking.presets import ablate
+from fakefreq.commands.base import Flat, TrainingCommand, with_config_files
 from fakefreq.config.run import TrainConfig
 from fakefreq.data.manifests import read_manifest
 from fakefreq.engines import Engine
@@ -33,8 +35,8 @@ from fakefreq.report.figures import draw_ablations
 NEEDS_NETWORK = ("backbone",)
 
 
-@dataclass
-class Config:
+@dataclass(kw_only=True)
+class Config(TrainingCommand):
     """What to run.
 
     Args:
@@ -56,9 +58,7 @@ class Config:
     only: tuple[str, ...] = ()
     seeds: tuple[int, ...] = (0, 1, 2)
     small: bool = False
-    config: Annotated[TrainConfig, tyro.conf.arg(name="")] = field(
-        default_factory=lambda: TrainConfig(train_on=("stylegan",))
-    )
+    config: Annotated[TrainConfig, Flat] = field(default_factory=lambda: TrainConfig(train_on=("stylegan",)))
     jobs: int = 1
     draws: int = DEFAULT_DRAWS
     allow_biased: bool = False
@@ -84,6 +84,6 @@ def main(config: Config) -> None:
 
 if __name__ == "__main__":
     try:
-        main(tyro.cli(Config, description=__doc__))
+        main(with_config_files(tyro.cli(Config, description=__doc__), sys.argv[1:]))
     except UserError as error:
         raise SystemExit(f"error: {error}") from error

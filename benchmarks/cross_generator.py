@@ -4,6 +4,7 @@ Example: python benchmarks/cross_generator.py --train-on stylegan --seeds 0 1 2
 """
 
 import shutil
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +14,7 @@ from face_folder import FaceFolder
 
 from fakefreq.benchmarking.plan import make_plan
 from fakefreq.benchmarking.run import benchmark
-from fakefreq.config.run import TrainConfig
+from fakefreq.commands.base import TrainingCommand, with_config_files
 from fakefreq.data.degrade.history import parse_history
 from fakefreq.engines import Engine
 from fakefreq.errors import UserError
@@ -22,8 +23,8 @@ from fakefreq.files import atomic_path
 from fakefreq.messages import shown_messages
 
 
-@dataclass
-class Config:
+@dataclass(kw_only=True)
+class Config(TrainingCommand):
     """What to run.
 
     Args:
@@ -49,7 +50,6 @@ class Config:
     aligned: str = ""
     tracks: tuple[str, ...] = ()
     seeds: tuple[int, ...] = (0, 1, 2)
-    config: Annotated[TrainConfig, tyro.conf.arg(name="")] = field(default_factory=TrainConfig)
     jobs: int = 1
     draws: int = DEFAULT_DRAWS
     allow_biased: bool = False
@@ -86,6 +86,6 @@ def main(config: Config) -> None:
 
 if __name__ == "__main__":
     try:
-        main(tyro.cli(Config, description=__doc__))
+        main(with_config_files(tyro.cli(Config, description=__doc__), sys.argv[1:]))
     except UserError as error:
         raise SystemExit(f"error: {error}") from error

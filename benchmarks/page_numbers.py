@@ -340,7 +340,9 @@ def engines() -> str:
     rows = []
     for _, row in table("engines_cpu").iterrows():
         has_ratio = isinstance(row["bare"], str)
-        ratio = f"{row['speed_over_bare']:.2f} [{row['low']:.2f}, {row['high']:.2f}] of {row['bare']}" if has_ratio else ""
+        ratio = (
+            f"{row['speed_over_bare']:.2f} [{row['low']:.2f}, {row['high']:.2f}] of {row['bare']}" if has_ratio else ""
+        )
         rows.append([f"{row['engine']}", f"{row['images_per_second']:.0f}", ratio])
     return markdown(["engine", "images a second", "speed over the bare library"], rows)
 

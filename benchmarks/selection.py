@@ -14,6 +14,7 @@ Example (the held-out fakes first; the photographs are what the first command be
         --more celeba=runs/selection/celeba/manifest.csv
 """
 
+import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
@@ -24,7 +25,7 @@ import tyro
 from face_folder import FaceFolder
 
 from fakefreq.benchmarking.plan import parse_detectors
-from fakefreq.config.run import TrainConfig
+from fakefreq.commands.base import TrainingCommand, with_config_files
 from fakefreq.data.degrade.language import parse_degradation
 from fakefreq.data.manifests import read_manifest, write_manifest
 from fakefreq.errors import UserError
@@ -53,8 +54,8 @@ CONTROLS = {
 }
 
 
-@dataclass
-class Config:
+@dataclass(kw_only=True)
+class Config(TrainingCommand):
     """What to run.
 
     Args:
@@ -77,7 +78,6 @@ class Config:
     prepare: bool = False
     more: tuple[str, ...] = ()
     candidates: tuple[str, ...] = ("pixel:detector=pixel", "two_stream:")
-    config: Annotated[TrainConfig, tyro.conf.arg(name="")] = field(default_factory=TrainConfig)
     seeds: tuple[int, ...] = (0,)
     work: Path = Path("runs/selection")
     out: Path = Path("runs/selection/selection.csv")
@@ -178,6 +178,6 @@ def main(config: Config) -> None:
 
 if __name__ == "__main__":
     try:
-        main(tyro.cli(Config, description=__doc__))
+        main(with_config_files(tyro.cli(Config, description=__doc__), sys.argv[1:]))
     except UserError as error:
         raise SystemExit(f"error: {error}") from error

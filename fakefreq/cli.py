@@ -4,13 +4,12 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import MISSING, fields
 from typing import get_args, get_type_hints
 
 import tyro
 
 from fakefreq.commands.audit import Align, Audit
-from fakefreq.commands.base import Command, TrainingCommand
+from fakefreq.commands.base import Command, TrainingCommand, with_config_files
 from fakefreq.commands.benchmark import Ablate, Benchmark, Robustness
 from fakefreq.commands.comparison import Compare, CompareScores, Demo, Evaluate
 from fakefreq.commands.data import Index, Manifest, Split
@@ -104,18 +103,9 @@ def _parsed(words: Sequence[str]) -> Command:
         UserError: a file of settings that cannot be used.
     """
     command: Command = tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="fakefreq", args=words)
-    if not isinstance(command, TrainingCommand) or not command.config_files:
-        return command
-    if sum(word.partition("=")[0] == "--config" for word in words) > 1:
-        raise UserError("--config is given twice, and the later one alone would count; name all files after one")
-    from fakefreq.config.files import read_train_config
-
-    kind, config = type(command), read_train_config(command.config_files)
-    required = {
-        item.name: tyro.MISSING for item in fields(kind) if item.default is MISSING and item.default_factory is MISSING
-    }
-    default = kind(**required, config=config)
-    return tyro.cli(kind, prog=f"fakefreq {words[0]}", args=words[1:], default=default)
+    if isinstance(command, TrainingCommand):
+        return with_config_files(command, words[1:], f"fakefreq {words[0]}")
+    return command
 
 
 def _refuse_unknown(words: Sequence[str]) -> None:

@@ -1,12 +1,14 @@
 """What all commands share."""
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Annotated, Protocol
+from typing import Annotated, Protocol, TypeVar
 
 import tyro
 
 from fakefreq.config.run import TrainConfig
+from fakefreq.errors import UserError
 
 # The fields of settings become flags without a prefix: --crop, not --config.crop.
 Flat = tyro.conf.arg(name="")
@@ -27,3 +29,32 @@ class TrainingCommand:
     """files of settings, .yaml or .json, in the names of the flags below with _ for -; a later file wins, and a flag
     wins over all files. Every run folder holds its own: RUN/config.yaml"""
     config: Annotated[TrainConfig, Flat] = field(default_factory=TrainConfig)
+
+
+Training = TypeVar("Training", bound=TrainingCommand)
+
+
+def with_config_files(command: Training, words: Sequence[str], prog: str | None = None) -> Training:
+    """Return a command whose files of settings (--config) are the defaults of its flags.
+
+    Args:
+        command: as the words were read without the files.
+        words: the words again, after the command's own name.
+        prog: what the command is called in its help.
+
+    Raises:
+        UserError: a file of settings that cannot be used, or --config given twice.
+    """
+    if not command.config_files:
+        return command
+    if sum(word.partition("=")[0] == "--config" for word in words) > 1:
+        raise UserError("--config is given twice, and the later one alone would count; name all files after one")
+    from fakefreq.config.files import read_train_config
+
+    kind = type(command)
+    required = {
+        item.name: tyro.MISSING for item in fields(kind) if item.default is MISSING and item.default_factory is MISSING
+    }
+    default = kind(**required)
+    default = replace(default, config=read_train_config(command.config_files, default.config))
+    return tyro.cli(kind, prog=prog, args=words, default=default)

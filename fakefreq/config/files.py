@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,13 @@ RUN_SETTINGS = "config.yaml"
 """The file in a run folder that repeats the run."""
 
 
-def read_train_config(files: Sequence[str | Path]) -> TrainConfig:
+def read_train_config(files: Sequence[str | Path], default: TrainConfig | None = None) -> TrainConfig:
     """Return the settings of one or several files; a later file wins.
 
     Args:
         files: .yaml, .yml or .json, each a table of names of `TrainConfig` and their values; what none of them names
-            stays at its default.
+            stays as it is in `default`.
+        default: what the files change; the settings' own defaults where it is left out.
 
     Raises:
         UserError: a file is missing or neither YAML nor JSON, or names an unknown setting or a value of another type.
@@ -32,7 +34,7 @@ def read_train_config(files: Sequence[str | Path]) -> TrainConfig:
         if table.pop("tensorboard", False):  # as files of older versions say it
             table.setdefault("log_with", "tensorboard")
         values |= typed_values(TrainConfig, table, str(file))
-    return TrainConfig(**values)
+    return replace(default or TrainConfig(), **values)
 
 
 def read_run_config(run: Path) -> TrainConfig:

@@ -72,7 +72,7 @@ def median_residual(images: Tensor) -> Tensor:
     with no_autocast(images):
         pixels = to_float(images)
         if in_cpu_memory(pixels) and pixels.dtype == torch.float32 and not torch.is_grad_enabled():
-            return pixels - _MedianByOpenCV.apply(pixels)
+            return pixels - _MedianByOpenCV.apply(pixels)  # type: ignore[no-any-return]
         return by_pieces(_less_median, pixels.flatten(0, 1)).reshape(pixels.shape)
 
 

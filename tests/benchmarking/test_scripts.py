@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import tyro
 
 from fakefreq.benchmarking.run import benchmark
+from fakefreq.commands.base import with_config_files
 from fakefreq.data.manifests import read_manifest, write_manifest
 from fakefreq.errors import UserError
 from tests.benchmarking.conftest import tiny_plan
@@ -31,6 +33,17 @@ def test_every_script_has_help_with_an_example(
     assert stop.value.code == 0
     told = capsys.readouterr().out
     assert "Example" in told or "example" in told
+
+
+@pytest.mark.parametrize("name", ["ablations", "cross_generator", "selection"])
+def test_a_script_that_trains_takes_files_of_settings_and_flags_win(name: str, tmp_path: Path) -> None:
+    kind, file = script(name).Config, tmp_path / "mine.yaml"
+    file.write_text("crop: 96\nepochs: 2\n", encoding="utf-8")
+    words = ["--config", str(file), "--epochs", "4"]
+    config = with_config_files(tyro.cli(kind, args=words), words).config
+    assert (config.crop, config.epochs) == (96, 4)
+    # What neither says stays the script's own default.
+    assert config.train_on == kind().config.train_on
 
 
 @pytest.fixture(scope="module")

@@ -92,7 +92,7 @@ def read_lattice_of_image(image: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 def _sum_of(parts: NDArray[np.float32]) -> NDArray[np.float32]:
     """The sum over the first axis: a few large parts, for which numpy's reduction is slower."""
-    total = parts[0].copy()
+    total: NDArray[np.float32] = parts[0].copy()
     for part in parts[1:]:
         total += part
     return total
