@@ -32,7 +32,7 @@ FOLDER = os.environ.get("FAKEFREQ_FOLDER", "runs/benchmark")  # the one thing to
 BASELINE = ""  # a detector of the folder; the first by default
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7"]
 SMALL = os.environ.get("FAKEFREQ_NOTEBOOK_SIZE") == "small"
-plt.rcParams.update({"figure.dpi": 70, "font.size": 9, "axes.spines.top": False, "axes.spines.right": False})
+plt.rcParams.update({"figure.dpi": 110, "font.size": 9, "axes.spines.top": False, "axes.spines.right": False})
 
 scores = fakefreq.load_scores(FOLDER)
 scores = scores[scores["track"] == scores["track"].iloc[0]]

@@ -137,8 +137,8 @@ def load_scores(folder: str | Path) -> pd.DataFrame:
     """Return the scores of a finished folder, validation and test rows of all its cells below each other.
 
     Args:
-        folder: as `fakefreq benchmark`, `compare` or `demo` left it (scores.parquet or .csv), or a run folder with a
-            scores.csv.
+        folder: as `fakefreq benchmark`, `compare` or `demo` left it (scores.parquet or .csv), that file itself, or a
+            run folder with a scores.csv.
 
     Returns:
         The columns `COLUMNS`.
@@ -147,6 +147,8 @@ def load_scores(folder: str | Path) -> pd.DataFrame:
         UserError: nothing of the kind is there.
     """
     folder = Path(folder)
+    if folder.is_file():
+        return read_cells(folder)
     whole = table_path(folder)
     if (folder / RUN_SETTINGS).exists():
         return _scores_of_run(folder)
