@@ -332,7 +332,9 @@ def costs_of_the_lattice() -> str:
         f"{row[f'{what}_time_over_pixel']:.3f} [{row[f'{what}_low']:.3f}, {row[f'{what}_high']:.3f}]"
         for what in ("train", "score")
     ]
-    return markdown(["two streams", "training", "scoring"], [["`lattice`", *cells]])
+    share = f"{100 * float(row['train_outside_backbone']):.1f} %"
+    columns = ["two streams", "training", "scoring", "of a training step outside the backbone"]
+    return markdown(columns, [["`lattice`", *cells, share]])
 
 
 def engines() -> str:

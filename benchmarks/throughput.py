@@ -3,7 +3,8 @@
 All detectors do the same step in turn, so that a machine whose speed drifts slows all; the ratio to `pixel` is the
 median of the ratios pair by pair. Batches are random pixels: decoding is the same for all and left out. Operations are
 multiply-accumulates of convolutions and matrix products times two, as torch counts them; Fourier transforms and
-elementwise operations are not among them. Weights are random, which changes no timing.
+elementwise operations are not among them. Weights are random, which changes no timing. `train_outside_backbone` is the
+share of a training step that is not the backbone's forward and backward pass.
 
 With --engines it times instead how fast one machine scores with `pixel` on a CPU, by fakefreq and by bare libraries,
 each in a process of its own, since the allocator is a process's. They take turns, and the ratio is the median over the
@@ -127,8 +128,9 @@ class Throughput:
         return cases
 
     def _row(
-        self, name: str, detector: Detector, images: torch.Tensor, seconds: dict[str, dict[str, list[float]]]
-    ) -> dict[str, Any]:
+        self, name: str, detector: Detector, images: torch.Tensor,
+        seconds: dict[str, dict[str, list[tuple[float, float]]]],
+    ) -> dict[str, Any]:  # fmt: skip
         trained = [*detector.pretrained_parameters(), *detector.new_parameters()]
         row: dict[str, Any] = {
             "detector": name,
@@ -140,12 +142,16 @@ class Throughput:
         for phase, times in seconds.items():
             row[f"{phase}_images_per_second"] = None
             if times[name]:
-                ratios = sorted(a / b for a, b in zip(times[name], times["pixel"], strict=True))
-                row[f"{phase}_images_per_second"] = round(self.batch_size / statistics.median(times[name]), 1)
+                taken = [whole for whole, _ in times[name]]
+                ratios = sorted(a / b for a, (b, _) in zip(taken, times["pixel"], strict=True))
+                row[f"{phase}_images_per_second"] = round(self.batch_size / statistics.median(taken), 1)
                 row[f"{phase}_time_over_pixel"] = round(statistics.median(ratios), 3)
                 row[f"{phase}_low"] = round(ratios[len(ratios) // 4], 3)
                 row[f"{phase}_high"] = round(ratios[-1 - len(ratios) // 4], 3)
         device = images.device
+        shares = [1 - inside / whole for whole, inside in seconds["train"][name] if inside]
+        if device.type == "cpu" and shares:
+            row["train_outside_backbone"] = round(statistics.median(shares), 4)
         return {
             **row,
             "batch": self.batch_size,
@@ -293,7 +299,7 @@ def _gflops(detector: Detector, image: torch.Tensor) -> float:
     return float(counter.get_total_flops()) / 1e9
 
 
-def _step(detector: Detector, images: torch.Tensor, phase: str) -> Callable[[], None] | None:
+def _step(detector: Detector, images: torch.Tensor, phase: str, clock: "_BackboneClock") -> Callable[[], None] | None:
     if phase == "train" and isinstance(detector, FittedDetector):
         return None  # fitted in closed form to all images at once: there is no step
     labels = (torch.arange(len(images), device=images.device) % 2).float()
@@ -302,6 +308,7 @@ def _step(detector: Detector, images: torch.Tensor, phase: str) -> Callable[[], 
         detector.train()
         loss = torch.nn.functional.binary_cross_entropy_with_logits(detector(images), labels)
         loss.backward()  # type: ignore[no-untyped-call]
+        clock.stop()
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)  # at the end: the gradients of all detectors at once would fill memory
 
@@ -316,22 +323,45 @@ def _step(detector: Detector, images: torch.Tensor, phase: str) -> Callable[[], 
     return train
 
 
-def _interleaved(cases: dict[str, Detector], images: torch.Tensor, phase: str, repeats: int) -> dict[str, list[float]]:
-    """Run the steps of all in turn, one round to warm up, and return the seconds of each."""
-    steps = {name: _step(detector, images, phase) for name, detector in cases.items()}
-    seconds: dict[str, list[float]] = {name: [] for name in steps}
+class _BackboneClock:
+    """Seconds of a step within the pixel stream's backbone, forward and backward; 0 where there is none."""
+
+    def __init__(self, detector: Detector) -> None:
+        self.seconds, self.started = 0.0, 0.0
+        self.network = getattr(detector.streams["pixel"], "network", None) if "pixel" in detector.streams else None
+        if self.network is not None:
+            self.network.register_forward_pre_hook(self._start)
+            self.network.register_forward_hook(self.stop)
+            self.network.register_full_backward_pre_hook(self._start)
+
+    def _start(self, *_: Any) -> None:
+        self.started = time.perf_counter()
+
+    def stop(self, *_: Any) -> None:
+        """Add what has passed since the start; on the way back the backbone is the last of all."""
+        if self.network is not None:
+            self.seconds += time.perf_counter() - self.started
+
+
+def _interleaved(
+    cases: dict[str, Detector], images: torch.Tensor, phase: str, repeats: int
+) -> dict[str, list[tuple[float, float]]]:
+    """Run the steps of all in turn, one round to warm up; return each step's seconds, and those in the backbone."""
+    clocks = {name: _BackboneClock(detector) for name, detector in cases.items()}
+    steps = {name: _step(detector, images, phase, clocks[name]) for name, detector in cases.items()}
+    seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in steps}
     for turn in track(range(repeats + 1), phase, unit="round"):
         for name, step in steps.items():
             if step is None:
                 continue
             if images.device.type == "cuda":
                 torch.cuda.synchronize(images.device)
-            started = time.perf_counter()
+            started, clocks[name].seconds = time.perf_counter(), 0.0
             step()
             if images.device.type == "cuda":
                 torch.cuda.synchronize(images.device)
             if turn:
-                seconds[name].append(time.perf_counter() - started)
+                seconds[name].append((time.perf_counter() - started, clocks[name].seconds))
     return seconds
 
 
