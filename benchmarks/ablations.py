@@ -72,8 +72,8 @@ def main(config: Config) -> None:
     manifest = config.faces.index(config.work / "manifest.csv")
     default = replace(config.config, crop=128, epochs=3, max_steps=40) if config.small else config.config
     table = ablate(
-        manifest, config.work, default, config.experiments, config.seeds, config.only,
-        Engine(jobs=config.jobs), config.draws, config.allow_biased,
+        manifest, config.work, default, config.experiments, config.seeds, only=config.only,
+        engine=Engine(jobs=config.jobs), draws=config.draws, allow_biased=config.allow_biased,
     )  # fmt: skip
     draw_ablations(table, config.work / "ablations.png")
     for made, kept in (("ablations.csv", config.out), ("ablations.png", config.out.with_suffix(".png"))):

@@ -112,7 +112,7 @@ def by_processes(work: Work, items: Sequence[object], config: Config) -> Iterato
 
 def by_loader(rows: pd.DataFrame, root: Path, config: Config, train: bool) -> Iterator[int]:
     """One epoch, with random crops and flips where it is for training."""
-    batches = make_batches(rows, root, config.crop, config.batch_size, train, config.seed, workers=config.workers)
+    batches = make_batches(rows, root, config.crop, config.batch_size, train, seed=config.seed, workers=config.workers)
     for batch in batches:
         yield len(batch.index)
 
@@ -142,8 +142,9 @@ def main(config: Config) -> None:
         labels = rows["label"].to_numpy(dtype=np.int64)
         samples = {
             train: Samples(
-                paths, [""] * len(rows), labels, config.crop, Augment() if train else None, None, config.seed, None,
-                None, 1,
+                paths, [""] * len(rows), labels, config.crop, Augment() if train else None, twins=None,
+                seed=config.seed, history=None,
+                cache=None, views=1,
             )
             for train in (False, True)
         }  # fmt: skip

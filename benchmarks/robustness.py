@@ -85,7 +85,7 @@ class Robustness:
         if (self.folder / RUN_SETTINGS).exists():
             if self.manifest is None:
                 raise UserError("a run needs --manifest: the table of the images to degrade")
-            sweep_runs([self.folder], self.manifest, sweep, self.limit, self.work, self.draws)
+            sweep_runs([self.folder], self.manifest, sweep, self.limit, self.work, draws=self.draws)
             return pd.read_csv(self.work / "robustness.csv", dtype=texts)
         facts = read_json(self.folder / "benchmark.json", "the record of a benchmark")
         cells = pd.read_csv(self.folder / "cells.csv", dtype={"train_on": str, "detector": str})
@@ -97,7 +97,7 @@ class Robustness:
             manifest = self.manifest or Path(facts["tracks"][track]["manifest"])
             runs = [(self.cells or self.folder / "cells") / name / "run" for name in rows["cell"]]
             labels, out = rows["detector"].tolist(), self.work / str(track)
-            sweep_runs(runs, manifest, sweep, self.limit, out, self.draws, labels=labels, track=str(track))
+            sweep_runs(runs, manifest, sweep, self.limit, out, draws=self.draws, labels=labels, track=str(track))
             tables.append(pd.read_csv(out / "robustness.csv", dtype=texts))
         if not tables:
             raise UserError("no cell is left: see --detectors, --train-on and --seeds")

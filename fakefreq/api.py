@@ -80,6 +80,7 @@ def benchmark(
     out: str | Path = "runs/benchmark",
     detectors: Sequence[str] = ("pixel", "two_stream"),
     seeds: Sequence[int] = (0,),
+    *,
     config: "TrainConfig | None" = None,
     native: str | Path | None = None,
     aligned: str | Path | None = None,
@@ -129,6 +130,7 @@ def tables(
     baseline: str = "",
     detectors: Sequence[str] = (),
     draws: int = DEFAULT_DRAWS,
+    *,
     prevalence: float = 0.01,
     metrics: Sequence[str] = (),
 ) -> Mapping[str, "pd.DataFrame"]:

@@ -72,6 +72,7 @@ def measure_generator(
     root: str | Path,
     history: History | None = None,
     tile: int = 0,
+    *,
     crop: int = 0,
     workers: int = -1,
     seed: int = 0,
@@ -164,6 +165,7 @@ def measure_manifest(
     history: History | None = None,
     generators: Sequence[str] = (),
     tile: int = 0,
+    *,
     crop: int = 0,
     limit: int = 0,
     workers: int = -1,
@@ -204,7 +206,7 @@ def measure_manifest(
     for name, part in chosen.items():
         logger.info(f"{name}: {int((part['label'] == 1).sum())} fake, {int((part['label'] == 0).sum())} real")
         kept = pd.concat([_spread(group, limit) for _, group in part.groupby("label")]) if limit else part
-        result.append(measure_generator(name, kept, root, history, tile, crop, workers, seed))
+        result.append(measure_generator(name, kept, root, history, tile, crop=crop, workers=workers, seed=seed))
     return result
 
 

@@ -83,6 +83,7 @@ def score_models(
     out: Path,
     run: ModelRun,
     files: Sequence[str] = (),
+    *,
     train_on: Sequence[str] = (),
     scales: Sequence[str] = (),
 ) -> list[str]:
@@ -119,7 +120,9 @@ def score_models(
                         "--scores lacks, are left out")  # fmt: skip
     tables = {name: out.with_name(f"{out.stem}_{name}.csv") for name in named}
     for name, file in named.items():
-        score_model(Path(file), name, images, Path(manifest).parent, tables[name], run, of_scale.get(name, ""))
+        score_model(
+            Path(file), name, images, Path(manifest).parent, tables[name], run=run, scale=of_scale.get(name, "")
+        )
     return [f"{name}={table}" for name, table in tables.items()]
 
 
@@ -138,6 +141,7 @@ def evaluate_scores(
     out: Path,
     train_on: Sequence[str] = (),
     scale: str = "",
+    *,
     threshold: float | None = None,
     draws: int = DEFAULT_DRAWS,
 ) -> pd.DataFrame:
@@ -172,6 +176,7 @@ def evaluate_run(
     out: Path | None = None,
     draws: int = DEFAULT_DRAWS,
     device: str = "auto",
+    *,
     workers: int = -1,
     on_error: Literal["stop", "skip"] = "stop",
 ) -> tuple[pd.DataFrame, Path]:

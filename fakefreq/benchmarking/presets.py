@@ -36,6 +36,7 @@ def compare(
     config: TrainConfig,
     detectors: Sequence[str] = (BASELINE, "two_stream"),
     seeds: Sequence[int] = (0,),
+    *,
     draws: int = DEFAULT_DRAWS,
     allow_biased: bool = False,
 ) -> pd.DataFrame:
@@ -80,6 +81,7 @@ def ablate(
     config: TrainConfig,
     names: Sequence[str],
     seeds: Sequence[int] = (0,),
+    *,
     only: Sequence[str] = (),
     engine: Engine | None = None,
     draws: int = DEFAULT_DRAWS,

@@ -62,6 +62,7 @@ def benchmark(
     engine: Engine | None = None,
     any_code: bool = False,
     store: Path | None = None,
+    *,
     threads: int = -1,
     degrade: Sequence[str] = (),
     degrade_limit: int = 100,
@@ -110,7 +111,7 @@ def benchmark(
     tables |= derive_tables(score_sets_of(plan, todo, done, draws), plan.baseline, plan.prevalence, threads)
     write_all_scores(_each_scores(todo, done), table_path(out))
     if sweep:
-        rows = sweep_jobs(plan, todo, manifests, done, draws, sweep, degrade_limit, engine)
+        rows = sweep_jobs(plan, todo, manifests, done, draws, sweep=sweep, limit=degrade_limit, engine=engine)
         tables["robustness"] = tidy(rows, ROBUSTNESS_COLUMNS)
     tables = {name: _write(name, table, biased, out) for name, table in tables.items()}
     if plan.spectra:

@@ -95,6 +95,7 @@ def sweep_subjects(
     track: str,
     rows: pd.DataFrame,
     root: Path,
+    *,
     sweep: Mapping[str, Degradation],
     draws: Draws,
     device: str = "auto",
@@ -146,6 +147,7 @@ def sweep_jobs(
     manifests: Mapping[str, pd.DataFrame],
     done: Mapping[tuple[str, str], Outcome],
     draws: Mapping[str, Draws],
+    *,
     sweep: Mapping[str, Degradation],
     limit: int,
     engine: Engine | None = None,
@@ -175,7 +177,9 @@ def sweep_jobs(
         images = take(find_protocol(job.protocol).images(manifests[job.track], job.train_on), limit)
         device, root = outcomes[0].cell.config.device, plan.tracks[job.track].parent
         of_track = draws[job.track]
-        found += sweep_subjects(subjects, job.protocol, job.track, images, root, sweep, of_track, device, engine)
+        found += sweep_subjects(
+            subjects, job.protocol, job.track, images, root, sweep=sweep, draws=of_track, device=device, engine=engine
+        )
     return found
 
 
@@ -185,6 +189,7 @@ def sweep_runs(
     sweep: Mapping[str, Degradation],
     limit: int,
     out: Path,
+    *,
     draws: int = DEFAULT_DRAWS,
     device: str = "auto",
     labels: Sequence[str] = (),
@@ -226,7 +231,9 @@ def sweep_runs(
     rows: list[Row] = []
     for train_on, subjects in sets.items():
         images, root = take(protocol.images(manifest, train_on), limit), manifest_path.parent
-        rows += sweep_subjects(subjects, "", track, images, root, sweep, of_track, device, engine)
+        rows += sweep_subjects(
+            subjects, "", track, images, root, sweep=sweep, draws=of_track, device=device, engine=engine
+        )
     table = tidy(rows, ROBUSTNESS_COLUMNS)
     write_csv(table, out / "robustness.csv")
     return table

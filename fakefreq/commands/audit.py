@@ -113,10 +113,10 @@ class Align:
             parse_history(",".join(given)),
             self.seed,
             self.too_small,
-            self.on_error,
-            self.jobs,
-            self._face_crop(),
-            self.without_face,
+            on_error=self.on_error,
+            jobs=self.jobs,
+            face=self._face_crop(),
+            without_face=self.without_face,
         )
 
     def _face_crop(self) -> "FaceCrop | None":

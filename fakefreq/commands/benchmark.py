@@ -84,7 +84,9 @@ class Benchmark(TrainingCommand):
             allow_biased=self.allow_biased,
             spectra=self.spectra,
         )
-        result = benchmark(plan, self.out, self.on, self.any_code, self.cells, -1, self.sweep, self.sweep_limit)
+        result = benchmark(
+            plan, self.out, self.on, self.any_code, self.cells, degrade=self.sweep, degrade_limit=self.sweep_limit
+        )
         logger.info(f"tables: {self.out}")
         logger.info(f"report: {write_report(self.out)[0]}")
         if result.failed:
@@ -127,7 +129,7 @@ class Robustness:
         if not self.runs or not sweep:
             raise UserError("robustness takes one or more run folders, and --sweep one or more degradations")
         table = sweep_runs(
-            self.runs, self.manifest, sweep, self.limit, self.out, self.draws, self.device, engine=self.on
+            self.runs, self.manifest, sweep, self.limit, self.out, draws=self.draws, device=self.device, engine=self.on
         )
         logger.info(f"{len(table)} rows: {self.out / 'robustness.csv'}")
 
@@ -171,8 +173,8 @@ class Ablate(TrainingCommand):
         from fakefreq.report.figures import draw_ablations
 
         table = ablate(
-            self.manifest, self.out, self.config, self.experiments, self.seeds, self.only, self.on, self.draws,
-            self.allow_biased
+            self.manifest, self.out, self.config, self.experiments, self.seeds, only=self.only, engine=self.on,
+            draws=self.draws, allow_biased=self.allow_biased,
         )  # fmt: skip
         draw_ablations(table, self.out / "ablations.png")
         means = table[table["test"].isin(["mean of unseen", "mean of seen"])]

@@ -43,7 +43,15 @@ class Compare(TrainingCommand):
         from fakefreq.report.page import write_report
         from fakefreq.report.tables import format_comparison
 
-        table = compare(self.manifest, self.out, self.config, self.detectors, self.seeds, self.draws, self.allow_biased)
+        table = compare(
+            self.manifest,
+            self.out,
+            self.config,
+            self.detectors,
+            self.seeds,
+            draws=self.draws,
+            allow_biased=self.allow_biased,
+        )
         print(format_comparison(table))
         logger.info(f"table: {self.out / 'comparison.csv'}")
         logger.info(f"report: {write_report(self.out)[0]}")
@@ -99,7 +107,9 @@ class CompareScores:
             raise UserError("--timeout, --batch-size and --python mean nothing without --model; leave them")
         files = list(self.scores)
         if self.model:
-            files += score_models(self.manifest, self.model, self.out, run, files, self.train_on, self.scale)
+            files += score_models(
+                self.manifest, self.model, self.out, run, files, train_on=self.train_on, scales=self.scale
+            )
         table = compare_outside(self.manifest, files, self.train_on, self.draws, self.scale, self.threshold)
         write_csv(table, self.out)
         print(format_comparison(table))
@@ -147,14 +157,20 @@ class Evaluate:
             self._refuse("a table of scores", device="auto", workers=-1, on_error="stop")
             out = self.out or self.detector.with_name(f"{self.detector.stem}_evaluation")
             table = evaluate_scores(
-                self.detector, self.manifest, out, self.train_on, self.scale, self.threshold, self.draws
+                self.detector, self.manifest, out, self.train_on, self.scale, threshold=self.threshold, draws=self.draws
             )
         else:
             self._refuse("a run", train_on=(), scale="", threshold=None)
             if self.manifest is None:
                 raise UserError(f"say what to test on: `fakefreq evaluate {self.detector} MANIFEST`, or a folder")
             table, out = evaluate_run(
-                self.detector, self.manifest, self.out, self.draws, self.device, self.workers, self.on_error
+                self.detector,
+                self.manifest,
+                self.out,
+                self.draws,
+                self.device,
+                workers=self.workers,
+                on_error=self.on_error,
             )
         print(format_comparison(table))
         logger.info(f"tables: {out}")

@@ -142,7 +142,9 @@ class Score:
         how = HowToScore(
             self.detector, detector.input, path.parent, self.on_error, self.batch_size, self.workers, self.device
         )
-        count, skipped = score_corpus(rows, how, self.out, detector.threshold, origin, self.shard_rows, self.on)
+        count, skipped = score_corpus(
+            rows, how, self.out, detector.threshold, origin, shard_rows=self.shard_rows, engine=self.on
+        )
         with ranks.all_or_none():
             if not ranks.is_first:
                 return
@@ -272,7 +274,7 @@ class Publish:
         from fakefreq.publishing.publish import publish_run
 
         made = publish_run(
-            self.run_folder, self.name, self.license, self.evaluation, self.untested, self.private, self.out
+            self.run_folder, self.name, self.license, self.evaluation, self.untested, private=self.private, out=self.out
         )
         if self.out is None:
             logger.info(f"published: {made}")

@@ -118,7 +118,15 @@ class Spectrum:
         manifest, root = read_inputs(self.images, self.out)
         history = None if self.history.strip() == "raw" else parse_history(self.history)
         found = measure_manifest(
-            manifest, root, history, self.generators, self.tile, self.crop, self.limit, self.workers, self.seed
+            manifest,
+            root,
+            history,
+            self.generators,
+            self.tile,
+            crop=self.crop,
+            limit=self.limit,
+            workers=self.workers,
+            seed=self.seed,
         )
         write_tables(found, self.out)
         import torch

@@ -157,7 +157,7 @@ def calibration_rows(scores: ScoreSet) -> dict[str, list[Row]]:
 def _calibration(row: Row, entry: TestSet, labels: Any, logits: Array, scores: ScoreSet, draws: Draws) -> list[Row]:
     metrics = ["ece", "nll", "brier"]
     thresholds = Thresholds(0.0, {}, 0)  # none of these metrics has one
-    one = measure(entry, labels, logits, scores.columns, thresholds, draws, metrics=metrics)
+    one = measure(entry, labels, logits, scores.columns, thresholds, draws=draws, metrics=metrics)
     rows = []
     for metric in metrics:
         values: Row = {"metric": metric, "note": one.notes.get(metric, "")}

@@ -75,6 +75,7 @@ def score_corpus(
     out: Path,
     threshold: float,
     threshold_from: str,
+    *,
     shard_rows: int = SHARD_ROWS,
     engine: Engine | None = None,
 ) -> tuple[int, list[tuple[str, str]]]:
@@ -175,7 +176,13 @@ def _score(shard: _Shard) -> str:
     how = shard.how
     try:
         scores, skipped = score_rows(
-            _detector(how, shard.folder), shard.rows, how.root, how.batch_size, how.workers, how.on_error, shard.title
+            _detector(how, shard.folder),
+            shard.rows,
+            how.root,
+            how.batch_size,
+            how.workers,
+            on_error=how.on_error,
+            progress=shard.title,
         )
         with current().all_or_none():
             if current().is_first:

@@ -208,6 +208,7 @@ def measure(
     logits: Array,
     columns: npt.NDArray[np.int64],
     thresholds: Thresholds,
+    *,
     draws: Draws,
     prevalence: float = 0.01,
     metrics: Sequence[str] = ALL_METRICS,
@@ -308,7 +309,14 @@ def measure_all(
     def one(item: tuple[Key, TestSet]) -> Measured:
         key, entry = item
         return measure(
-            entry, labels, given[key], scores.columns, scores.thresholds[key], scores.draws, prevalence, metrics
+            entry,
+            labels,
+            given[key],
+            scores.columns,
+            scores.thresholds[key],
+            draws=scores.draws,
+            prevalence=prevalence,
+            metrics=metrics,
         )
 
     found: dict[Key, OfCell] = {key: {} for key in given}

@@ -63,7 +63,7 @@ class ModelRun:
 
 
 def score_model(
-    file: Path, name: str, images: pd.DataFrame, root: Path, out: Path, run: ModelRun, scale: str = ""
+    file: Path, name: str, images: pd.DataFrame, root: Path, out: Path, *, run: ModelRun, scale: str = ""
 ) -> None:
     """Let an outside detector score images, and write the table of its scores.
 

@@ -127,6 +127,7 @@ def score_rows(
     root: str | Path,
     batch_size: int = 32,
     workers: int = -1,
+    *,
     on_error: Literal["stop", "skip"] = "stop",
     progress: str = "score",
     kept: NDArray[np.float32] | None = None,
@@ -279,7 +280,7 @@ def predict_images(
     if detector.input.history:
         # What the history draws is drawn by the bytes. A file that is missing is told of where it is read.
         rows["sha256"] = [sha256_file(path) if Path(path).is_file() else "missing" for path in rows["path"]]
-    scores, skipped = score_rows(detector, rows, Path("/"), batch_size, 0, on_error, progress="predict")
+    scores, skipped = score_rows(detector, rows, Path("/"), batch_size, 0, on_error=on_error, progress="predict")
     shown, gone = dict(zip(rows["path"], files, strict=True)), {path for path, _ in skipped}
     known = detector.known
     facts = [probe_content(path, read_bytes(path)) for path in scores["path"]]

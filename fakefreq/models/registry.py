@@ -63,6 +63,7 @@ def create_detector(
     spectrum: str = DEFAULT_SPECTRUM,
     pretrained: Pretrained = "auto",
     dropout: float = 0.2,
+    *,
     fusion: str = DEFAULT_FUSION,
     stream_dropout: float = 0.0,
     condition: str = "none",

@@ -32,6 +32,7 @@ def publish_run(
     licence: str,
     evaluation: str | Path | None = None,
     untested: bool = False,
+    *,
     private: bool = False,
     out: str | Path | None = None,
 ) -> str:

@@ -80,6 +80,7 @@ class CrossSpectrum(nn.Module):
         overlap: float = 0.5,
         half: bool = True,
         coherency: bool = False,
+        *,
         detrend: Detrend = "mean",
         beta: float = KAISER_BETA,
     ) -> None:
@@ -176,6 +177,7 @@ def cross_spectrum(
     tile: int | None = None,
     overlap: float = 0.5,
     half: bool = True,
+    *,
     coherency: bool = False,
     detrend: Detrend = "mean",
     beta: float = KAISER_BETA,
@@ -185,7 +187,7 @@ def cross_spectrum(
     >>> cross_spectrum(torch.rand(2, 3, 64, 64), tile=32).shape
     torch.Size([2, 3, 2, 32, 17])
     """
-    module = CrossSpectrum(window, tile, overlap, half, coherency, detrend, beta)
+    module = CrossSpectrum(window, tile, overlap, half, coherency, detrend=detrend, beta=beta)
     return module(images)  # type: ignore[no-any-return]
 
 

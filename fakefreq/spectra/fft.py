@@ -189,6 +189,7 @@ class PowerSpectrum(nn.Module):
         overlap: float = 0.5,
         scale: Scale = "log1p",
         half: bool = True,
+        *,
         detrend: Detrend = "mean",
         beta: float = KAISER_BETA,
         floor_db: float = FLOOR_DB,
@@ -258,6 +259,7 @@ def power_spectrum(
     tile: int | None = None,
     overlap: float = 0.5,
     scale: Scale = "log1p",
+    *,
     half: bool = True,
     detrend: Detrend = "mean",
     beta: float = KAISER_BETA,
@@ -270,5 +272,5 @@ def power_spectrum(
     >>> power_spectrum(torch.zeros(2, 1, 300, 200), tile=64, half=False).shape
     torch.Size([2, 1, 64, 64])
     """
-    module = PowerSpectrum(window, tile, overlap, scale, half, detrend, beta, floor_db)
+    module = PowerSpectrum(window, tile, overlap, scale, half, detrend=detrend, beta=beta, floor_db=floor_db)
     return module(images)  # type: ignore[no-any-return]

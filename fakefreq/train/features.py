@@ -41,6 +41,7 @@ def frozen_features(
     root: str | Path,
     crop: int = 224,
     passes: int = 1,
+    *,
     augment: Augment | None = None,
     seed: int = 0,
     folder: str | Path | None = None,
@@ -250,7 +251,16 @@ def fit_frozen(
     augment = Augment(flip=config.flip, rotate=config.rotate, degrade=config.degrade)
     crop, seed, size, workers = detector.input.crop, config.seed, config.batch_size, config.workers
     train = frozen_features(
-        detector, selection.train, root, crop, config.feature_passes, augment, seed, None, size, workers
+        detector,
+        selection.train,
+        root,
+        crop,
+        config.feature_passes,
+        augment=augment,
+        seed=seed,
+        folder=None,
+        batch_size=size,
+        workers=workers,
     )
     val = frozen_features(detector, selection.val, root, crop, batch_size=size, workers=workers)
     labels = selection.val["label"].to_numpy()

@@ -99,6 +99,7 @@ def fit_lattice(
     root: str | Path,
     fit: LatticeFit | None = None,
     history: History | None = None,
+    *,
     make_fake: MakeFake | None = None,
     simulated: float = 0.0,
     jobs: int = -1,
@@ -283,7 +284,7 @@ def fit_and_calibrate(detector: Detector, config: TrainConfig, selection: Select
     history, ranks = history_of(detector.input), current()
 
     def fitted() -> tuple[dict[str, Any], dict[str, Tensor]]:
-        told = fit_lattice(stream, photographs, root, fit, history, fake, config.lattice_simulated)
+        told = fit_lattice(stream, photographs, root, fit, history, make_fake=fake, simulated=config.lattice_simulated)
         return told, {name: value.cpu() for name, value in stream.state_dict().items()}
 
     found, state = ranks.from_first(fitted)

@@ -140,7 +140,7 @@ def train(
         if folder.is_finished():
             logger.info(f"{folder.path} is finished already; nothing to train")
             return dict(read_json(folder.path / "summary.json", "the run's summary"))
-        return _train(manifest_path.parent, digest, folder, config, selection, audit, pixel_run)
+        return _train(manifest_path.parent, digest, folder, config, selection, audit=audit, pixel_run=pixel_run)
 
 
 def _train(
@@ -149,6 +149,7 @@ def _train(
     folder: RunFolder,
     config: TrainConfig,
     selection: Selection,
+    *,
     audit: Audit,
     pixel_run: Path | None,
 ) -> dict[str, Any]:

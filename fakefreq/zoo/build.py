@@ -194,7 +194,7 @@ def _write_reals(folder: Path, subset: Subset, history: History, seed: int) -> I
     control = CONTROLS.get(subset.name)
     for photo in track(subset.photos, f"{subset.name} reals"):
         row = plan_row(
-            subset.name, 0, photo.name, history, seed, photo.group_name, photo.source, photo.name,
+            subset.name, 0, photo.name, history, seed, group=photo.group_name, source=photo.source, parent=photo.name,
             processing=subset.name if control else "", before_resize=subset.before_resize,
         )  # fmt: skip
         if not (folder / row.path).exists():
@@ -224,14 +224,14 @@ def _plan_fakes(subset: Subset, generator: Generator, history: History, seed: in
     if generator.paired:
         for photo in subset.photos:
             yield plan_row(
-                name, 1, photo.name, history, seed, photo.group_name, photo.source, photo.name,
+                name, 1, photo.name, history, seed, group=photo.group_name, source=photo.source, parent=photo.name,
                 origin=origin, before_resize=subset.before_resize,
             )  # fmt: skip
         return
     for index in range(subset.fakes):
         own = f"{name}_{seed}_{index:06d}"
         group = generator.group(index) if generator.group else own
-        yield plan_row(name, 1, own, history, seed, group, index=index, origin=origin)
+        yield plan_row(name, 1, own, history, seed, group=group, index=index, origin=origin)
 
 
 def _translate(

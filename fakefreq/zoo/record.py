@@ -67,6 +67,7 @@ def plan_row(
     name: str,
     history: History,
     seed: int,
+    *,
     group: str,
     source: str = "",
     parent: str = "",

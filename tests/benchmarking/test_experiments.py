@@ -97,7 +97,7 @@ def test_a_student_learns_from_the_default_of_its_own_seed(
     rewrite_split(manifest, manifest, (0.6, 0.2, 0.2), seed=0, keep=True)
     config = replace(CONFIG, max_steps=2, batch_size=8)
     table = ablate(
-        manifest, tmp_path / "out", config, ["distillation", "fusion"], (0, 1), ["pixel_taught", "evidence"],
+        manifest, tmp_path / "out", config, ["distillation", "fusion"], (0, 1), only=["pixel_taught", "evidence"],
         draws=100, allow_biased=True,
     )  # fmt: skip
     # The default's own fusion is no variant of it.

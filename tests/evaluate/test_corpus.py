@@ -113,15 +113,15 @@ def test_a_damaged_shard_is_told(
     how = HowToScore(weights, fakefreq.load_detector(weights).input, manifest.parent, workers=0)
     monkeypatch.setattr(corpus, "write_all_scores", lambda tables, out: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        score_corpus(rows, how, tmp_path / "scores.csv", 0.0, "validation", 10)
+        score_corpus(rows, how, tmp_path / "scores.csv", 0.0, "validation", shard_rows=10)
     monkeypatch.undo()
     first = min(tmp_path.glob("scores_shards/*/000000.*"))
     first.unlink()
     first.with_name("000001" + first.suffix).rename(first)
     with pytest.raises(UserError, match="does not hold the scores of its images; delete it"):
-        score_corpus(rows, how, tmp_path / "scores.csv", 0.0, "validation", 10)
+        score_corpus(rows, how, tmp_path / "scores.csv", 0.0, "validation", shard_rows=10)
     with pytest.raises(UserError, match="--shard-rows takes 1 or more"):
-        score_corpus(rows, how, tmp_path / "scores.csv", 0.0, "validation", 0)
+        score_corpus(rows, how, tmp_path / "scores.csv", 0.0, "validation", shard_rows=0)
 
 
 @pytest.mark.slow
@@ -129,5 +129,5 @@ def test_processes_score_shards_too(weights: Path, manifest: Path, tmp_path: Pat
     rows = read_manifest(manifest).assign(manifest="digest")
     how = HowToScore(weights, fakefreq.load_detector(weights).input, manifest.parent, workers=0)
     for name, engine in (("one", Engine()), ("two", Engine(jobs=2))):
-        score_corpus(rows, how, tmp_path / f"{name}.csv", 0.0, "validation", 20, engine)
+        score_corpus(rows, how, tmp_path / f"{name}.csv", 0.0, "validation", shard_rows=20, engine=engine)
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "one.csv"), pd.read_csv(tmp_path / "two.csv"), rtol=1e-5)

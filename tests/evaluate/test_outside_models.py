@@ -41,7 +41,7 @@ def score(manifest: Images, file: Path, count: int = 40, run: ModelRun | None = 
     path, rows = manifest
     images = rows.iloc[:: len(rows) // count].assign(manifest=manifest_digest(rows))
     out = file.with_name("scores.csv")
-    score_model(file, "theirs", images, path.parent, out, run or ModelRun(), scale)
+    score_model(file, "theirs", images, path.parent, out, run=run or ModelRun(), scale=scale)
     return pd.read_csv(out)
 
 
@@ -257,7 +257,7 @@ def test_images_of_shards_are_files_for_it(tiny_set: Path, tmp_path: Path) -> No
     gone = images.iloc[:1].assign(path="faces.tar::gone.jpg")
     code = "def predict(path):\n    assert path.endswith('.jpg')\n    return len(open(path, 'rb').read())\n"
     out = tmp_path / "scores.csv"
-    score_model(write(tmp_path, code), "theirs", pd.concat([images, gone]), tmp_path, out, ModelRun())
+    score_model(write(tmp_path, code), "theirs", pd.concat([images, gone]), tmp_path, out, run=ModelRun())
     assert (pd.read_csv(out)["score"] > 500).tolist() == [True, True]
     assert "no such member" in pd.read_csv(tmp_path / "scores_failed.csv")["reason"].item()
 

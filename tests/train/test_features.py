@@ -127,7 +127,9 @@ def test_a_further_pass_leaves_the_kept_ones_alone(
 
     def found(passes: int, degrade: str = "", seed: int = 0) -> np.ndarray:
         augment = Augment(degrade=degrade)
-        return frozen_features(detector, rows.iloc[:8], root, 48, passes, augment, seed, tmp_path, workers=0)
+        return frozen_features(
+            detector, rows.iloc[:8], root, 48, passes, augment=augment, seed=seed, folder=tmp_path, workers=0
+        )
 
     two, three = found(2), found(3)
     assert np.array_equal(three[:, :2], two)

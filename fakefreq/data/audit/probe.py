@@ -97,7 +97,11 @@ def probe(
         scores = _held_out(fitted, values, folds)
     area = _mean_area(scores, labels, folds)
     low, high = _interval(scores, labels, codes, folds, seed)
-    features = _features(table, values, categorical, labels, folds, fitted, area, seed, model) if explain else []
+    features = []
+    if explain:
+        features = _features(
+            table, values, categorical, labels, folds, fitted=fitted, area=area, seed=seed, model=model
+        )
     reals = int((labels == 0).sum())
     return Probe(area, low, high, reals, len(labels) - reals, int(codes.max()) + 1, features)
 
@@ -208,6 +212,7 @@ def _features(
     categorical: list[bool],
     labels: Ints,
     folds: list[tuple[Ints, Ints]],
+    *,
     fitted: list[Any],
     area: float,
     seed: int,

@@ -178,6 +178,7 @@ def index_folder(
     group_by: GroupBy = "auto",
     sources: Mapping[str, str] | None = None,
     on_error: Literal["stop", "skip"] = "stop",
+    *,
     allow_one_class: bool = False,
     jobs: int = -1,
     hints: Hints | None = None,

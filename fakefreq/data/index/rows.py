@@ -100,7 +100,9 @@ def read_rows(
             what = f"its label {given!r} means neither real nor fake; see --real-values, --fake-values"
             found.problems.append(ImageError(at_row, what))
             continue
-        conflicts.see(name, given, label, _readings(row, parts, name, said, others, columns, flag, label))
+        conflicts.see(
+            name, given, label, _readings(row, parts, name, said, others, columns=columns, flag=flag, label=label)
+        )
         explained = None if said is None or "folders" in hints.overrule else tree.explain(parts)
         try:
             entry = columns.entry(os.path.join(folder, name), row, label)  # noqa: PTH118 (a Path a row is slow)
@@ -194,6 +196,7 @@ def _readings(
     name: str,
     said: int | None,
     others: dict[str, Parse],
+    *,
     columns: Columns,
     flag: int | None,
     label: int,

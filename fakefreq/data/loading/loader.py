@@ -156,6 +156,7 @@ def make_batches(
     crop: int,
     batch_size: int,
     train: bool,
+    *,
     seed: int = 0,
     sampling: Sampling = "none",
     augment: Augment | None = None,
@@ -220,7 +221,17 @@ def make_batches(
     kept = None if str(cache) == "none" else _make_cache(rows, keys, history, cache)
     labels = rows["label"].to_numpy().astype(np.int64)
     samples = Samples(
-        paths, keys, labels, crop, (augment or Augment()) if train else None, twins, seed, history, kept, views, whole
+        paths,
+        keys,
+        labels,
+        crop,
+        (augment or Augment()) if train else None,
+        twins=twins,
+        seed=seed,
+        history=history,
+        cache=kept,
+        views=views,
+        whole=whole,
     )
     loader: DataLoader[Pack] = DataLoader(
         samples,

@@ -168,6 +168,7 @@ class Samples(Dataset[Pack]):
         labels: NDArray[np.int64],
         crop: int,
         augment: Augment | None,
+        *,
         twins: Twins | None,
         seed: int,
         history: History | None,

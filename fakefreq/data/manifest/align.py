@@ -52,6 +52,7 @@ def align_manifest(
     history: History,
     seed: int = 0,
     too_small: Literal["stop", "skip"] = "stop",
+    *,
     on_error: Literal["stop", "skip"] = "stop",
     jobs: int = -1,
     face: FaceCrop | None = None,
@@ -91,7 +92,7 @@ def align_manifest(
     skipped: list[tuple[str, str]] = []
     sized = manifest
     if face is not None:
-        framing = frame_faces(manifest, root, face, out / FACES, without_face, on_error, jobs)
+        framing = frame_faces(manifest, root, face, out / FACES, without_face, on_error=on_error, jobs=jobs)
         squares = framing.squares
         skipped = [*framing.unreadable, *framing.without.items()]
         sized = manifest[manifest["path"].isin(squares)]

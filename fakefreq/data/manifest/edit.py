@@ -46,6 +46,7 @@ def rewrite_split(
     fractions: tuple[float, float, float],
     seed: int,
     keep: bool = True,
+    *,
     hold_out: Sequence[str] = (),
     val_from_train: float = 0.0,
     val_is_test: bool = False,
@@ -63,7 +64,9 @@ def rewrite_split(
         val_is_test: the official val is the test part.
     """
     manifest = read_manifest(manifest_path)
-    manifest = split_manifest(manifest, fractions, seed, keep, hold_out, val_from_train, val_is_test)
+    manifest = split_manifest(
+        manifest, fractions, seed, keep, hold_out, val_from_train=val_from_train, val_is_test=val_is_test
+    )
     check_splits(manifest)
     manifest = move_paths(manifest, Path(manifest_path).parent, Path(out).parent)
     write_manifest(manifest, out)

@@ -151,6 +151,7 @@ def frame_faces(
     crop: FaceCrop,
     table_path: Path,
     without_face: Literal["stop", "skip"] = "stop",
+    *,
     on_error: Literal["stop", "skip"] = "stop",
     jobs: int = -1,
 ) -> Framing:

@@ -20,6 +20,7 @@ def split_manifest(
     seed: int = 0,
     keep: bool = True,
     hold_out: Sequence[str] = (),
+    *,
     val_from_train: float = 0.0,
     val_is_test: bool = False,
 ) -> pd.DataFrame:
