@@ -337,6 +337,36 @@ def costs_of_the_lattice() -> str:
     return markdown(columns, [["`lattice`", *cells, share]])
 
 
+def learning_curve() -> str:
+    """What 50, 200 and 700 fakes of the seen generator give, with and without the lattice."""
+    name, rows = "small_one_to_all_curve_native_cpu", []
+    for count, pixel, both in ((50, "pixel_50", "two_stream_50"), (200, "pixel_200", "two_stream_200"), (700, *BOTH)):
+        of = f"{name}_differences" if pixel == "pixel" else f"{name}_pairs"
+        change = one(of, detector=both, baseline=pixel, test=UNSEEN, metric="auc", seed="all")
+        seen = short(metric(name, pixel, "stylegan"))
+        rows.append(
+            [str(count), seen, *(short(metric(name, which, UNSEEN)) for which in (pixel, both)), interval(change)]
+        )
+    return markdown(["fakes", "pixel, seen", "pixel, unseen", "two_stream, unseen", "gain, unseen"], rows)
+
+
+def more_generators(protocol: str) -> str:
+    """AUC on each generator that training left out, and what two streams gain."""
+    name, rows = f"small_{protocol}_native_cpu", []
+    whole = table(f"{name}_differences")
+    chosen = (whole["detector"] == "two_stream") & (whole["metric"] == "auc") & (whole["seed"].astype(str) == "all")
+    for row in whole[chosen & (whole["seen"].astype(str).str.lower() != "true")].to_dict("records"):
+        if row["kind"] not in ("generator", "mean") or (protocol == "leave_one_out" and row["kind"] == "mean"):
+            continue
+        of = {"train_on": row["train_on"], "test": row["test"], "metric": "auc"}
+        areas = [
+            float(one(f"{name}_summary", detector=which, **of)["value"]) for which in ("pixel", "lattice", "two_stream")
+        ]
+        change = with_interval(float(row["value"]), float(row["low"]), float(row["high"]), True)
+        rows.append([str(row["test"]), *map(short, areas), change])
+    return markdown(["test", "pixel AUC", "lattice AUC", "two_stream AUC", "two_stream − pixel"], rows)
+
+
 def engines() -> str:
     """Images a second of fakefreq and of bare libraries on a CPU."""
     rows = []
@@ -374,6 +404,9 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "costs_of_the_lattice": costs_of_the_lattice,
     "costs_of_scoring": costs_of_scoring,
     "engines": engines,
+    "learning_curve": learning_curve,
+    "leave_one_out": partial(more_generators, "leave_one_out"),
+    "two_generators": partial(more_generators, "chosen"),
     "all_small": all_small,
     **{f"lattice_{track}": partial(main_table, track, ("pixel", "lattice", "two_stream")) for track in TRACKS},
     **{f"one_generator_{track}": partial(one_generator, track) for track in ("raw", "aligned")},

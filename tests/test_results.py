@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from fakefreq.benchmarking.plan import PROTOCOLS
 from fakefreq.cli import main
 from tests.helpers.scripts import BENCHMARKS, script
 
@@ -15,7 +16,8 @@ pytest.importorskip("pyarrow", reason="the committed scores are Parquet: pip ins
 @pytest.mark.slow
 @pytest.mark.parametrize("path", SCORES, ids=lambda path: path.stem)
 def test_the_committed_tables_come_out_of_the_committed_scores_byte_for_byte(path: Path, tmp_path: Path) -> None:
-    words = ["report", str(path), "--out", str(tmp_path), "--metrics", "auc", "fpr"]
+    protocol = next(name for name in PROTOCOLS if name in path.stem)
+    words = ["report", str(path), "--out", str(tmp_path), "--protocol", protocol, "--metrics", "auc", "fpr"]
     assert main(words) == 0
     for name in ("summary", "differences"):
         committed = (RESULTS / f"{path.stem}_cpu_{name}.csv").read_text().splitlines()
