@@ -363,7 +363,7 @@ def more_generators(protocol: str) -> str:
             float(one(f"{name}_summary", detector=which, **of)["value"]) for which in ("pixel", "lattice", "two_stream")
         ]
         change = with_interval(float(row["value"]), float(row["low"]), float(row["high"]), True)
-        rows.append([str(row["test"]), *map(short, areas), change])
+        rows.append([named(str(row["test"])), *map(short, areas), change])
     return markdown(["test", "pixel AUC", "lattice AUC", "two_stream AUC", "two_stream − pixel"], rows)
 
 
