@@ -1,4 +1,4 @@
-"""Cells on a Ray cluster: a machine that is lost takes none with it, and the tables are those of one machine."""
+"""Cells and shards on a Ray cluster: a machine that is lost takes none with it; tables are those of one machine."""
 
 import logging
 import threading
@@ -11,9 +11,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
+import fakefreq
 from fakefreq.benchmarking.run import benchmark
+from fakefreq.cli import main
 from fakefreq.engines import Engine
 from fakefreq.errors import UserError
+from fakefreq.models.weights import save_detector
 from fakefreq.threads import one_torch_thread
 from tests.benchmarking.conftest import TINY, tiny_plan
 from tests.benchmarking.test_cells import TABLES
@@ -84,3 +87,17 @@ def test_a_machine_that_is_lost_leaves_the_same_tables(
     scores = [next((tmp_path / kind).glob("scores.*")).read_bytes() for kind in ("ray", "local")]
     assert scores[0] == scores[1]
     assert not pd.read_csv(tmp_path / "ray" / "metrics.csv").empty
+
+
+def test_shards_are_scored_on_the_cluster_as_in_one_process(
+    cluster: Any, small_manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    del cluster
+    detector = fakefreq.create_detector("pixel", backbone="test_resnet", pretrained="none")
+    save_detector(detector.replace(replace(detector.input, crop=32)), tmp_path / "best.safetensors")
+    for kind, more in (("local", []), ("ray", ["--engine", "ray", "--shard-rows", "7"])):
+        words = ["score", str(tmp_path / "best.safetensors"), str(small_manifest), "--workers", "0"]
+        assert main([*words, "--out", str(tmp_path / kind / "scores.csv"), *more]) == 0, capsys.readouterr().err
+    tables = [pd.read_csv(tmp_path / kind / "scores.csv") for kind in ("local", "ray")]
+    pd.testing.assert_frame_equal(*tables, check_exact=False, rtol=1e-5, atol=1e-5)
+    assert len(tables[0]) > 14
