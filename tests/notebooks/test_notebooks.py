@@ -69,7 +69,7 @@ def test_the_notebook_runs_on_small_data(
         assert "12 cells" in text and "trained on alpha" in text
         assert "needs 1000 reals, there are" in text  # a metric that these few images have no number for
     if script.stem == "03_cross_generator":
-        assert "baseline pixel; trained on: alpha, beta, gamma" in text and "by permutation" in text
+        assert "baseline pixel; trained on: alpha; beta; gamma" in text and "by permutation" in text
 
 
 @pytest.mark.slow
