@@ -99,5 +99,5 @@ def test_shards_are_scored_on_the_cluster_as_in_one_process(
         words = ["score", str(tmp_path / "best.safetensors"), str(small_manifest), "--workers", "0"]
         assert main([*words, "--out", str(tmp_path / kind / "scores.csv"), *more]) == 0, capsys.readouterr().err
     tables = [pd.read_csv(tmp_path / kind / "scores.csv") for kind in ("local", "ray")]
-    pd.testing.assert_frame_equal(*tables, check_exact=False, rtol=1e-5, atol=1e-5)
+    pd.testing.assert_frame_equal(tables[0], tables[1], check_exact=False, rtol=1e-5, atol=1e-5)
     assert len(tables[0]) > 14
