@@ -21,29 +21,30 @@ from fakefreq.errors import ToldElsewhere, UserError, choose
 from fakefreq.messages import shown_messages, take_level
 from fakefreq.ranks import is_silent, launched
 
+# In the order of a first day, which an unknown name is answered with.
 COMMANDS: dict[str, Callable[..., Command]] = {
-    "ablate": Ablate,
-    "align": Align,
-    "app": App,
+    "demo": Demo,
+    "index": Index,
+    "split": Split,
+    "manifest": Manifest,
+    "zoo": Zoo,
     "audit": Audit,
+    "align": Align,
+    "train": Train,
     "benchmark": Benchmark,
     "compare": Compare,
-    "compare-scores": CompareScores,
-    "demo": Demo,
-    "evaluate": Evaluate,
-    "explain": Explain,
-    "export": Export,
-    "index": Index,
-    "manifest": Manifest,
-    "predict": Predict,
-    "publish": Publish,
-    "report": Report,
+    "ablate": Ablate,
     "robustness": Robustness,
+    "evaluate": Evaluate,
+    "compare-scores": CompareScores,
     "score": Score,
+    "predict": Predict,
+    "explain": Explain,
+    "report": Report,
     "spectrum": Spectrum,
-    "split": Split,
-    "train": Train,
-    "zoo": Zoo,
+    "export": Export,
+    "publish": Publish,
+    "app": App,
 }
 
 # What several processes of a launcher may share.
