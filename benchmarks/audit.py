@@ -15,7 +15,7 @@ import pandas as pd
 import tyro
 
 from fakefreq.data.audit.audit import AuditResult, audit_manifest
-from fakefreq.data.audit.checks import Thresholds
+from fakefreq.data.audit.verdict import Thresholds
 from fakefreq.data.degrade.history import parse_history
 from fakefreq.data.manifest.align import align_manifest
 from fakefreq.data.manifests import index_folder

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from fakefreq.commands.base import Flat
-from fakefreq.data.audit.checks import EXIT_CODES, Thresholds
+from fakefreq.data.audit.verdict import EXIT_CODES, Thresholds
 from fakefreq.errors import UserError
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import tyro
 
 from fakefreq.commands.base import Flat
 from fakefreq.errors import UserError
-from fakefreq.zoo.own import Inputs
+from fakefreq.zoo.own_inputs import Inputs
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from fakefreq.data.audit.audit import AuditResult
-from fakefreq.data.audit.checks import Finding
+from fakefreq.data.audit.verdict import Finding
 from fakefreq.report.html import Section, bullets, facts_table, figure, paragraph, svg_element, table, write_page
 
 TITLES = {

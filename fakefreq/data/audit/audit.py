@@ -11,19 +11,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fakefreq.data.audit.checks import (
-    LOG_LEVELS,
-    Finding,
-    Thresholds,
-    Verdict,
-    balance,
-    duplicates,
-    history,
-    judge,
-    worst,
-)
+from fakefreq.data.audit.checks import balance, duplicates, history
 from fakefreq.data.audit.learnt_checks import LIMIT, Measured, header_probe, header_reasons, measure_images, sample_rows
 from fakefreq.data.audit.probe import probe
+from fakefreq.data.audit.verdict import LOG_LEVELS, Finding, Thresholds, Verdict, judge, worst
 from fakefreq.data.manifests import manifest_digest, read_manifest
 from fakefreq.errors import UserError
 from fakefreq.files import write_json

@@ -15,7 +15,8 @@ from torchvision.ops import nms
 from fakefreq.data.images.resample import resize
 from fakefreq.errors import UserError
 from fakefreq.files import sha256_file
-from fakefreq.wheels.fetch import WHEELS, load_strictly, load_torch_weights
+from fakefreq.wheels.fetch import WHEELS
+from fakefreq.wheels.torch_weights import load_strictly, load_torch_weights
 
 Boxes = NDArray[np.float64]
 PACKAGE = "facenet-pytorch"

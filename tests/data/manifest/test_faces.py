@@ -21,7 +21,7 @@ from fakefreq.data.manifests import index_folder, read_manifest
 from fakefreq.errors import UserError
 from fakefreq.files import read_json
 from fakefreq.threads import one_torch_thread
-from fakefreq.wheels.fetch import load_strictly
+from fakefreq.wheels.torch_weights import load_strictly
 
 RAW = parse_history("raw")
 Draw = Callable[..., NDArray[np.uint8]]

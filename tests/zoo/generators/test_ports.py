@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from fakefreq.errors import UserError
-from fakefreq.wheels.fetch import load_strictly
+from fakefreq.wheels.torch_weights import load_strictly
 from fakefreq.zoo.generators.cyclegan import CycleGAN, load_cyclegan
 from fakefreq.zoo.generators.dcgan import draw_latent, load_dcgan
 
