@@ -7,87 +7,43 @@ Example: python benchmarks/page_numbers.py
 """
 
 import re
-import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 import tyro
+from page_costs import costs_of_scoring, costs_of_the_lattice, engines, speed_of_spectra
+from page_tables import (
+    ROOT,
+    UNSEEN,
+    counts,
+    finding,
+    gain,
+    interval,
+    markdown,
+    metric,
+    named,
+    one,
+    prose,
+    short,
+    table,
+)
 
 from fakefreq.files import write_text
-from fakefreq.report.tables import number, p_value, with_interval
+from fakefreq.report.tables import number, p_value
 
-ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "benchmarks" / "results"
 BLOCK = re.compile(r"(<!-- numbers: (\S+) -->\n).*?(<!-- /numbers -->)", re.DOTALL)
-UNSEEN = "mean of unseen"
 GENERATORS = ("stylegan", "stylegan2", "dcgan", "mobilestylegan_native", "began", UNSEEN)
 TRACKS = ("raw", "native", "aligned")
 BOTH = ("pixel", "two_stream")
 FOUND_AND_ALARMS = ("found_at_5", "false_alarms_at_5")
 
 
-@cache
-def table(name: str) -> pd.DataFrame:
-    """A committed table."""
-    return pd.read_csv(RESULTS / f"{name}.csv", keep_default_na=False, na_values=[""])
-
-
-def short(value: float, digits: int = 3) -> str:
-    """A share without its leading zero.
-
-    >>> short(0.97241), short(1.0), short(0.5, 2)
-    ('.972', '1.000', '.50')
-    """
-    return f"{value:.{digits}f}".removeprefix("0")
-
-
-def one(name: str, **chosen: object) -> pd.Series:
-    """The one row of a table that has some values."""
-    rows = table(name)
-    for column, value in chosen.items():
-        rows = rows[rows[column].astype(str) == str(value)]
-    if len(rows) != 1:
-        raise ValueError(f"{len(rows)} rows of {name} have {chosen}")
-    return rows.iloc[0]
-
-
-def metric(name: str, detector: str, test: str, which: str = "auc") -> float:
-    """The mean over seeds of one metric; of the means over training sets where there are several."""
-    return float(one(f"{name}_summary", detector=detector, test=test, metric=which)["value"])
-
-
-def gain(name: str, detector: str, test: str = UNSEEN) -> pd.Series:
-    """The row of a detector's AUC less that of pixels, over all seeds."""
-    return one(f"{name}_differences", detector=detector, test=test, metric="auc", seed="all")
-
-
-def interval(row: pd.Series, signed: bool = True) -> str:
-    """A value with its interval."""
-    return with_interval(float(row["value"]), float(row["low"]), float(row["high"]), signed)
-
-
-def markdown(header: Sequence[str], rows: Sequence[Sequence[str]], texts: int = 1) -> str:
-    """A Markdown table whose first columns are texts and whose others are numbers."""
-    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * texts + "---:|" * (len(header) - texts)]
-    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
-
-
-def prose(text: str) -> str:
-    """Lines of at most 120 characters."""
-    return textwrap.fill(" ".join(text.split()), 120, break_long_words=False, break_on_hyphens=False)
-
-
 def of_lattice(track: str) -> str:
     """Name of the main table of a track."""
     return f"lattice_one_to_all_{track}_cpu"
-
-
-def named(generator: str) -> str:
-    """A generator as the tables name it."""
-    return generator if generator == UNSEEN else f"`{generator}`" + " (seen)" * (generator == "stylegan")
 
 
 def main_rows(track: str, detectors: Sequence[str]) -> list[list[str]]:
@@ -190,12 +146,6 @@ def all_small() -> str:
         rows.append([f"`{label}`", *cells])
     header = ["detector", *(f"{track}: {what}" for track in names for what in ("stylegan", UNSEEN, "less pixel"))]
     return markdown(header, rows)
-
-
-def finding(number: int, text: str) -> str:
-    """An item of the list of findings."""
-    words = " ".join(text.split())
-    return textwrap.fill(words, 120, initial_indent=f"{number}. ", subsequent_indent="   ", break_on_hyphens=False)
 
 
 def coverage(detector: str, test: str, stated: float = 0.9) -> str:
@@ -316,50 +266,6 @@ def synthbuster() -> str:
     return markdown(header, rows, texts=2)
 
 
-def ratio(transform: str, variant: str) -> float:
-    """Time of our transform over that of another, 32 RGB images of 224 pixels."""
-    chosen = {"transform": transform, "variant": variant, "shape": "32x3x224x224"}
-    return float(one("spectra_cpu", **chosen)["fakefreq_over_this"])
-
-
-def speed_of_spectra() -> str:
-    """The DCTs against scipy and torch-dct, and others against their bare transforms."""
-    dct, inverse = ([ratio(name, other) for other in ("torch-dct", "scipy, 2 workers")] for name in ("dct2", "idct2"))
-    return prose(f"""
-        On two CPU threads, 32 RGB images of 224 pixels ([table](../benchmarks/results/spectra_cpu.csv)): `dct2` takes
-        {dct[0]:.2f} and `idct2` {inverse[0]:.2f} of torch-dct's time, {dct[1]:.2f} and {inverse[1]:.2f} of scipy's with
-        two workers. Not run on a GPU.
-    """)
-
-
-def costs_of_scoring() -> str:
-    """What `score` adds to decoding and network, by a detector that does nothing."""
-    csv, parquet = (
-        float(one("data_scale_cpu", part="scoring", images=100_000, quantity=f"{kind}: microseconds an image")["value"])
-        for kind in ("csv", "parquet")
-    )
-    text = f"""
-        What `score` adds to decoding and network was {csv:.0f} microseconds an image in CSV and {parquet:.0f} in
-        Parquet at 100,000 images ([table](../benchmarks/results/data_scale_cpu.csv), `python benchmarks/data_scale.py
-        --parts scoring`, 2 cores, one run, an installation of packages beside it): under 1 % of a small network's time
-        on a CPU.
-    """
-    words = " ".join(text.split())
-    return textwrap.fill(words, 120, initial_indent="- ", subsequent_indent="  ", break_on_hyphens=False)
-
-
-def costs_of_the_lattice() -> str:
-    """Training and scoring of two streams over pixels."""
-    row = one("throughput_cpu", detector="two_stream lattice")
-    cells = [
-        f"{row[f'{what}_time_over_pixel']:.3f} [{row[f'{what}_low']:.3f}, {row[f'{what}_high']:.3f}]"
-        for what in ("train", "score")
-    ]
-    share = f"{100 * float(row['train_outside_backbone']):.1f} %"
-    columns = ["two streams", "training", "scoring", "of a training step outside the backbone"]
-    return markdown(columns, [["`lattice`", *cells, share]])
-
-
 def learning_curve() -> str:
     """What 50, 200 and 700 fakes of the seen generator give, with and without the lattice."""
     name, rows = "small_one_to_all_curve_native_cpu", []
@@ -367,30 +273,36 @@ def learning_curve() -> str:
         of = f"{name}_differences" if pixel == "pixel" else f"{name}_pairs"
         change = one(of, detector=both, baseline=pixel, test=UNSEEN, metric="auc", seed="all")
         seen = short(metric(name, pixel, "stylegan"))
-        rows.append(
-            [str(count), seen, *(short(metric(name, which, UNSEEN)) for which in (pixel, both)), interval(change)]
-        )
-    return markdown(["fakes", "pixel, seen", "pixel, unseen", "two_stream, unseen", "gain, unseen"], rows)
+        areas = [short(metric(name, which, UNSEEN)) for which in (pixel, both)]
+        rows.append([str(count), seen, counts(change), *areas, interval(change)])
+    header = [
+        "fakes in training",
+        "pixel, seen",
+        "unseen real / fake",
+        "pixel, unseen",
+        "two_stream, unseen",
+        "gain, unseen",
+    ]
+    return markdown(header, rows)
 
 
 def more_generators(protocol: str) -> str:
     """AUC on each generator that training left out, and what two streams gain."""
-    name, rows = f"small_{protocol}_native_cpu", []
-    whole = table(f"{name}_differences")
-    chosen = (whole["detector"] == "two_stream") & (whole["metric"] == "auc") & (whole["seed"].astype(str) == "all")
-    for row in whole[chosen & (whole["seen"].astype(str).str.lower() != "true")].to_dict("records"):
-        if row["kind"] not in ("generator", "mean") or (
-            protocol == "leave_one_out" and row["kind"] == "mean" and row["train_on"] != "(each)"
-        ):
-            continue
-        of = {"train_on": row["train_on"], "test": row["test"], "metric": "auc"}
-        areas = [
-            float(one(f"{name}_summary", detector=which, **of)["value"]) for which in ("pixel", "lattice", "two_stream")
-        ]
-        change = with_interval(float(row["value"]), float(row["low"]), float(row["high"]), True)
-        is_mean = row["kind"] == "mean"
-        rows.append([str(row["test"]) if is_mean else f"`{row['test']}`", *map(short, areas), change])
-    return markdown(["test", "pixel AUC", "lattice AUC", "two_stream AUC", "two_stream − pixel"], rows)
+    name, detectors, rows = f"small_{protocol}_native_cpu", ("pixel", "lattice", "two_stream"), []
+    changes = table(f"{name}_differences")
+    changes = changes[(changes["detector"] == "two_stream") & (changes["metric"] == "auc") & (changes["seed"] == "all")]
+    whole = "(each)" if protocol == "leave_one_out" else changes["train_on"].iloc[0]
+    for generator in GENERATORS:
+        unseen = (changes["test"] == generator) & ~changes["seen"].astype(bool)
+        if generator == UNSEEN:
+            unseen &= changes["train_on"] == whole
+        for _, change in changes[unseen].iterrows():
+            of = {"train_on": change["train_on"], "test": generator, "metric": "auc"}
+            areas = [float(one(f"{name}_summary", detector=detector, **of)["value"]) for detector in detectors]
+            label = generator if generator == UNSEEN else f"`{generator}`"
+            rows.append([label, counts(change), *map(short, areas), interval(change)])
+    header = ["test", "real / fake", *(f"{detector} AUC" for detector in detectors), "two_stream − pixel"]
+    return markdown(header, rows)
 
 
 def clip() -> str:
@@ -400,21 +312,18 @@ def clip() -> str:
         areas = [short(metric(name, detector, generator)) for detector in detectors]
         change = one(f"{name}_pairs", detector="clip_two_stream", test=generator, metric="auc", seed="all")
         shares = " / ".join(short(metric(name, "clip_two_stream", generator, which), 2) for which in FOUND_AND_ALARMS)
-        rows.append([named(generator), *areas, interval(change), shares])
-    header = ["generator", "pixel", "two_stream", "CLIP", "CLIP and lattice", "lattice's gain", "found / alarms"]
+        rows.append([named(generator), counts(change), *areas, interval(change), shares])
+    header = [
+        "generator",
+        "real / fake",
+        "pixel",
+        "two_stream",
+        "CLIP",
+        "CLIP and lattice",
+        "lattice's gain",
+        "found / alarms",
+    ]
     return markdown(header, rows)
-
-
-def engines() -> str:
-    """Images a second of fakefreq and of bare libraries on a CPU."""
-    rows = []
-    for _, row in table("engines_cpu").iterrows():
-        has_ratio = isinstance(row["bare"], str)
-        ratio = (
-            f"{row['speed_over_bare']:.2f} [{row['low']:.2f}, {row['high']:.2f}] of {row['bare']}" if has_ratio else ""
-        )
-        rows.append([f"{row['engine']}", f"{row['images_per_second']:.0f}", ratio])
-    return markdown(["engine", "images a second", "speed over the bare library"], rows)
 
 
 def robustness() -> str:

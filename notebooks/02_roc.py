@@ -32,15 +32,12 @@ import fakefreq
 COMMITTED = "benchmarks/results/scores/lattice_one_to_all_native.parquet"
 ROOT = Path.cwd() if Path(COMMITTED).exists() else Path.cwd().parent
 FOLDER = os.environ.get("FAKEFREQ_FOLDER", ROOT / COMMITTED)  # the one thing to change
-DETECTORS = ("pixel", "lattice", "two_stream")  # of the folder, those to show; empty: all
 TRAIN_ON = ""  # a training set of the folder; the first by default
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7"]
 DASHES = ["--", "-", "-.", ":"]
 plt.rcParams.update({"figure.dpi": 110, "font.size": 9, "axes.spines.top": False, "axes.spines.right": False})
 
 scores = fakefreq.load_scores(FOLDER)
-if set(DETECTORS) & set(scores["detector"]):
-    scores = scores[scores["detector"].isin(DETECTORS)]
 print(f"{scores.groupby(['detector', 'train_on', 'seed'], observed=True).ngroups} cells, {len(scores)} scores")
 train_on = TRAIN_ON or min(scores["train_on"].astype(str))
 scores = scores[(scores["train_on"] == train_on) & (scores["track"] == scores["track"].iloc[0])]

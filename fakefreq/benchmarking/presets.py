@@ -211,8 +211,8 @@ def _differences(result: Result, name: str) -> pd.DataFrame:
     return rows.rename(columns={"value": "difference"}).reset_index(drop=True)
 
 
-# Side of the pixel stream's crop; the lattice is read in the whole image.
-CROP = 128
+# Side in pixels of the demo's crops for the pixel stream; the lattice is read in the whole image.
+DEMO_CROP = 128
 
 
 def demo(
@@ -247,7 +247,7 @@ def demo(
     logger.info(
         f"step 3 of 4: train both detectors on {' and '.join(DEMO_TRAIN_ON)}; the rest and the controls are unseen"
     )
-    config = TrainConfig(train_on=DEMO_TRAIN_ON, pretrained="wheel", crop=CROP, epochs=epochs)
+    config = TrainConfig(train_on=DEMO_TRAIN_ON, pretrained="wheel", crop=DEMO_CROP, epochs=epochs)
     results = out / f"compare-epochs{epochs}-seed{seed}"
     table = compare(manifest_path, results, config, seeds=(seed,), allow_biased=allow_biased)
     cells = pd.read_csv(results / "cells.csv")

@@ -212,7 +212,7 @@ def _means(residual: Tensor, period: int, side: int) -> Tensor:
     height, width = (size // side for size in residual.shape[-2:])
     blocks = side // period
     cut = residual[..., : height * side, : width * side]
-    # Rows first: what is left for the columns, whose neighbours in memory are other phases, is a quarter then.
+    # Rows first: the columns, whose neighbours in memory are other phases, then have fewer values left to read.
     strips = cut.reshape(*residual.shape[:2], height, blocks, period, width * side).mean(dim=3)
     parts = strips.reshape(*residual.shape[:2], height, period, width, blocks, period).mean(dim=5)
     return parts.transpose(3, 4).flatten(2, 3)
@@ -238,6 +238,10 @@ def segment_side(height: int, width: int, period: int) -> int:
 
 def scores_of_segments(tiles: Tensor, period: int) -> Tensor:
     """Return z of the tiles of an image's segments; see `lattice_scores`.
+
+    Args:
+        tiles: means of the scaled residual by position.
+        period: P in pixels; given, since a tensor's size is no number while ONNX is traced.
 
     Shape:
         - input: (B, C, M, P, P), M at least 2

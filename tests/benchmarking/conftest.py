@@ -6,14 +6,12 @@ from typing import Any
 import pytest
 
 from fakefreq.benchmarking.plan import Plan, make_plan
-from fakefreq.config.run import TrainConfig
 from fakefreq.data.manifest.splits import split_manifest
 from fakefreq.data.manifests import index_folder, read_manifest, write_manifest
 from tests.conftest import draw_set
+from tests.helpers.small_runs import tiny_config
 
-TINY = TrainConfig(
-    lattice_pairs=60, backbone="test_resnet", pretrained="none", crop=32, epochs=1, batch_size=16, workers=0
-)
+TINY = tiny_config(backbone="test_resnet", crop=32, batch_size=16, spectrum="lattice", train_on=())
 
 
 @pytest.fixture(scope="session")

@@ -17,17 +17,9 @@ from fakefreq.models.fusion import FUSIONS
 from fakefreq.models.streams import SPECTRA
 from fakefreq.train.train import check_settings
 from tests.helpers.scripts import script
+from tests.helpers.small_runs import tiny_config
 
-CONFIG = TrainConfig(
-    lattice_pairs=60,
-    train_on=("alpha",),
-    backbone="test_resnet",
-    pretrained="none",
-    crop=64,
-    epochs=1,
-    workers=0,
-    spectrum="block_dct",
-)
+CONFIG = tiny_config(backbone="test_resnet", crop=64)
 
 
 @pytest.mark.parametrize("name", sorted(EXPERIMENTS))

@@ -24,6 +24,7 @@ from fakefreq.evaluate.predict import score_degraded, score_rows
 from fakefreq.evaluate.scores import read_scores
 from fakefreq.models import Detector, create_detector, load_detector, save_detector
 from fakefreq.train.train import train
+from tests.helpers.small_runs import tiny_config
 
 
 @pytest.fixture(scope="module")
@@ -102,18 +103,7 @@ def test_a_mirrored_image_has_the_score_of_the_image(rows: pd.DataFrame, manifes
 
 
 def test_their_number_goes_with_the_weights_and_every_command_follows(manifest: Path, tmp_path: Path) -> None:
-    config = TrainConfig(
-        lattice_pairs=60,
-        detector="frequency",
-        spectrum="block_dct",
-        train_on=("alpha",),
-        crop=48,
-        epochs=1,
-        workers=0,
-        device="cpu",
-        views=2,
-        max_steps=1,
-    )
+    config = tiny_config(detector="frequency", views=2, max_steps=1)
     train(manifest, tmp_path / "run", config)
     assert load_detector(tmp_path / "run").input == InputConfig(crop=48, views=2)
     words = ["--workers", "0", "--device", "cpu", "--split", "val"]

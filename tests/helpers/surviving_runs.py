@@ -10,14 +10,11 @@ import torch
 
 from fakefreq.config.run import TrainConfig
 from fakefreq.train.train import train
+from tests.helpers.small_runs import tiny_config
 
 # All that a state has to hold is switched on: dropout, averages, mixing, moments, a schedule.
-CONFIG = TrainConfig(
-    spectrum="block_dct",
+CONFIG = tiny_config(
     detector="two_stream",
-    backbone="test_efficientnet",
-    pretrained="none",
-    train_on=("alpha",),
     crop=64,
     epochs=2,
     batch_size=8,
@@ -25,8 +22,6 @@ CONFIG = TrainConfig(
     ema=0.9,
     dropout=0.3,
     degrade="0.5*jpeg:60..95",
-    workers=0,
-    device="cpu",
     log_every=1,
     checkpoint_steps=1,
 )

@@ -14,7 +14,6 @@ from safetensors.torch import load_file
 
 from fakefreq.cli import main
 from fakefreq.config.input import InputConfig
-from fakefreq.config.run import TrainConfig
 from fakefreq.data.degrade.distortions import jpeg
 from fakefreq.data.degrade.history import draw_quality, parse_history
 from fakefreq.data.degrade.language import parse_degradation
@@ -32,20 +31,10 @@ from fakefreq.models import create_detector, load_detector, save_detector
 from fakefreq.simulated.fakes import make_twins
 from fakefreq.train.features import frozen_features
 from fakefreq.train.train import train
+from tests.helpers.small_runs import tiny_config
 
 HISTORY = "size=48,kernel=any,codec=jpeg:60-90"
-CONFIG = TrainConfig(
-    lattice_pairs=60,
-    detector="frequency",
-    spectrum="block_dct",
-    train_on=("alpha",),
-    crop=48,
-    epochs=1,
-    batch_size=16,
-    workers=0,
-    device="cpu",
-    rotate=5.0,
-)
+CONFIG = tiny_config(detector="frequency", batch_size=16, rotate=5.0)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,61 @@
+"""What time things take, for the pages of README and docs; for page_numbers.py."""
+
+import textwrap
+
+from page_tables import markdown, one, prose, table
+
+
+def ratio(transform: str, variant: str) -> float:
+    """Time of our transform over that of another, 32 RGB images of 224 pixels."""
+    chosen = {"transform": transform, "variant": variant, "shape": "32x3x224x224"}
+    return float(one("spectra_cpu", **chosen)["fakefreq_over_this"])
+
+
+def speed_of_spectra() -> str:
+    """The DCTs against scipy and torch-dct, and others against their bare transforms."""
+    dct, inverse = ([ratio(name, other) for other in ("torch-dct", "scipy, 2 workers")] for name in ("dct2", "idct2"))
+    return prose(f"""
+        On two CPU threads, 32 RGB images of 224 pixels ([table](../benchmarks/results/spectra_cpu.csv)): `dct2` takes
+        {dct[0]:.2f} and `idct2` {inverse[0]:.2f} of torch-dct's time, {dct[1]:.2f} and {inverse[1]:.2f} of scipy's with
+        two workers. Not run on a GPU.
+    """)
+
+
+def costs_of_scoring() -> str:
+    """What `score` adds to decoding and network, by a detector that does nothing."""
+    csv, parquet = (
+        float(one("data_scale_cpu", part="scoring", images=100_000, quantity=f"{kind}: microseconds an image")["value"])
+        for kind in ("csv", "parquet")
+    )
+    text = f"""
+        What `score` adds to decoding and network was {csv:.0f} microseconds an image in CSV and {parquet:.0f} in
+        Parquet at 100,000 images ([table](../benchmarks/results/data_scale_cpu.csv), `python benchmarks/data_scale.py
+        --parts scoring`, 2 cores, one run, an installation of packages beside it): under 1 % of a small network's time
+        on a CPU.
+    """
+    words = " ".join(text.split())
+    return textwrap.fill(words, 120, initial_indent="- ", subsequent_indent="  ", break_on_hyphens=False)
+
+
+def costs_of_the_lattice() -> str:
+    """Training and scoring of two streams over pixels."""
+    row = one("throughput_cpu", detector="two_stream lattice")
+    cells = [
+        f"{row[f'{what}_time_over_pixel']:.3f} [{row[f'{what}_low']:.3f}, {row[f'{what}_high']:.3f}]"
+        for what in ("train", "score")
+    ]
+    share = f"{100 * float(row['train_outside_backbone']):.1f} %"
+    columns = ["two streams", "training", "scoring", "of a training step outside the backbone"]
+    return markdown(columns, [["`lattice`", *cells, share]])
+
+
+def engines() -> str:
+    """Images a second of fakefreq and of bare libraries on a CPU."""
+    rows = []
+    for _, row in table("engines_cpu").iterrows():
+        has_ratio = isinstance(row["bare"], str)
+        ratio = (
+            f"{row['speed_over_bare']:.2f} [{row['low']:.2f}, {row['high']:.2f}] of {row['bare']}" if has_ratio else ""
+        )
+        rows.append([f"{row['engine']}", f"{row['images_per_second']:.0f}", ratio])
+    return markdown(["engine", "images a second", "speed over the bare library"], rows)
