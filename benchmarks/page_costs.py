@@ -5,19 +5,21 @@ import textwrap
 from page_tables import markdown, one, prose, table
 
 
-def ratio(transform: str, variant: str) -> float:
+def ratio(transform: str, variant: str, name: str = "spectra_cpu") -> float:
     """Time of our transform over that of another, 32 RGB images of 224 pixels."""
     chosen = {"transform": transform, "variant": variant, "shape": "32x3x224x224"}
-    return float(one("spectra_cpu", **chosen)["fakefreq_over_this"])
+    return float(one(name, **chosen)["fakefreq_over_this"])
 
 
 def speed_of_spectra() -> str:
     """The DCTs against scipy and torch-dct, and others against their bare transforms."""
     dct, inverse = ([ratio(name, other) for other in ("torch-dct", "scipy, 2 workers")] for name in ("dct2", "idct2"))
+    on_gpu = [ratio(name, "torch-dct", "spectra_gpu") for name in ("dct2", "idct2")]
     return prose(f"""
         On two CPU threads, 32 RGB images of 224 pixels ([table](../benchmarks/results/spectra_cpu.csv)): `dct2` takes
         {dct[0]:.2f} and `idct2` {inverse[0]:.2f} of torch-dct's time, {dct[1]:.2f} and {inverse[1]:.2f} of scipy's with
-        two workers. Not run on a GPU.
+        two workers. On an H200 ([table](../benchmarks/results/spectra_gpu.csv), one run, before constants were kept on
+        the GPU) they took {on_gpu[0]:.2f} and {on_gpu[1]:.2f} of torch-dct's.
     """)
 
 
@@ -47,6 +49,20 @@ def costs_of_the_lattice() -> str:
     share = f"{100 * float(row['train_outside_backbone']):.1f} %"
     columns = ["two streams", "training", "scoring", "of a training step outside the backbone"]
     return markdown(columns, [["`lattice`", *cells, share]])
+
+
+def costs_on_a_gpu() -> str:
+    """Images a second of detectors and of bare timm, in both precisions."""
+    rows = []
+    for _, row in table("throughput_gpu").iterrows():
+        cells = [f"{row[f'{what}_images_per_second']:,.0f}" for what in ("train", "score")]
+        ratios = [
+            f"{row[f'{what}_time_over_pixel']:.2f} [{row[f'{what}_low']:.2f}, {row[f'{what}_high']:.2f}]"
+            for what in ("train", "score")
+        ]
+        rows.append([f"`{row['detector']}`", row["precision"], cells[0], ratios[0], cells[1], ratios[1]])
+    columns = ["network", "precision", "training, images a second", "time over `pixel`"]
+    return markdown([*columns, "scoring, images a second", "time over `pixel`"], rows)
 
 
 def engines() -> str:

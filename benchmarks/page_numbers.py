@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 import tyro
-from page_costs import costs_of_scoring, costs_of_the_lattice, engines, speed_of_spectra
+from page_costs import costs_of_scoring, costs_of_the_lattice, costs_on_a_gpu, engines, speed_of_spectra
 from page_tables import (
     ROOT,
     UNSEEN,
@@ -351,6 +351,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "robustness": robustness,
     "speed_of_spectra": speed_of_spectra,
     "costs_of_the_lattice": costs_of_the_lattice,
+    "costs_on_a_gpu": costs_on_a_gpu,
     "costs_of_scoring": costs_of_scoring,
     "engines": engines,
     "clip": clip,

@@ -4,7 +4,9 @@ All detectors do the same step in turn, so that a machine whose speed drifts slo
 median of the ratios pair by pair. Batches are random pixels: decoding is the same for all and left out. Operations are
 multiply-accumulates of convolutions and matrix products times two, as torch counts them; Fourier transforms and
 elementwise operations are not among them. Weights are random, which changes no timing. `train_outside_backbone` is the
-share of a training step that is not the backbone's forward and backward pass.
+share of a training step that is not the backbone's forward and backward pass; it is measured on a CPU, uncompiled.
+`bare timm` is the backbone as timm makes it, in channels_last, with one output and pixels that are normalised already:
+its time over that of `pixel` is the speed of `pixel` as a share of it.
 
 With --engines it times instead how fast one machine scores with `pixel` on a CPU, by fakefreq and by bare libraries,
 each in a process of its own, since the allocator is a process's. They take turns, and the ratio is the median over the
@@ -12,6 +14,7 @@ turns: fakefreq's speed over that of the bare library that does the work.
 
 Example: python benchmarks/throughput.py --repeats 3 --batch-size 16 --out benchmarks/results/detectors_cpu.csv
 Example: python benchmarks/throughput.py --engines all --batch-size 32 --repeats 7
+Example: python benchmarks/throughput.py --detectors two_stream --spectra lattice --batch-size 256 --precision bf16
 """
 
 import contextlib
@@ -34,10 +37,12 @@ import pandas as pd
 import timm
 import torch
 import tyro
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from fakefreq.config.detector import DEFAULT_BACKBONE
 from fakefreq.config.input import InputConfig
+from fakefreq.config.optim import Precision
 from fakefreq.errors import UserError, choose
 from fakefreq.evaluate.predict import infer, score_rows
 from fakefreq.exporting import OPSET, export_detector
@@ -61,6 +66,7 @@ ENGINES = {
 }
 """Engine -> the bare one that does its work. `module`: a detector called from Python; `infer`: the loop of all
 commands, on decoded pixels; `score`: files on disk as `fakefreq score` takes them, decoding included."""
+BARE_TIMM = "bare timm"
 WEIGHTS, GRAPH, BARE = "best.safetensors", "ours.onnx", "bare.onnx"
 
 
@@ -84,6 +90,10 @@ class Throughput:
     """timed steps of each kind"""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N"""
+    precision: Precision = "fp32"
+    """of the networks, as in a training: fp32, or bf16 by autocast"""
+    compile: bool = False
+    """hand all of them to torch.compile"""
     engines: tuple[str, ...] = ()
     """time these engines instead (timm, onnxruntime, openvino, module, infer, ...), or all that are installed (all)"""
     images: int = 256
@@ -104,39 +114,43 @@ class Throughput:
         out, table = self.out or Path("benchmarks/results") / name, pd.DataFrame(rows)
         with atomic_path(out) as temporary:
             table.to_csv(temporary, index=False)
-        same = ["backbone", "batch", "size", "repeats", "device", "threads", "torch"]
+        same = ["backbone", "batch", "size", "repeats", "device", "precision", "compiled", "threads", "torch"]
         print(table.drop(columns=same, errors="ignore").to_string())
         print(f"table: {out} (low and high are the quartiles of the ratios)")
 
     def _of_detectors(self) -> list[dict[str, Any]]:
         device = choose_device(self.device)
-        images = torch.randint(0, 256, (self.batch_size, 3, self.size, self.size), dtype=torch.uint8, device=device)
+        pixels = torch.randint(0, 256, (self.batch_size, self.size, self.size, 3), dtype=torch.uint8, device=device)
+        images = pixels.permute(0, 3, 1, 2)  # as the loaders give them
         cases = {name: detector.to(device) for name, detector in self._cases().items()}
-        seconds = {phase: _interleaved(cases, images, phase, self.repeats) for phase in ("score", "train")}
+        way = _Way(self.precision, self.compile)
+        seconds = {phase: _interleaved(cases, images, phase, self.repeats, way) for phase in ("score", "train")}
         return [self._row(name, detector, images, seconds) for name, detector in cases.items()]
 
-    def _cases(self) -> dict[str, Detector]:
+    def _cases(self) -> dict[str, nn.Module]:
         wanted = [n for n in list_detectors() if n == "pixel" or any(fnmatch.fnmatch(n, p) for p in self.detectors)]
         # `pixel` runs first in each round, so that each ratio is to a step of the same round.
         wanted.sort(key=lambda name: (name != "pixel", name.startswith("peer/"), name))
-        cases = {}
+        cases: dict[str, nn.Module] = {}
         for name in wanted:
             with_spectrum = name in ("two_stream", "frequency")
             for spectrum in self.spectra if with_spectrum else self.spectra[:1]:
                 label = f"{name} {spectrum}" if with_spectrum else name
                 cases[label] = create_detector(name, self.backbone, spectrum, "none")
+            if name == "pixel":
+                bare = timm.create_model(self.backbone, num_classes=1)
+                cases[BARE_TIMM] = bare.to(memory_format=torch.channels_last)
         return cases
 
     def _row(
-        self, name: str, detector: Detector, images: torch.Tensor,
+        self, name: str, detector: nn.Module, images: torch.Tensor,
         seconds: dict[str, dict[str, list[tuple[float, float]]]],
     ) -> dict[str, Any]:  # fmt: skip
-        trained = [*detector.pretrained_parameters(), *detector.new_parameters()]
         row: dict[str, Any] = {
             "detector": name,
-            "backbone": detector.config.backbone,
+            "backbone": detector.config.backbone if isinstance(detector, Detector) else self.backbone,
             "parameters": sum(p.numel() for p in detector.parameters()),
-            "trained": sum(p.numel() for p in trained),
+            "trained": sum(p.numel() for p in _trained(detector)),
             "gflops": round(_gflops(detector, images[:1]), 3),
         }
         for phase, times in seconds.items():
@@ -150,7 +164,7 @@ class Throughput:
                 row[f"{phase}_high"] = round(ratios[-1 - len(ratios) // 4], 3)
         device = images.device
         shares = [1 - inside / whole for whole, inside in seconds["train"][name] if inside]
-        if device.type == "cpu" and shares:
+        if device.type == "cpu" and not self.compile and shares:
             row["train_outside_backbone"] = round(statistics.median(shares), 4)
         return {
             **row,
@@ -158,6 +172,8 @@ class Throughput:
             "size": self.size,
             "repeats": self.repeats,
             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+            "precision": self.precision,
+            "compiled": self.compile,
             "threads": torch.get_num_threads(),
             "torch": torch.__version__,
         }
@@ -293,42 +309,71 @@ def _drop(value: object) -> None:
     """Take a result and give none."""
 
 
-def _gflops(detector: Detector, image: torch.Tensor) -> float:
+@dataclass(frozen=True)
+class _Way:
+    """How the networks are run."""
+
+    precision: Precision
+    compile: bool
+
+
+def _trained(network: nn.Module) -> list[nn.Parameter]:
+    if isinstance(network, Detector):
+        return [*network.pretrained_parameters(), *network.new_parameters()]
+    return list(network.parameters())
+
+
+def _pictures(network: nn.Module, images: torch.Tensor) -> torch.Tensor:
+    """What a network is given: a detector the pixels, a bare one floats."""
+    return images if isinstance(network, Detector) else images.float().div_(255)
+
+
+def _gflops(network: nn.Module, image: torch.Tensor) -> float:
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
-        detector.eval()(image)
+        network.eval()(_pictures(network, image))
     return float(counter.get_total_flops()) / 1e9
 
 
-def _step(detector: Detector, images: torch.Tensor, phase: str, clock: "_BackboneClock") -> Callable[[], None] | None:
-    if phase == "train" and isinstance(detector, FittedDetector):
+def _step(
+    network: nn.Module, pixels: torch.Tensor, phase: str, clock: "_BackboneClock", way: _Way
+) -> Callable[[], None] | None:
+    if phase == "train" and isinstance(network, FittedDetector):
         return None  # fitted in closed form to all images at once: there is no step
-    labels = (torch.arange(len(images), device=images.device) % 2).float()
+    labels = (torch.arange(len(pixels), device=pixels.device) % 2).float()
+    images = _pictures(network, pixels)
+    call = torch.compile(network) if way.compile else network
+
+    def logits() -> torch.Tensor:
+        with torch.autocast(pixels.device.type, torch.bfloat16, enabled=way.precision == "bf16"):
+            found: torch.Tensor = call(images)
+        return found.flatten().float()
 
     def train() -> None:
-        detector.train()
-        loss = torch.nn.functional.binary_cross_entropy_with_logits(detector(images), labels)
+        network.train()
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(logits(), labels)
         loss.backward()  # type: ignore[no-untyped-call]
         clock.stop()
         optimizer.step()
-        optimizer.zero_grad(set_to_none=True)  # at the end: the gradients of all detectors at once would fill memory
+        optimizer.zero_grad(set_to_none=True)  # at the end: the gradients of all networks at once would fill memory
 
     def score() -> None:
-        detector.eval()
+        network.eval()
         with torch.inference_mode():
-            detector(images)
+            logits()
 
     if phase == "score":
         return score
-    optimizer = torch.optim.AdamW([*detector.pretrained_parameters(), *detector.new_parameters()], lr=1e-4)
+    optimizer = torch.optim.AdamW(_trained(network), lr=1e-4)
     return train
 
 
 class _BackboneClock:
     """Seconds of a step within the pixel stream's backbone, forward and backward; 0 where there is none."""
 
-    def __init__(self, detector: Detector) -> None:
+    def __init__(self, detector: nn.Module, way: _Way) -> None:
         self.seconds, self.started = 0.0, 0.0
-        self.network = getattr(detector.streams["pixel"], "network", None) if "pixel" in detector.streams else None
+        streams = dict(detector.streams) if isinstance(detector, Detector) and not way.compile else {}
+        self.network = getattr(streams["pixel"], "network", None) if "pixel" in streams else None
         if self.network is not None:
             self.network.register_forward_pre_hook(self._start)
             self.network.register_forward_hook(self.stop)
@@ -344,11 +389,11 @@ class _BackboneClock:
 
 
 def _interleaved(
-    cases: dict[str, Detector], images: torch.Tensor, phase: str, repeats: int
+    cases: dict[str, nn.Module], images: torch.Tensor, phase: str, repeats: int, way: _Way
 ) -> dict[str, list[tuple[float, float]]]:
     """Run the steps of all in turn, one round to warm up; return each step's seconds, and those in the backbone."""
-    clocks = {name: _BackboneClock(detector) for name, detector in cases.items()}
-    steps = {name: _step(detector, images, phase, clocks[name]) for name, detector in cases.items()}
+    clocks = {name: _BackboneClock(network, way) for name, network in cases.items()}
+    steps = {name: _step(network, images, phase, clocks[name], way) for name, network in cases.items()}
     seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in steps}
     for turn in track(range(repeats + 1), phase, unit="round"):
         for name, step in steps.items():

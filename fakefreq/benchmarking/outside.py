@@ -31,7 +31,6 @@ from fakefreq.evaluate.tables import COLUMNS, comparison_view, derive_tables, wr
 from fakefreq.files import read_json
 from fakefreq.hub import is_hub_name
 from fakefreq.models.weights import load_detector, pin, weights_path
-from fakefreq.threads import choose_device
 from fakefreq.train.checkpoint import DIGITS, read_trained_images, trained_manifest
 from fakefreq.train.selection import generators_of, rows_of_generators, select_evaluation
 
@@ -229,7 +228,7 @@ def evaluate_run(
         )
     if rows.empty:
         raise UserError(f"{manifest} holds no image that {run} may be tested on: all are of its training")
-    detector = load_detector(given if is_published else file).to(choose_device(device))
+    detector = load_detector(given if is_published else file, device)
     if detector.threshold != float(summary["threshold"]):
         raise UserError(f"{file} is not of the run {run}: its threshold is {detector.threshold:.6g}, the run's "
                         f"{summary['threshold']:.6g}; put an exported file into the folder of its run")  # fmt: skip

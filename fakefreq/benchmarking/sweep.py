@@ -75,10 +75,9 @@ class _Task:
 def _score(task: _Task) -> str:
     """Score what the cache of a task's subject lacks; return why that failed, or nothing."""
     from fakefreq.models import load_detector
-    from fakefreq.threads import choose_device
 
     try:
-        detector = load_detector(task.subject.run).to(choose_device(task.device))
+        detector = load_detector(task.subject.run, task.device)
         for text, path in task.places().items():
             if not path.exists():
                 degradation = task.sweep[text] if text in task.sweep else parse_degradation(text)

@@ -182,11 +182,10 @@ class Predict:
         from fakefreq.data.manifests import write_skipped
         from fakefreq.evaluate.predict import check_predictions_path, predict_images, write_predictions
         from fakefreq.models import load_detector
-        from fakefreq.threads import choose_device
 
         if self.out:
             check_predictions_path(self.out)
-        detector = load_detector(self.detector).to(choose_device(self.device))
+        detector = load_detector(self.detector, self.device)
         if detector.input.history:
             logger.info(f"every image goes through {detector.input.history} first, as in the detector's training")
         if detector.known is not None:

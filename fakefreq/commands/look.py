@@ -170,9 +170,8 @@ class Explain:
     def run(self) -> None:
         from fakefreq.explaining.page import explain_files
         from fakefreq.models import load_detector
-        from fakefreq.threads import choose_device
 
-        detector = load_detector(self.detector).to(choose_device(self.device))
+        detector = load_detector(self.detector, self.device)
         on_error: Literal["stop", "skip"] = "stop" if self.on_error == "stop" else "skip"
         explanations, skipped = explain_files(detector, self.images, self.out, on_error)
         for path, reason in skipped:
@@ -214,11 +213,10 @@ class App:
         from fakefreq.app.look import Limits
         from fakefreq.app.page import find_examples, need_gradio, serve
         from fakefreq.models import load_detector
-        from fakefreq.threads import choose_device
 
         limits = Limits(self.max_megabytes, self.max_pixels)
         need_gradio()
-        detector = load_detector(self.detector).to(choose_device(self.device))
+        detector = load_detector(self.detector, self.device)
         examples = find_examples(self.detector, self.examples)
         before = signal.signal(signal.SIGTERM, _interrupt)  # so that what was uploaded is deleted then, too
         try:

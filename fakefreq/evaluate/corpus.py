@@ -166,9 +166,7 @@ def _shard(rows: pd.DataFrame, how: HowToScore, folder: Path, number: int, count
 def _detector(how: HowToScore, folder: Path) -> "Detector":
     """Load a detector once for all shards; the folder's name changes with the weights."""
     del folder
-    from fakefreq.threads import choose_device
-
-    return load_detector(how.weights).to(choose_device(how.device)).replace(how.input)
+    return load_detector(how.weights, how.device).replace(how.input)
 
 
 def _score(shard: _Shard) -> str:

@@ -20,6 +20,7 @@ from fakefreq.models.detector import Detector
 from fakefreq.models.onnx_detector import load_onnx
 from fakefreq.models.pretrained import NOTICES
 from fakefreq.models.registry import build_detector
+from fakefreq.threads import choose_device
 from fakefreq.version import __version__
 
 logger = logging.getLogger(__name__)
@@ -62,22 +63,25 @@ def describe_detector(detector: Detector) -> dict[str, Any]:
     }
 
 
-def load_detector(path: str | Path) -> Detector:
-    """Load a trained detector, strictly, in evaluation mode, on the CPU.
+def load_detector(path: str | Path, device: str = "cpu") -> Detector:
+    """Load a trained detector, strictly, in evaluation mode.
 
     Args:
         path: a run folder (its best weights are taken), `RUN/best`, a `.safetensors` file, an `.onnx` file of
             `fakefreq export`, which scores and cannot be looked into, or the name of a published detector,
             `hf://owner/name[@revision]`, which is fetched into the hub's cache.
+        device: `cpu`, `cuda`, `cuda:N`, or `auto`: CUDA where there is one, and the CPU for an .onnx file, which
+            computes nowhere else.
 
     Raises:
-        UserError: nothing there, not written by fakefreq, written by a version that does not agree with this one, or
-            the weights do not fit the network.
+        UserError: no such device; nothing there, not written by fakefreq, written by a version that does not agree with
+            this one, or the weights do not fit the network.
     """
     path = pin(path)
     file = weights_path(path)
     if file.suffix.lower() == ".onnx":
-        return load_onnx(file)
+        on_cpu = load_onnx(file)
+        return on_cpu if device == "auto" else on_cpu.to(choose_device(device))
     try:
         with safe_open(file, framework="pt") as stored:
             metadata = stored.metadata() or {}
@@ -104,7 +108,8 @@ def load_detector(path: str | Path) -> Detector:
         raise UserError(f"the weights in {file} do not fit the detector that it names: {error}") from error
     stored_known = header.get("known")  # older files do not hold it
     known = None if stored_known is None else Known.from_dict(stored_known)
-    return detector.replace(threshold=threshold, known=known, revision=str(path) if is_hub_name(path) else "").eval()
+    detector = detector.replace(threshold=threshold, known=known, revision=str(path) if is_hub_name(path) else "")
+    return detector.eval().to(choose_device(device))
 
 
 def weights_path(path: str | Path) -> Path:

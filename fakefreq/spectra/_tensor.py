@@ -1,11 +1,17 @@
 """What all transforms share: exact constants, checked shapes, autocast kept out, and large batches in pieces."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from functools import lru_cache, wraps
+from typing import ParamSpec, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from fakefreq.errors import UserError
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Constant(nn.Module):
@@ -57,6 +63,48 @@ def no_autocast(tensor: Tensor) -> torch.autocast:
     return torch.autocast(tensor.device.type, enabled=False)
 
 
+def is_looked_on() -> bool:
+    """Return whether a compiler or an exporter records what is done."""
+    return torch.compiler.is_compiling() or torch.compiler.is_exporting() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+
+
+def full_precision(tensor: Tensor) -> AbstractContextManager[None]:
+    """Return the context in which a convolution keeps float32's digits on a GPU too.
+
+    By default cuDNN may round its inputs to TF32's 10 bits: the block DCT then errs by 3e-4 of its largest coefficient,
+    more than most others measure, and on an H200 it takes four times as long. A convolution that torch.compile makes
+    follows the process's own setting, `torch.backends.cudnn.allow_tf32`.
+    """
+    if tensor.device.type != "cuda" or is_looked_on():
+        return nullcontext()
+    own = torch.backends.cudnn
+    flags: AbstractContextManager[None] = own.flags(
+        own.enabled, own.benchmark, deterministic=own.deterministic, allow_tf32=False
+    )
+    return flags
+
+
+def kept_on_gpu(make: Callable[P, T]) -> Callable[P, T]:
+    """Keep the last constants that a function made for a GPU, where making one takes longer than a transform.
+
+    Its results are not written to. Without a GPU, or where a compiler or an exporter looks on, they are made anew.
+    """
+
+    @lru_cache(maxsize=16)
+    def kept(*args: P.args, **kwargs: P.kwargs) -> T:
+        with torch.inference_mode(False), torch.no_grad():  # an inference tensor could serve no training
+            return make(*args, **kwargs)
+
+    @wraps(make)
+    def made(*args: P.args, **kwargs: P.kwargs) -> T:
+        is_on_gpu = any(isinstance(one, torch.device) and one.type == "cuda" for one in (*args, *kwargs.values()))
+        if not is_on_gpu or is_looked_on():
+            return make(*args, **kwargs)
+        return kept(*args, **kwargs)  # type: ignore[arg-type]
+
+    return made
+
+
 # Bytes of float32 pixels in a piece. What stays in the cache is not fetched from memory at each of a transform's eight
 # steps, nor is memory paged in anew for each of them. But at each step of each piece the threads wait for one another,
 # which costs where other processes want the cores: benchmarks/spectra_pieces.py times sizes beside such processes.
@@ -65,7 +113,7 @@ PIECE_BYTES = 4 * 2**20
 
 def in_cpu_memory(values: Tensor) -> bool:
     """Return whether a library may read the values: in a CPU's memory, and no compiler or exporter looks on."""
-    if torch.compiler.is_compiling() or torch.compiler.is_exporting() or torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
+    if is_looked_on():
         return False
     # A subclass may have no values, as that of fake tensors.
     return type(values) in (Tensor, nn.Parameter) and values.device.type == "cpu" and values.numel() > 0

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from fakefreq.errors import UserError, choose
-from fakefreq.spectra._tensor import check_images, no_autocast
+from fakefreq.spectra._tensor import check_images, kept_on_gpu, no_autocast
 from fakefreq.spectra.color import to_float
 from fakefreq.spectra.dct import dct2, idct2
 
@@ -16,6 +16,20 @@ Geometry = Literal["radial", "diagonal"]
 # The paper's bands are the first 1/16 of the spectrum, up to 1/8, and the rest. Measured along fu + fv, which goes to
 # 1 cycle/pixel, its fractions are these frequencies.
 EDGES = (1 / 16, 1 / 8)
+
+
+@kept_on_gpu
+def _bands(edges: tuple[float, ...], geometry: Geometry, height: int, width: int, device: torch.device) -> Tensor:
+    """Return the number of the band that each DCT frequency belongs to, (height, width)."""
+    # DCT-II coefficient k of n oscillates with k / (2 n) cycles/pixel. That is counted on the CPU: some frequencies lie
+    # just on an edge, and a GPU's division rounds otherwise.
+    vertical = torch.arange(height, dtype=torch.float64).unsqueeze(1) / (2 * height)
+    horizontal = torch.arange(width, dtype=torch.float64) / (2 * width)
+    if geometry == "radial":
+        frequency = torch.sqrt(vertical.square() + horizontal.square())
+    else:
+        frequency = vertical + horizontal
+    return torch.bucketize(frequency, torch.tensor(edges, dtype=torch.float64), right=True).to(device)
 
 
 class BandFilters(nn.Module):
@@ -60,15 +74,7 @@ class BandFilters(nn.Module):
 
     def gains(self, height: int, width: int, like: Tensor) -> Tensor:
         """Return each band's gain at each DCT frequency, (bands, height, width), in type and device of `like`."""
-        # DCT-II coefficient k of n oscillates with k / (2 n) cycles/pixel.
-        vertical = torch.arange(height, dtype=torch.float64, device=like.device).unsqueeze(1) / (2 * height)
-        horizontal = torch.arange(width, dtype=torch.float64, device=like.device) / (2 * width)
-        if self.geometry == "radial":
-            frequency = torch.sqrt(vertical.square() + horizontal.square())
-        else:
-            frequency = vertical + horizontal
-        edges = torch.tensor(self.edges, dtype=torch.float64, device=like.device)
-        band = torch.bucketize(frequency, edges, right=True)
+        band = _bands(self.edges, self.geometry, height, width, like.device)
         number = torch.arange(len(self.edges) + 1, device=like.device).view(-1, 1, 1)
         fixed = (band == number).to(like.dtype)
         if self.weight is None:

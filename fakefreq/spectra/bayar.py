@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from fakefreq.errors import UserError
-from fakefreq.spectra._tensor import check_images, no_autocast
+from fakefreq.spectra._tensor import check_images, full_precision, no_autocast
 from fakefreq.spectra.color import to_float
 
 
@@ -60,7 +60,7 @@ class BayarConv2d(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return the residuals, (B, out_channels, H, W)."""
         check_images(images, self.in_channels)
-        with no_autocast(images):
+        with no_autocast(images), full_precision(images):
             pixels = to_float(images)
             margin = self.kernel_size // 2
             padded = nn.functional.pad(pixels, (margin, margin, margin, margin), mode="replicate")

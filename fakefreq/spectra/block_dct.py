@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from fakefreq.errors import UserError
-from fakefreq.spectra._tensor import Constant, check_images, no_autocast
+from fakefreq.spectra._tensor import Constant, check_images, full_precision, is_looked_on, no_autocast
 from fakefreq.spectra.color import to_float
 from fakefreq.spectra.dct import dct_basis
 
@@ -40,6 +40,18 @@ def _checked(block: int, stride: int | None) -> tuple[int, int]:
     return block, block if stride is None else stride
 
 
+def _by_product(planes: Tensor, kernels: Tensor, stride: int) -> Tensor:
+    """Return the convolution as a matrix product, which is full float32 by default in compiled code too.
+
+    Shape: (N, 1, H, W), (K, 1, block, block) -> (N, K, H', W')
+    """
+    block = kernels.shape[-1]
+    blocks = planes.squeeze(1).unfold(1, block, stride).unfold(2, block, stride)
+    count, height, width = blocks.shape[:3]
+    product = kernels.flatten(1) @ blocks.reshape(count, height * width, block * block).transpose(1, 2)
+    return product.view(count, len(kernels), height, width)
+
+
 class BlockDCT(nn.Module):
     """Orthonormal DCT-II of square blocks; with block 8 and stride 8 it is JPEG's transform.
 
@@ -67,10 +79,13 @@ class BlockDCT(nn.Module):
         batch, channels, height, width = images.shape
         if height < self.block or width < self.block:
             raise UserError(f"an image of {height}x{width} is smaller than one {self.block}x{self.block} block; pad it")
-        with no_autocast(images):
+        with no_autocast(images), full_precision(images):
             pixels = to_float(images)
             planes = pixels.reshape(batch * channels, 1, height, width)
-            maps = nn.functional.conv2d(planes, self.kernels(pixels), stride=self.stride)
+            if planes.device.type == "cuda" and is_looked_on():
+                maps = _by_product(planes, self.kernels(pixels), self.stride)
+            else:
+                maps = nn.functional.conv2d(planes, self.kernels(pixels), stride=self.stride)
             return maps.reshape(batch, channels, self.block**2, *maps.shape[-2:])
 
 
@@ -102,7 +117,7 @@ class BlockIDCT(nn.Module):
             raise UserError(
                 f"expected coefficients of shape (B, C, {self.block**2}, H, W), got {tuple(coefficients.shape)}"
             )
-        with no_autocast(coefficients):
+        with no_autocast(coefficients), full_precision(coefficients):
             values = to_float(coefficients)
             maps = values.flatten(0, 1)
             planes = nn.functional.conv_transpose2d(maps, self.kernels(values), stride=self.stride)

@@ -8,12 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from fakefreq.errors import UserError
-from fakefreq.spectra._tensor import in_cpu_memory, no_autocast
+from fakefreq.spectra._tensor import in_cpu_memory, kept_on_gpu, no_autocast
 from fakefreq.spectra.color import to_float
 
 Kind = Literal[2, 3]
 
 
+@kept_on_gpu
 def dct_basis(size: int, dtype: torch.dtype = torch.float64, device: torch.device | None = None) -> Tensor:
     """Return the orthonormal DCT-II matrix, computed in float64 and then cast.
 
@@ -25,7 +26,8 @@ def dct_basis(size: int, dtype: torch.dtype = torch.float64, device: torch.devic
         device: of the result.
 
     Shape:
-        - output: (size, size): row k is the k-th basis vector; its transpose is its inverse
+        - output: (size, size): row k is the k-th basis vector; its transpose is its inverse; on a GPU one matrix serves
+          all calls, so it is not to be written to
     """
     # A million cosines in double precision take a processor ten milliseconds.
     home = device if device is not None and device.type == "cuda" else None

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from fakefreq.errors import UserError
-from fakefreq.spectra._tensor import check_images, no_autocast
+from fakefreq.spectra._tensor import check_images, kept_on_gpu, no_autocast
 from fakefreq.spectra.color import to_float
 from fakefreq.spectra.fft import Width, check_width, plane_of
 
@@ -45,6 +45,7 @@ def frequencies(height: int, width: int, half: bool = False, device: torch.devic
     return vertical, function(width, dtype=torch.float64, device=device).unsqueeze(0)
 
 
+@kept_on_gpu
 def radial_bins(height: int, width: int, half: bool = False, device: torch.device | None = None) -> Bins:
     """Return the rings of a spectrum, as wide as one frequency of the image's shorter side.
 
@@ -69,6 +70,7 @@ def radial_bins(height: int, width: int, half: bool = False, device: torch.devic
     return _bins(centre, ring.clamp_max(rings), width, half)
 
 
+@kept_on_gpu
 def angular_bins(
     height: int,
     width: int,

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from fakefreq.spectra._tensor import Constant, check_images, no_autocast
+from fakefreq.spectra._tensor import Constant, check_images, full_precision, no_autocast
 from fakefreq.spectra.color import to_float
 
 # Offsets (row, column) of the eight neighbours, clockwise from above.
@@ -66,7 +66,7 @@ class SRMResidual(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return the residuals, (B, C, 30, H, W)."""
         check_images(images)
-        with no_autocast(images):
+        with no_autocast(images), full_precision(images):
             pixels = to_float(images)
             batch, channels, height, width = pixels.shape
             planes = nn.functional.pad(pixels, (2, 2, 2, 2), mode="replicate").reshape(

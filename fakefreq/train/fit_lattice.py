@@ -140,14 +140,18 @@ def fit_lattice(
     curves = _fit_curves(*train, seed=fit.seed)
     stream.curves.copy_(torch.from_numpy(curves))
     stream.calibration.copy_(torch.tensor([1.0, 0.0]))
-    totals = [stream.judge(torch.from_numpy(part)).squeeze(1).cpu().numpy() for part in test]
+
+    def says(scores: Floats) -> Tensor:
+        return stream.judge(torch.from_numpy(scores).to(stream.knots.device)).squeeze(1).cpu()
+
+    totals = [says(part).numpy() for part in test]
     labels = np.repeat([0, 1], [len(part) for part in totals])
     logistic = LogisticRegression(C=1e6).fit(np.concatenate(totals)[:, None], labels)
     scale, offset = max(float(logistic.coef_[0, 0]), 1e-3), float(logistic.intercept_[0])
     stream.calibration.copy_(torch.tensor([scale, offset]))
     # The null: whole photographs that were kept out, as they are, and the processed crops of the test.
     whole = np.stack(_in_threads(lambda number: read_lattice_of_image(pictures[number]), held, "null", jobs))
-    null = stream.judge(torch.from_numpy(np.concatenate([whole, test[0]]))).squeeze(1).double()
+    null = says(np.concatenate([whole, test[0]])).double()
     stream.null.copy_(torch.quantile(null, torch.linspace(0, 1, NULL_QUANTILES, dtype=torch.float64)))
     better = totals[1][:, None] - totals[0][None]
     return {

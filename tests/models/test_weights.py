@@ -87,3 +87,10 @@ def test_the_package_s_weights_know_imagenet_s_statistics() -> None:
     variance = detector.state_dict()["streams.pixel.network.bn1.running_var"]
     # Random weights have running variances of exactly 1.
     assert float((variance - 1).abs().min()) > 1e-3
+
+
+def test_a_detector_is_loaded_onto_the_device_that_is_asked_for(tmp_path: Path) -> None:
+    save_detector(create_detector("frequency", spectrum="block_dct"), tmp_path / "best.safetensors")
+    assert load_detector(tmp_path, "cpu").device.type == "cpu"
+    with pytest.raises(UserError, match="--device cuda:63: this machine has"):
+        load_detector(tmp_path, "cuda:63")

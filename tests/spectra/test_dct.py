@@ -28,6 +28,7 @@ from fakefreq.spectra import (
     window_1d,
     zigzag,
 )
+from fakefreq.spectra.block_dct import _by_product, _kernels
 from fakefreq.spectra.fft import _log1p
 from fakefreq.spectra.windows import Window
 
@@ -118,6 +119,14 @@ def test_block_dct_is_scipy_s_block_by_block(block: int, stride: int, size: tupl
     assert error(block_dct(images, block, stride), expected) <= 1e-12
     # A 32x32 block sums 1,024 products in one go: float32 rounds those a little more.
     assert error(block_dct(images.float(), block, stride), expected) <= (1e-6 if block <= 16 else 2e-6)
+
+
+@pytest.mark.parametrize(("block", "stride"), [(8, 8), (8, 3), (4, 4)])
+def test_a_product_of_matrices_gives_the_same_blocks(block: int, stride: int) -> None:
+    """What compiled code on a GPU takes."""
+    images = noise(3, 1, 37, 50)
+    found = _by_product(images, _kernels(block), stride)
+    assert error(found.unsqueeze(1), block_dct(images, block, stride).numpy()) <= 1e-12
 
 
 @pytest.mark.parametrize(("block", "stride"), [(4, 4), (8, 8), (8, 3), (16, 8), (32, 32)])
