@@ -13,12 +13,15 @@ import pytest
 from fakefreq.engines import Engine
 from fakefreq.errors import UserError
 
+# A process that a shell started in the background ignores SIGINT, and so do those that it starts.
 PARENT = """
+import signal
 import sys
 from pathlib import Path
 from fakefreq.engines import Engine
 from tests.test_engines import wait
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     list(Engine(jobs=2).run(wait, [Path(sys.argv[1]), Path(sys.argv[2])]))
 """
 
