@@ -61,8 +61,10 @@ ENGINES = {
     "module": "timm",
     "infer": "timm",
     "infer .onnx": "onnxruntime",
+    "infer openvino": "openvino",
     "score": "timm",
     "score .onnx": "onnxruntime",
+    "score openvino": "openvino",
 }
 """Engine -> the bare one that does its work. `module`: a detector called from Python; `infer`: the loop of all
 commands, on decoded pixels; `score`: files on disk as `fakefreq score` takes them, decoding included."""
@@ -182,10 +184,10 @@ class Throughput:
         names = [name for name in ENGINES if self.engines == ("all",) or name in self.engines]
         for name in () if self.engines == ("all",) else self.engines:
             choose(name, list(ENGINES), "engine", "--engines")
-        if "openvino" in names and find_spec("openvino") is None:
-            if self.engines != ("all",):
-                raise UserError("--engines openvino needs a package: pip install openvino")
-            names.remove("openvino")
+        if find_spec("openvino") is None:
+            if self.engines != ("all",) and any("openvino" in name for name in names):
+                raise UserError("openvino needs a package: pip install 'fakefreq[openvino]' (--engines)")
+            names = [name for name in names if "openvino" not in name]
         seconds: dict[str, list[float]] = {name: [] for name in names}
         with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
             self._prepare(Path(folder))
@@ -269,12 +271,12 @@ def _engine(name: str, folder: Path, backbone: str, images: int, batch_size: int
     if name.startswith("score"):
         paths = [f"{number}.jpg" for number in range(images)]
         rows = pd.DataFrame({"path": paths, "label": 0})
-        scorer = load_detector(folder / (GRAPH if name.endswith(".onnx") else WEIGHTS))
+        scorer = _scorer(name, folder)
         return lambda: _drop(score_rows(scorer, rows, folder, batch_size))
     pixels = torch.randint(0, 256, (images, side, side, 3), dtype=torch.uint8).permute(0, 3, 1, 2)
     parts = torch.split(pixels, batch_size)
     if name.startswith("infer"):
-        scorer = load_detector(folder / (GRAPH if name.endswith(".onnx") else WEIGHTS))
+        scorer = _scorer(name, folder)
         numbers = np.array_split(np.arange(images), np.cumsum([len(part) for part in parts])[:-1])
         batches = [(part, number, None) for part, number in zip(parts, numbers, strict=True)]
         return lambda: _drop(infer(scorer, batches, [""] * images, batch_size))
@@ -297,6 +299,12 @@ def _engine(name: str, folder: Path, backbone: str, images: int, batch_size: int
     settings |= {"INFERENCE_NUM_THREADS": str(torch.get_num_threads())}
     compiled = openvino.compile_model(str(folder / BARE), "CPU", settings)
     return lambda: _drop([compiled(array) for array in arrays])
+
+
+def _scorer(name: str, folder: Path) -> Detector:
+    if name.endswith("openvino"):
+        return load_detector(folder / GRAPH, "openvino")
+    return load_detector(folder / (GRAPH if name.endswith(".onnx") else WEIGHTS))
 
 
 def _each(network: torch.nn.Module, parts: Sequence[torch.Tensor]) -> None:

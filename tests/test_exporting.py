@@ -202,12 +202,34 @@ def test_the_commands_read_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[
         pd.testing.assert_frame_equal(ours, theirs, rtol=0, atol=1e-3)
     capsys.readouterr()
     for words, message in (
+        (["predict", str(tmp_path / "images"), "--detector", str(run), "--device", "openvino"], "is for an .onnx file"),
         (["explain", str(tmp_path / "images"), "--detector", str(run / "a.onnx"), "--out", str(tmp_path / "e")], "run"),
         (["export", str(run / "a.onnx"), "--out", str(tmp_path / "b.onnx")], "already"),
     ):
         assert main(words) == 2
         lines = capsys.readouterr().err.splitlines()
         assert len(lines) == 1 and message in lines[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("spectrum", ["lattice", "block_dct"])
+def test_openvino_gives_the_logits_of_onnxruntime(spectrum: str, tmp_path: Path) -> None:
+    pytest.importorskip("openvino", reason="an extra")
+    save_detector(make("two_stream", crop=64, spectrum=spectrum), tmp_path / "best.safetensors")
+    assert main(["export", str(tmp_path), "--out", str(tmp_path / "a.onnx")]) == 0
+    for number in range(5):
+        save(tmp_path / "images" / f"{number}.png", photo(number, 90))
+    tables = {}
+    for device in ("cpu", "openvino"):
+        out = tmp_path / f"{device}.csv"
+        words = ["predict", str(tmp_path / "images"), "--detector", str(tmp_path / "a.onnx"), "--out", str(out)]
+        assert main([*words, "--device", device]) == 0
+        tables[device] = pd.read_csv(out)["logit"]
+    assert len(set(tables["cpu"])) == 5
+    np.testing.assert_allclose(tables["openvino"], tables["cpu"], rtol=0, atol=1e-3)
+    batch = torch.from_numpy(photo(5, 64).copy()).permute(2, 0, 1)[None]
+    detector = fakefreq.load_detector(tmp_path / "a.onnx", "openvino")
+    assert float(detector(batch.contiguous() / 255)) == pytest.approx(float(detector(batch)), abs=1e-4)
 
 
 def _foreign(path: Path) -> None:
@@ -255,3 +277,10 @@ def test_a_missing_package_names_the_extra(
     picture = str(save(tmp_path / "a.png", photo(1, 64)))
     assert main(["predict", picture, "--detector", str(tmp_path / "a.onnx")]) == 2
     assert "fakefreq[onnx]" in capsys.readouterr().err
+
+
+def test_a_missing_openvino_names_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    export_detector(make("pixel", crop=64), tmp_path / "a.onnx")
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(fakefreq.UserError, match=r"pip install 'fakefreq\[openvino\]'"):
+        fakefreq.load_detector(tmp_path / "a.onnx", "openvino")

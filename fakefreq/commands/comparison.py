@@ -143,7 +143,7 @@ class Evaluate:
     draws: int = DEFAULT_DRAWS
     """bootstrap draws behind the intervals, 100 or more"""
     device: str = "auto"
-    """for a run: auto, cpu, cuda or cuda:N"""
+    """for a run: auto, cpu, cuda or cuda:N; or openvino, for an .onnx file"""
     workers: int = -1
     """for a run: processes that decode; -1 chooses by the number of cores"""
     on_error: Literal["stop", "skip"] = "stop"

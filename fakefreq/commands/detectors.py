@@ -76,7 +76,7 @@ class Score:
     workers: int = -1
     """processes that decode; -1 chooses by the number of cores"""
     device: str = "auto"
-    """auto, cpu, cuda or cuda:N"""
+    """auto, cpu, cuda or cuda:N; or openvino, for an .onnx file"""
     on_error: Literal["stop", "skip"] = "stop"
     """at an image that does not decode: stop, or skip it and list it beside --out"""
     history: str = "own"
@@ -106,16 +106,13 @@ class Score:
         from fakefreq.hub import is_hub_name
         from fakefreq.models import load_detector
         from fakefreq.models.weights import weights_path
-        from fakefreq.threads import choose_device
 
         self.on.check()
         ranks.check_same({item.name: str(getattr(self, item.name)) for item in fields(self)})
         with ranks.all_or_none():
             if ranks.size > 1 and (self.on.engine != "local" or self.on.jobs != 1):
                 raise UserError(f"{ranks.size} processes work here already: leave --engine and --jobs out")
-            if self.on.engine == "local":
-                choose_device(self.device)
-            detector = load_detector(self.detector)
+            detector = load_detector(self.detector, self.device if self.on.engine == "local" else "cpu")
             own, other = detector.input, "" if self.history == "none" else self.history
             history = own.history if self.history == "own" else written_out(other)
             detector = detector.replace(replace(own, history=history, views=self.views or own.views))
@@ -173,7 +170,7 @@ class Predict:
     out: Path | None = None
     """also write the table, with all columns, to this .csv or .jsonl (JSON lines), and skipped images beside it"""
     device: str = "auto"
-    """auto, cpu, cuda or cuda:N"""
+    """auto, cpu, cuda or cuda:N; or openvino, for an .onnx file"""
     on_error: Literal["tell", "stop", "skip"] = "tell"
     """at an image that cannot be scored: score the others, list it, and exit with 2 (tell) or 0 (skip); or stop"""
 

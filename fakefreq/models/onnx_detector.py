@@ -1,12 +1,15 @@
-"""A detector that onnxruntime runs, from a file that `fakefreq export` wrote."""
+"""A detector that onnxruntime or OpenVINO runs, from a file that `fakefreq export` wrote."""
 
 import base64
 import json
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load, save
 from torch import Tensor
 
@@ -17,6 +20,7 @@ from fakefreq.errors import UserError
 from fakefreq.models.detector import Detector
 from fakefreq.models.fusion import LATTICE, Fusion
 from fakefreq.models.streams.lattice import LatticeStream
+from fakefreq.spectra import to_float
 
 HEADER, LATTICE_HEADER = "fakefreq", "fakefreq_lattice"
 """Entries of an ONNX file's metadata: JSON, and the lattice stream as safetensors in base64."""
@@ -24,15 +28,21 @@ HEADER, LATTICE_HEADER = "fakefreq", "fakefreq_lattice"
 LOGITS_ONLY = "this looks into a detector's streams, and an ONNX file gives logits only: give the run folder"
 
 
+Runtime = Literal["onnxruntime", "openvino"]
+# Runs a graph: pixels, uint8 or float32, and what its other inputs are given, by name -> its logits.
+Run = Callable[[Tensor, dict[str, NDArray[np.float32]]], NDArray[np.float32]]
+
+
 class OnnxDetector(Detector):
-    """A detector whose graph onnxruntime runs on the CPU, with as many threads as torch has.
+    """A detector whose graph onnxruntime or OpenVINO runs on the CPU, with as many threads as torch has.
 
     Scoring reads the lattice in whole images beside the network, for every detector by the same code. So the graph is
     entered behind its lattice: the file's own stream, kept in its metadata, gives what it says.
 
     Args:
         config: what the exported detector is made of.
-        session: takes `images`, crops, and where there is a lattice stream what it says of each.
+        run: runs the graph: `images`, crops, and where there is a lattice stream `features of lattice`, what it says
+            of each.
         minimum_size: of the crops, in pixels a side.
         side: of the crops where the graph takes one size only, else None.
         lattice: the stream, where the detector has one.
@@ -45,10 +55,10 @@ class OnnxDetector(Detector):
     place: Tensor
 
     def __init__(
-        self, config: DetectorConfig, session: Any, minimum_size: int, side: int | None, lattice: LatticeStream | None
+        self, config: DetectorConfig, run: Run, minimum_size: int, side: int | None, lattice: LatticeStream | None
     ) -> None:
         super().__init__(config, {} if lattice is None else {LATTICE: lattice}, Fusion({}, 0.0), minimum_size)
-        self.session, self.side = session, side
+        self.run, self.side = run, side
         # What says device and type where there are no weights.
         self.register_buffer("place", torch.zeros(()), persistent=False)
 
@@ -60,15 +70,11 @@ class OnnxDetector(Detector):
                 f"this ONNX file takes images of {self.side}x{self.side} only; got {images.shape[-2]}x"
                 f"{images.shape[-1]}: export the run again for another crop"
             )
-        # Loaders give channels last, and onnxruntime would turn that round by one thread: one pass that converts too.
-        pixels = images.to(torch.float32, memory_format=torch.contiguous_format)
-        if images.dtype == torch.uint8:
-            pixels = pixels.div_(255.0)
-        feed = {"images": pixels.numpy()}
+        others = {}
         if self.lattice is not None:
-            said = self.lattice(pixels) if lattice is None else self.lattice.judge(lattice)
-            feed[self.session.get_inputs()[-1].name] = said.detach().numpy()
-        return torch.from_numpy(self.session.run(["logits"], feed)[0])
+            said = self.lattice(to_float(images)) if lattice is None else self.lattice.judge(lattice)
+            others[features_name(LATTICE)] = said.detach().numpy()
+        return torch.from_numpy(self.run(images if images.dtype == torch.uint8 else images.float(), others))
 
     def features(self, images: Tensor, lattice: Tensor | None = None) -> dict[str, Tensor]:
         """Refuse: the streams are within the graph."""
@@ -79,18 +85,19 @@ class OnnxDetector(Detector):
         del recurse
         moved = fn(self.place)
         if (moved.device, moved.dtype) != (self.place.device, self.place.dtype):
-            raise UserError("an ONNX file is run on the CPU as it was exported: give --device cpu")
+            raise UserError("an ONNX file is run on the CPU as it was exported: give --device auto, cpu or openvino")
         return self
 
 
-def load_onnx(file: Path) -> OnnxDetector:
+def load_onnx(file: Path, runtime: Runtime = "onnxruntime") -> OnnxDetector:
     """Load a detector that `fakefreq export` wrote.
 
     Args:
         file: the .onnx file.
+        runtime: what runs its graph.
 
     Raises:
-        UserError: the packages of the extra `onnx` are missing; the file is no ONNX file, or another's.
+        UserError: the packages of the extra `onnx` or `openvino` are missing; the file is no ONNX file, or another's.
     """
     onnx = require_onnx()
     try:
@@ -110,7 +117,7 @@ def load_onnx(file: Path) -> OnnxDetector:
             lattice = LatticeStream()
             lattice.load_state_dict(load(base64.b64decode(metadata[LATTICE_HEADER])))
             model = _behind_the_lattice(model)
-        session = make_session(model.SerializeToString())
+        run = _by_openvino(model) if runtime == "openvino" else _by_onnxruntime(model)
     except UserError:
         raise
     except Exception as error:  # onnxruntime's share no public base class
@@ -120,7 +127,7 @@ def load_onnx(file: Path) -> OnnxDetector:
             "run again"
         ) from error
     side = inputs["images"][-1]
-    detector = OnnxDetector(config, session, size, side if isinstance(side, int) else None, lattice)
+    detector = OnnxDetector(config, run, size, side if isinstance(side, int) else None, lattice)
     return detector.replace(given, threshold, known).eval()
 
 
@@ -146,6 +153,49 @@ def make_session(content: bytes) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+
+def _by_onnxruntime(model: Any) -> Run:
+    session = make_session(model.SerializeToString())
+
+    def run(images: Tensor, others: dict[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+        # Loaders give channels last, and onnxruntime would turn that round by one thread: one pass that converts too.
+        pixels = images.to(torch.float32, memory_format=torch.contiguous_format)
+        if images.dtype == torch.uint8:
+            pixels = pixels.div_(255.0)
+        return session.run(["logits"], {"images": pixels.numpy(), **others})[0]  # type: ignore[no-any-return]
+
+    return run
+
+
+def _by_openvino(model: Any) -> Run:
+    try:
+        import openvino
+    except ImportError as error:
+        raise UserError("--device openvino needs a package: pip install 'fakefreq[openvino]'") from error
+    core = openvino.Core()
+    # Where the processor has bfloat16, OpenVINO would take it.
+    settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+    settings |= {"INFERENCE_NUM_THREADS": str(torch.get_num_threads())}
+
+    @cache
+    def compiled(dtype: torch.dtype) -> Any:
+        graph = core.read_model(model.SerializeToString(), b"")
+        if dtype == torch.uint8:
+            # As the loaders give them: bytes, channels last. What torch would convert, its threads would hold the cores
+            # for, which OpenVINO's own wait for.
+            steps = openvino.preprocess.PrePostProcessor(graph)
+            steps.input("images").tensor().set_element_type(openvino.Type.u8).set_layout(openvino.Layout("NHWC"))
+            steps.input("images").preprocess().convert_element_type(openvino.Type.f32).scale(255.0)
+            steps.input("images").model().set_layout(openvino.Layout("NCHW"))
+            graph = steps.build()
+        return core.compile_model(graph, "CPU", settings)
+
+    def run(images: Tensor, others: dict[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+        pixels = images.permute(0, 2, 3, 1) if images.dtype == torch.uint8 else images
+        return np.array(compiled(images.dtype)({"images": pixels.contiguous().numpy(), **others})["logits"])
+
+    return run
 
 
 def features_name(stream: str) -> str:

@@ -71,7 +71,7 @@ def load_detector(path: str | Path, device: str = "cpu") -> Detector:
             `fakefreq export`, which scores and cannot be looked into, or the name of a published detector,
             `hf://owner/name[@revision]`, which is fetched into the hub's cache.
         device: `cpu`, `cuda`, `cuda:N`, or `auto`: CUDA where there is one, and the CPU for an .onnx file, which
-            computes nowhere else.
+            computes nowhere else; or `openvino`: an .onnx file on the CPU, by OpenVINO instead of onnxruntime.
 
     Raises:
         UserError: no such device; nothing there, not written by fakefreq, written by a version that does not agree with
@@ -80,8 +80,12 @@ def load_detector(path: str | Path, device: str = "cpu") -> Detector:
     path = pin(path)
     file = weights_path(path)
     if file.suffix.lower() == ".onnx":
+        if device == "openvino":
+            return load_onnx(file, "openvino")
         on_cpu = load_onnx(file)
         return on_cpu if device == "auto" else on_cpu.to(choose_device(device))
+    if device == "openvino":
+        raise UserError(f"--device openvino is for an .onnx file; `fakefreq export {path} --out FILE.onnx` makes one")
     try:
         with safe_open(file, framework="pt") as stored:
             metadata = stored.metadata() or {}

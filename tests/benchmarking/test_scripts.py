@@ -111,8 +111,8 @@ def test_every_engine_of_throughput_scores_all_images(tmp_path: Path) -> None:
     throughput = script("throughput")
     command = throughput.Throughput(backbone="test_resnet", batch_size=2, size=64, images=3)
     command._prepare(tmp_path)
-    for name in sorted(throughput.ENGINES, key=lambda name: name == "openvino"):
-        if name == "openvino":
+    for name in sorted(throughput.ENGINES, key=lambda name: "openvino" in name):
+        if "openvino" in name:
             pytest.importorskip("openvino", reason="an engine that is optional")
         throughput._engine(name, tmp_path, "test_resnet", 3, 2, 64)()
     row = command._row_of_engine("infer", {"timm": [3.0, 2.0, 2.0], "infer": [1.5, 2.0, 1.0]})
