@@ -11,6 +11,8 @@ from fakefreq.data.manifest.splits import check_splits, split_manifest
 from fakefreq.data.manifests import index_folder, read_manifest, write_manifest
 from fakefreq.report.page import write_report
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def manifest_path(facebench: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:

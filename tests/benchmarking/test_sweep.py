@@ -123,6 +123,7 @@ def test_runs_that_cannot_be_swept_are_named(run: Path, small_manifest: Path, tm
         sweep_runs([tmp_path], small_manifest, read_sweep(WORDS), 2, tmp_path, draws=100)
 
 
+@pytest.mark.slow
 def test_the_script_makes_table_and_figure_of_a_run(swept: tuple[Path, Any], run: Path, small_manifest: Path) -> None:
     out, table = swept
     out = out / "committed"

@@ -49,6 +49,7 @@ def sizes(manifest: Images, table: pd.DataFrame) -> list[int]:
     return [(manifest[0].parent / path).stat().st_size for path in table["path"]]
 
 
+@pytest.mark.slow
 def test_a_detector_stands_in_the_table_beside_others(
     manifest: Images, tmp_path: Path, capsys: pytest.CaptureFixture[str], logged: pytest.LogCaptureFixture
 ) -> None:

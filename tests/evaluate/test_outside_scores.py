@@ -20,6 +20,7 @@ def manifest(tiny_set: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     return path, rewrite_split(path, path, (0.5, 0.2, 0.3), seed=0, keep=True)
 
 
+@pytest.mark.slow
 def test_a_table_by_sha256_gives_the_same_comparison_as_one_by_path(
     manifest: tuple[Path, pd.DataFrame], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

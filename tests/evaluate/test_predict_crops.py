@@ -102,6 +102,7 @@ def test_a_mirrored_image_has_the_score_of_the_image(rows: pd.DataFrame, manifes
     assert score(image) == pytest.approx(score(np.ascontiguousarray(image[:, ::-1])), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_their_number_goes_with_the_weights_and_every_command_follows(manifest: Path, tmp_path: Path) -> None:
     config = tiny_config(detector="frequency", views=2, max_steps=1)
     train(manifest, tmp_path / "run", config)

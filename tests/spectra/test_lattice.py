@@ -145,6 +145,7 @@ PROCESSED: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PROCESSED)
 def test_photographs_stay_within_the_null_whatever_was_done_to_them(name: str) -> None:
     p = np.array([pvalue(PROCESSED[name](image)) for image in photographs(60)])

@@ -22,7 +22,7 @@ from fakefreq.train.loop import Run
 from fakefreq.train.train import train
 from tests.helpers.surviving_runs import CONFIG, STEPS, Processes, assert_same_end
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 
 def test_a_full_disk_is_said_and_the_last_good_state_resumes(

@@ -34,7 +34,7 @@ from tests.helpers.small_runs import last, weights
 from tests.helpers.surviving_runs import assert_same_end, lines
 
 pytest.importorskip("accelerate", reason="the package accelerate is not installed")
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 ROOT = Path(__file__).parents[2]
 RANKS = 2

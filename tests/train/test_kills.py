@@ -14,7 +14,7 @@ import pytest
 from fakefreq.train.train import train
 from tests.helpers.surviving_runs import CONFIG, STEPS, Processes, assert_same_end, lines
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 
 def test_killed_again_and_again_at_random_moments_a_run_ends_in_the_same_bits(

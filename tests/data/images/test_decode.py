@@ -174,6 +174,7 @@ def test_zeros_in_metadata_are_no_hole() -> None:
     assert decode_image("a", content).shape == (96, 112, 3)
 
 
+@pytest.mark.slow
 def test_all_faces_of_facebench_are_read_to_the_bit() -> None:
     folder = os.environ.get("FAKEFREQ_FACEBENCH")
     if not folder:

@@ -63,6 +63,7 @@ def test_batches_that_are_kept_stay_as_they_were(rows: tuple[pd.DataFrame, Path]
     assert [path for path, _ in batches.skipped] == ["7.png", "38.png"]
 
 
+@pytest.mark.slow
 def test_an_iteration_that_was_broken_off_leaves_the_next_one_alone(rows: tuple[pd.DataFrame, Path]) -> None:
     batches = make_batches(*rows, 16, 3, False, workers=2, on_error="skip")
     begun = iter(batches)

@@ -223,6 +223,7 @@ def test_weights_of_mtcnn_load_strictly(mtcnn: Mtcnn) -> None:
         load_strictly(Mtcnn().judge, weights, "MTCNN's onet")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("folder", "middle", "longer"),
     [
