@@ -1,6 +1,8 @@
 """Cells and shards on a Ray cluster: a machine that is lost takes none with it; tables are those of one machine."""
 
 import logging
+import resource
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -16,6 +18,7 @@ from fakefreq.benchmarking.run import benchmark
 from fakefreq.cli import main
 from fakefreq.engines import Engine
 from fakefreq.errors import UserError
+from fakefreq.evaluate import corpus
 from fakefreq.models.weights import save_detector
 from fakefreq.threads import one_torch_thread
 from tests.benchmarking.conftest import TINY, tiny_plan
@@ -101,3 +104,45 @@ def test_shards_are_scored_on_the_cluster_as_in_one_process(
     tables = [pd.read_csv(tmp_path / kind / "scores.csv") for kind in ("local", "ray")]
     pd.testing.assert_frame_equal(tables[0], tables[1], check_exact=False, rtol=1e-5, atol=1e-5)
     assert len(tables[0]) > 14
+
+
+def test_a_full_disk_of_one_machine_is_told_and_the_rerun_goes_on(
+    cluster: Any,
+    small_manifest: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    del cluster
+    detector = fakefreq.create_detector("pixel", backbone="test_resnet", pretrained="none")
+    save_detector(detector.replace(replace(detector.input, crop=32)), tmp_path / "best.safetensors")
+    score = corpus._score
+
+    def where_a_disk_is_full(shard: corpus._Shard) -> str:
+        if shard.name != "000001":
+            return score(shard)
+        # The real thing, from the kernel: no file of this process may grow beyond this.
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+        try:
+            return score(shard)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+            signal.signal(signal.SIGXFSZ, handler)
+
+    words = ["score", str(tmp_path / "best.safetensors"), str(small_manifest), "--workers", "0", "--shard-rows", "7"]
+    on_ray = [*words, "--engine", "ray", "--out", str(tmp_path / "ray" / "scores.csv")]
+    with monkeypatch.context() as patch:
+        patch.setattr(corpus, "_score", where_a_disk_is_full)
+        assert main(on_ray) == 2
+    told = capsys.readouterr().err
+    assert "cannot write" in told and "File too large" in told and "000001" in told
+    assert not (tmp_path / "ray" / "scores.csv").exists()
+    kept = {path.name: path.read_bytes() for path in (tmp_path / "ray").glob("scores_shards/*/00000*")}
+    assert "000001.parquet" not in kept and "000001.csv" not in kept and kept
+    assert main(on_ray) == 0
+    assert "are scored already" in capsys.readouterr().out
+    assert main([*words, "--out", str(tmp_path / "local" / "scores.csv")]) == 0
+    tables = [pd.read_csv(tmp_path / kind / "scores.csv") for kind in ("local", "ray")]
+    pd.testing.assert_frame_equal(tables[0], tables[1], check_exact=False, rtol=1e-5, atol=1e-5)
