@@ -25,6 +25,8 @@ import tyro
 from fakefreq.files import atomic_path
 
 Part = Literal["index", "memory", "duplicates", "scoring"]
+# The greatest memory of a process so far, in MiB; `getrusage` would say at least that of the process that started it.
+PEAK = "int(open('/proc/self/status').read().split('VmHWM:')[1].split()[0]) / 1024"
 MADE = 1000
 # No file system here allows more hard links to one file than about 65,000.
 MOST_LINKS = 60_000
@@ -101,9 +103,9 @@ def bare_seconds(folder: Path, jobs: int) -> float:
 def index_seconds(folder: Path, out: Path, jobs: int, fresh: bool) -> tuple[float, float]:
     """Seconds and peak MiB of a whole `index`, from listing the folder to the written manifest, in its own process."""
     code = (
-        "import sys, time, resource; from fakefreq.data.manifests import index_folder; start = time.perf_counter();"
+        "import sys, time; from fakefreq.data.manifests import index_folder; start = time.perf_counter();"
         f"index_folder(sys.argv[1], sys.argv[2], jobs={jobs}, fresh={fresh}, group_by='file');"
-        "print(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
+        f"print(time.perf_counter() - start, {PEAK})"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(folder), str(out)], capture_output=True, text=True, check=True
@@ -178,9 +180,9 @@ def peak_of(step: str, path: Path) -> tuple[float, float]:
         "read, split by group, write": "rewrite_split(path, path.with_name('split' + path.suffix), (.7, .1, .2), 0)",
     }
     code = (
-        "import sys, time, resource; from pathlib import Path; from fakefreq.data.manifests import *;"
+        "import sys, time; from pathlib import Path; from fakefreq.data.manifests import *;"
         f"path = Path(sys.argv[1]); start = time.perf_counter(); {steps[step]};"
-        "print(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
+        f"print(time.perf_counter() - start, {PEAK})"
     )
     done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
     seconds, memory = done.stdout.split()
@@ -242,8 +244,8 @@ def measure_duplicates(config: Config) -> Iterator[dict[str, object]]:
 
 
 # Logits without images: what is left is reading the manifest, checking it, shards, and merging them.
-SCORE = """
-import resource, sys, time
+SCORE = f"""
+import sys, time
 import numpy as np
 from fakefreq.cli import main
 from fakefreq.evaluate import corpus
@@ -254,7 +256,7 @@ def score_rows(detector, rows, *arguments, **named):
 corpus.score_rows = score_rows
 start = time.perf_counter()
 assert main(["score", *sys.argv[1:], "--quiet"]) == 0
-print(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+print(time.perf_counter() - start, {PEAK})
 """
 
 

@@ -25,18 +25,30 @@ def speed_of_spectra() -> str:
 
 def costs_of_scoring() -> str:
     """What `score` adds to decoding and network, by a detector that does nothing."""
-    csv, parquet = (
-        float(one("data_scale_cpu", part="scoring", images=100_000, quantity=f"{kind}: microseconds an image")["value"])
-        for kind in ("csv", "parquet")
-    )
-    text = f"""
+
+    def told(images: int, quantity: str) -> float:
+        return float(one("data_scale_cpu", part="scoring", images=images, quantity=quantity)["value"])
+
+    csv, parquet = (told(1_000_000, f"{kind}: microseconds an image") for kind in ("csv", "parquet"))
+    ten, hundred, million = (told(count, "parquet: peak MiB") for count in (10_000, 100_000, 1_000_000))
+    texts = [
+        f"""
         What `score` adds to decoding and network was {csv:.0f} microseconds an image in CSV and {parquet:.0f} in
-        Parquet at 100,000 images ([table](../benchmarks/results/data_scale_cpu.csv), `python benchmarks/data_scale.py
-        --parts scoring`, 2 cores, one run, an installation of packages beside it): under 1 % of a small network's time
-        on a CPU.
-    """
-    words = " ".join(text.split())
-    return textwrap.fill(words, 120, initial_indent="- ", subsequent_indent="  ", break_on_hyphens=False)
+        Parquet at a million images ([table](../benchmarks/results/data_scale_cpu.csv), `python
+        benchmarks/data_scale.py --parts scoring --scored 10000 100000 1000000`, 2 cores, one run, a training beside
+        it): under 1 % of a small network's time on a CPU, and {10 * parquet / 60:.0f} minutes for ten million.
+        """,
+        f"""
+        Memory: a Parquet manifest without splits stays in its file, and the peak was {ten:,.0f} MiB at 10,000 images,
+        {hundred:,.0f} at 100,000 and {million:,.0f} at a million, most of it libraries. A CSV, or a manifest with
+        splits, is held whole, about {(told(1_000_000, "csv: peak MiB") - ten) * 1024 / 1e6:.1f} KiB a row. `index`
+        writes Parquet above 500,000 images; it needs a third of CSV's disk.
+        """,
+    ]
+    return "\n".join(
+        textwrap.fill(" ".join(t.split()), 120, initial_indent="- ", subsequent_indent="  ", break_on_hyphens=False)
+        for t in texts
+    )
 
 
 def costs_of_the_lattice() -> str:

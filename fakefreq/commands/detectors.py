@@ -99,6 +99,7 @@ class Score:
         from fakefreq.data.index.on_the_fly import manifest_or_index
         from fakefreq.data.loading.cache import reflected_line
         from fakefreq.data.manifest.align import refuse_second_history
+        from fakefreq.data.manifest.in_file import rows_in_file
         from fakefreq.data.manifest.splits import check_splits
         from fakefreq.data.manifests import manifest_digest, read_manifest, write_skipped
         from fakefreq.evaluate.corpus import HowToScore, score_corpus
@@ -125,22 +126,31 @@ class Score:
             )
         )
         with ranks.all_or_none():
-            manifest = read_manifest(path)
-            check_splits(manifest)
+            in_file = rows_in_file(path) if self.split == "all" else None
             if history:
                 refuse_second_history(path, history, "give --history none")
                 logger.info(f"every image, real or fake, goes through {history} first")
-            rows = manifest.assign(manifest=manifest_digest(manifest))
-            if self.split != "all":
-                rows = rows[rows["split"] == self.split]
-            small = reflected_line(rows, detector.input, "a smaller --crop in `fakefreq train` reads none")
+            if in_file is None:
+                manifest = read_manifest(path)
+                check_splits(manifest)
+                rows = manifest.assign(manifest=manifest_digest(manifest))
+                if self.split != "all":
+                    rows = rows[rows["split"] == self.split]
+            sizes = rows if in_file is None else in_file.sizes()
+            small = reflected_line(sizes, detector.input, "a smaller --crop in `fakefreq train` reads none")
             if small:
                 logger.info(small)
         how = HowToScore(
             self.detector, detector.input, path.parent, self.on_error, self.batch_size, self.workers, self.device
         )
         count, skipped = score_corpus(
-            rows, how, self.out, detector.threshold, origin, shard_rows=self.shard_rows, engine=self.on
+            rows if in_file is None else in_file,
+            how,
+            self.out,
+            detector.threshold,
+            origin,
+            shard_rows=self.shard_rows,
+            engine=self.on,
         )
         with ranks.all_or_none():
             if not ranks.is_first:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 import pandas as pd
 
 from fakefreq.config.input import InputConfig
+from fakefreq.data.manifest.in_file import RowsInFile
 from fakefreq.data.manifest.table import write_skipped
 from fakefreq.engines import Engine
 from fakefreq.errors import ToldElsewhere, UserError
@@ -63,14 +64,18 @@ class _Shard:
     """Some rows to score, and the folder and the name of their table."""
 
     how: HowToScore
-    rows: pd.DataFrame
+    rows: pd.DataFrame | RowsInFile
     folder: Path
     name: str
     title: str
 
+    def read(self) -> pd.DataFrame:
+        """Return the rows."""
+        return self.rows.read() if isinstance(self.rows, RowsInFile) else self.rows
+
 
 def score_corpus(
-    rows: pd.DataFrame,
+    rows: pd.DataFrame | RowsInFile,
     how: HowToScore,
     out: Path,
     threshold: float,
@@ -87,7 +92,7 @@ def score_corpus(
     images; with the table, they go.
 
     Args:
-        rows: of a manifest, with the column `manifest`, its digest.
+        rows: of a manifest, with the column `manifest`, its digest; or those that are still in their file.
         how: to score them.
         out: the table to write, .csv or .parquet: the rows that were scored, in their order.
         threshold: for the table: the logit above which an image is called fake.
@@ -101,7 +106,7 @@ def score_corpus(
     Raises:
         UserError: no rows; an image that does not decode, where that stops; a shard that is damaged.
     """
-    if rows.empty:
+    if not len(rows):
         raise UserError("there is no image to score: the manifest, or the part chosen by --split, is empty")
     if shard_rows < 1:
         raise UserError(f"--shard-rows takes 1 or more; got {shard_rows}")
@@ -140,14 +145,19 @@ def score_corpus(
     return len(rows) - len(skipped), skipped
 
 
-def _folder_of(rows: pd.DataFrame, how: HowToScore, shard_rows: int, above: Path) -> Path:
+def _folder_of(rows: pd.DataFrame | RowsInFile, how: HowToScore, shard_rows: int, above: Path) -> Path:
     """Make the folder of the shards that these rows, weights and settings decide."""
+    if isinstance(rows, RowsInFile):
+        digest, paths = rows.digest, rows.hash_of_paths()
+    else:
+        digest = rows["manifest"].iloc[0]
+        paths = int(pd.util.hash_pandas_object(rows["path"], index=False).sum())
     made = {
         "fakefreq": __version__,
         "weights": sha256_file(weights_path(how.weights)),
         "input": asdict(how.input),
-        "manifest": rows["manifest"].iloc[0],
-        "rows": int(pd.util.hash_pandas_object(rows["path"], index=False).sum()),
+        "manifest": digest,
+        "rows": paths,
         "on_error": how.on_error,
         "shard_rows": shard_rows,
     }
@@ -157,9 +167,11 @@ def _folder_of(rows: pd.DataFrame, how: HowToScore, shard_rows: int, above: Path
     return folder
 
 
-def _shard(rows: pd.DataFrame, how: HowToScore, folder: Path, number: int, count: int, size: int) -> _Shard:
+def _shard(
+    rows: pd.DataFrame | RowsInFile, how: HowToScore, folder: Path, number: int, count: int, size: int
+) -> _Shard:
     title = "score" if count == 1 else f"score shard {number + 1} of {count}"
-    return _Shard(how, rows.iloc[number * size : (number + 1) * size], folder, f"{number:06d}", title)
+    return _Shard(how, rows[number * size : (number + 1) * size], folder, f"{number:06d}", title)
 
 
 @lru_cache(maxsize=1)
@@ -175,7 +187,7 @@ def _score(shard: _Shard) -> str:
     try:
         scores, skipped = score_rows(
             _detector(how, shard.folder),
-            shard.rows,
+            shard.read(),
             how.root,
             how.batch_size,
             how.workers,
@@ -204,7 +216,7 @@ def _merged(shards: list[_Shard], skipped: list[tuple[str, str]]) -> Iterator[pd
         if listed.exists():
             some = list(pd.read_csv(listed, dtype=str, keep_default_na=False).itertuples(index=False, name=None))
         gone = {path for path, _ in some}
-        if table["path"].tolist() != [name for name in shard.rows["path"].astype(str) if name not in gone]:
+        if table["path"].tolist() != [name for name in shard.read()["path"].astype(str) if name not in gone]:
             raise UserError(f"{path} does not hold the scores of its images; delete it, and the same command goes on")
         skipped += some
         yield table

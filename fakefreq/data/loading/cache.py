@@ -139,7 +139,8 @@ def reflected_line(rows: pd.DataFrame, config: InputConfig, advice: str) -> str:
     """Return a line on images that are continued by reflection to fill the crop; empty where there are none.
 
     Args:
-        rows: with `width` and `height` in pixels, 0 where they are not known.
+        rows: with `width` and `height` in pixels, 0 where they are not known; where there is a column `images`, it says
+            how many images a row stands for.
         config: the crop, and what they go through first.
         advice: what to change.
 
@@ -149,14 +150,16 @@ def reflected_line(rows: pd.DataFrame, config: InputConfig, advice: str) -> str:
 of the smallest crop; see --crop'
     """
     size = np.asarray(rows[["width", "height"]], dtype=np.int64).reshape(-1, 2)
-    size = size[(size > 0).all(axis=1)]
+    is_known = (size > 0).all(axis=1)
+    size, many = size[is_known], (rows["images"].to_numpy() if "images" in rows else np.ones(len(size)))[is_known]
     history, crop = history_of(config), config.crop
     if history is not None and history.size is not None:
         size = np.full_like(size, history.size)
-    small = size[(size < crop).any(axis=1)]
+    is_small = (size < crop).any(axis=1)
+    small = size[is_small]
     if not len(small):
         return ""
-    share = 100 * len(small) / len(size)
+    share = 100 * many[is_small].sum() / many.sum()
     filled = 100 * (1 - np.minimum(small, crop).prod(axis=1).min() / crop**2)
     return (
         f"warning: {'under 1' if share < 1 else f'{share:.0f}'} % of the images are smaller than the crop of {crop} "

@@ -4,7 +4,7 @@ import csv
 import hashlib
 import itertools
 import operator
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TextIO
 
@@ -25,7 +25,9 @@ NEEDED = ["path", "label", "generator", "subset", "group"]
 MEANING = ["path", "label", "generator", "source", "subset", "group", "split", "sha256"]
 # A CSV's seal is the heading of its last, empty column: it travels with the file, and the file stays plain CSV.
 SEAL = "seal:"
-_PARQUET_SEAL = b"fakefreq_seal"
+PARQUET_SEAL = b"fakefreq_seal"
+GROUP_ROWS = 65_536
+"""Rows of a Parquet manifest that are written, and can be read, together."""
 # Above this many images `--out manifest`, without an ending, becomes Parquet.
 PARQUET_ABOVE = 500_000
 # Rows that are turned into text at once.
@@ -52,7 +54,7 @@ def read_manifest(path: str | Path, sealed: bool = True) -> pd.DataFrame:
         raise UserError(
             f"{path} lacks the columns {', '.join(missing)}: it is not a manifest; `fakefreq index` makes one"
         )
-    wrong = manifest[~manifest["label"].isin(["0", "1", 0, 1])]
+    wrong = manifest[~is_label(manifest["label"])]
     if len(wrong):
         raise UserError(
             f"{path}: the label of {wrong['path'].iloc[0]} is {wrong['label'].iloc[0]!r}; it is 0 (real) or 1"
@@ -69,7 +71,7 @@ def read_manifest(path: str | Path, sealed: bool = True) -> pd.DataFrame:
         if name not in manifest:
             manifest[name] = ""
         if name in NUMBERS:
-            manifest[name] = pd.to_numeric(manifest[name], errors="coerce").fillna(0).astype(int)
+            manifest[name] = to_numbers(manifest[name])
     found = _digest(manifest, present) if sealed and seal else seal
     if found != seal:
         raise UserError(
@@ -77,6 +79,16 @@ def read_manifest(path: str | Path, sealed: bool = True) -> pd.DataFrame:
             f"is meant, accept it with `fakefreq manifest seal {path}`; scores and runs made before are the old one's"
         )
     return manifest[COLUMNS]
+
+
+def is_label(column: pd.Series) -> pd.Series:
+    """Return for each value whether it is a label."""
+    return column.isin(["0", "1", 0, 1])
+
+
+def to_numbers(column: pd.Series) -> pd.Series:
+    """Return whole numbers; 0 where there is none."""
+    return pd.to_numeric(column, errors="coerce").fillna(0).astype(int)
 
 
 def _of_folder(folder: Path) -> str:
@@ -97,7 +109,7 @@ def _read(path: Path) -> tuple[pd.DataFrame, str]:
             from fakefreq.data.images.shards import need_pyarrow
 
             table = need_pyarrow().read_table(path)
-            seal = (table.schema.metadata or {}).get(_PARQUET_SEAL, b"").decode("ascii", "replace")
+            seal = (table.schema.metadata or {}).get(PARQUET_SEAL, b"").decode("ascii", "replace")
             return table.to_pandas(), seal
         manifest = _read_csv(path)
     except FileNotFoundError as error:
@@ -114,7 +126,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
     for piece in pd.read_csv(path, dtype=str, keep_default_na=False, chunksize=_PIECE):
         for name in NUMBERS:
             if name in piece and name != "label":  # a wrong label is shown as it was written
-                piece[name] = pd.to_numeric(piece[name], errors="coerce").fillna(0).astype(int)
+                piece[name] = to_numbers(piece[name])
         pieces.append(piece)
     return pd.concat(pieces, ignore_index=True)
 
@@ -130,9 +142,10 @@ def write_manifest(manifest: pd.DataFrame, path: str | Path) -> None:
         import pyarrow
 
         table = pyarrow.Table.from_pandas(manifest, preserve_index=False)
-        metadata = {**(table.schema.metadata or {}), _PARQUET_SEAL: seal.encode()}
+        metadata = {**(table.schema.metadata or {}), PARQUET_SEAL: seal.encode()}
         with atomic_path(path) as temporary:
-            parquet.write_table(table.replace_schema_metadata(metadata), temporary, compression="zstd")
+            table = table.replace_schema_metadata(metadata)
+            parquet.write_table(table, temporary, compression="zstd", row_group_size=GROUP_ROWS)
         return
     manifest[SEAL + seal] = ""
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
@@ -233,18 +246,33 @@ def _digest(manifest: pd.DataFrame, columns: list[str]) -> str:
     order = None
     if not is_ascending(manifest["path"]):
         order = np.argsort(manifest["path"].to_numpy(dtype=object), kind="stable")
+
+    def pieces(name: str) -> Iterator[pd.Series]:
+        if name in manifest:
+            column = manifest[name] if order is None else manifest[name].iloc[order]
+            yield from (column.iloc[start : start + _PIECE] for start in range(0, len(column), _PIECE))
+
+    return digest_of(columns, pieces)
+
+
+def digest_of(columns: list[str], pieces: Callable[[str], Iterable[pd.Series]]) -> str:
+    """Return 16 hexadecimal digits of columns that come in pieces, which may be of any length.
+
+    A million paths as one text would take a hundred megabytes more.
+
+    Args:
+        columns: their names, in order.
+        pieces: gives the values of a column, in the order of paths.
+    """
     digest = hashlib.sha256()
     for name in columns:
         digest.update(f"\1{name}\1".encode())
-        if name not in manifest:
-            continue
-        column = manifest[name] if order is None else manifest[name].iloc[order]
-        if name in NUMBERS:
-            digest.update(column.to_numpy().astype("<i8").tobytes())
-            continue
-        # In pieces: a million paths as one text would be a hundred megabytes more. No path holds a zero byte.
-        for start in range(0, len(column), _PIECE):
-            texts = _texts(column.iloc[start : start + _PIECE])
+        for piece in pieces(name):
+            if name in NUMBERS:
+                digest.update(piece.to_numpy().astype("<i8").tobytes())
+                continue
+            # No path holds a zero byte.
+            texts = _texts(piece)
             text = f"{texts[0]}\0" * len(texts) if _is_constant(texts) else "\0".join(texts) + "\0"
             digest.update(text.encode("utf-8", "surrogatepass"))
     return digest.hexdigest()[:16]
