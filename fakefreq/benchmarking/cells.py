@@ -211,7 +211,7 @@ def run_cell(cell: Cell, folder: Path) -> None:
         started = time.perf_counter()
         root, size, workers, progress = cell.manifest.parent, config.batch_size, config.workers, f"score {cell.label}"
         kept = kept_features(detector, rows, root, config)
-        test, _ = score_rows(detector, rows, root, size, workers, progress=progress, kept=kept)
+        test, _ = score_rows(detector, rows, root, size, workers, progress=progress, kept=kept, cache=config.cache)
         seconds = time.perf_counter() - started
         val = read_scores(folder / "run" / "val_scores.csv")
         scores = pd.concat([val.astype({"label": int}).assign(role="val"), test.assign(role="test")], ignore_index=True)

@@ -19,7 +19,8 @@ class RunConfig:
     """How a run is carried out, not what it computes: a finished run stays valid when these change.
 
     Args:
-        cache: keeps decoded training images for the next epoch: `none`, in `memory`, or a folder for later runs too.
+        cache: keeps decoded images for the next epoch: `none`, in `memory` those of training, or in a folder those of
+            validation and test too, and the lattice read in them, for later runs and other detectors.
         workers: processes that decode images; -1 chooses by the number of cores.
         device: `auto`, `cpu`, `cuda` or `cuda:N`; of several processes each takes a GPU of its own.
         log_every: steps between two lines of log.csv.

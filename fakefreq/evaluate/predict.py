@@ -131,6 +131,7 @@ def score_rows(
     on_error: Literal["stop", "skip"] = "stop",
     progress: str = "score",
     kept: NDArray[np.float32] | None = None,
+    cache: str = "none",
 ) -> tuple[pd.DataFrame, list[tuple[str, str]]]:
     """Score the images of some manifest rows, brought through the detector's own history and crop.
 
@@ -147,6 +148,8 @@ def score_rows(
         progress: the progress bar's label.
         kept: what the one learnt stream sees in the centre crop of each row, (N, width), in the order of `rows`, as
             `fakefreq.train.features.kept_features` gives it: the stream is then not run.
+        cache: a folder that keeps decoded images, and what the lattice stream reads in them, for the next scoring of
+            the same rows, by whichever detector; `none`, or `memory`, which a scoring has no use for.
 
     Returns:
         The scores, one row an image in the order of `rows`, and the skipped images as (path, reason). Scores of a
@@ -171,6 +174,7 @@ def score_rows(
         views=detector.input.views,
         whole=None if detector.lattice is None else read_lattice_of_image,
         ranks=ranks,
+        cache="none" if cache == "memory" else cache,
     )
     pixels = ((batch.images, batch.index.numpy(), batch.whole) for batch in batches)
     with ranks.all_or_none():

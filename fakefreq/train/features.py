@@ -269,7 +269,9 @@ def fit_frozen(
         linear.weight.copy_(torch.as_tensor(head.weight).view(1, -1))
         linear.bias.fill_(head.bias)
     kept = None if detector.input.views > 1 else val[:, 0]
-    scores, _ = score_rows(detector, selection.val, root, size, workers, progress="validate", kept=kept)
+    scores, _ = score_rows(
+        detector, selection.val, root, size, workers, progress="validate", kept=kept, cache=config.cache
+    )
     logits = scores["logit"].to_numpy()
     progress = Progress(epoch=1, best_epoch=1, best_auc=auc(labels, logits))
     progress.seconds = time.perf_counter() - started

@@ -348,7 +348,14 @@ def _logits(
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     kept = kept_features(detector, selection.val, root, config)
     scores, _ = score_rows(
-        detector, selection.val, root, config.batch_size, config.workers, progress="validate", kept=kept
+        detector,
+        selection.val,
+        root,
+        config.batch_size,
+        config.workers,
+        progress="validate",
+        kept=kept,
+        cache=config.cache,
     )
     return scores["label"].to_numpy(), scores["logit"].to_numpy()
 

@@ -103,7 +103,13 @@ class Run:
             self._train_epoch(progress.epoch + 1)
             started = time.perf_counter()
             scores, _ = score_rows(
-                self.judged, self.selection.val, self.root, config.batch_size, config.workers, progress="validate"
+                self.judged,
+                self.selection.val,
+                self.root,
+                config.batch_size,
+                config.workers,
+                progress="validate",
+                cache=config.cache,
             )
             progress.epoch += 1
             progress.step, progress.seen, progress.right, progress.loss_sum = 0, 0, 0, 0.0

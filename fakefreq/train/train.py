@@ -211,7 +211,7 @@ def _train(
         progress.seconds += time.perf_counter() - started
     val = selection.val.assign(manifest=digest)
     kept = kept_features(best, val, root, config)
-    scores, _ = score_rows(best, val, root, workers=config.workers, progress="validate", kept=kept)
+    scores, _ = score_rows(best, val, root, workers=config.workers, progress="validate", kept=kept, cache=config.cache)
     facts = {"epoch": progress.best_epoch, "val_auc": progress.best_auc, "train_on": list(config.train_on)}
     with ranks.all_or_none():
         best = best.replace(known=note_known(selection, scores, verdict))

@@ -1,4 +1,4 @@
-"""Decoded images kept for the next epoch, in memory or in a mapped file, as they are or reduced."""
+"""Decoded images, and what was read in them, kept for the next epoch or detector, in memory or in a mapped file."""
 
 import hashlib
 import mmap
@@ -91,6 +91,41 @@ class PixelCache:
         memory[start : start + flat.size] = flat.data
         head = np.array([(*image.shape[:2], zlib.crc32(flat.data), 1)], _HEAD)
         memory[row * _HEAD.itemsize : (row + 1) * _HEAD.itemsize] = head.tobytes()
+
+
+class ReadingCache:
+    """What was read in each whole image, in a mapped file that all processes and later runs share.
+
+    Args:
+        count: of images.
+        width: numbers of a reading.
+        folder: where the file lies.
+        key: names the file: a digest of all that decides about the readings.
+
+    Raises:
+        UserError: too little disk space.
+    """
+
+    def __init__(self, count: int, width: int, folder: Path, key: str) -> None:
+        self._entry = np.dtype([("check", "<u4"), ("ready", "<u4"), ("values", "<f4", (width,))])
+        self._path, self._size = folder / f"readings-{key}.bin", max(1, count * self._entry.itemsize)
+        _reserve(self._path, self._size)
+
+    def get(self, row: int) -> NDArray[np.float32] | None:
+        """Return a reading, (width,), or None."""
+        with self._path.open("rb") as file:
+            file.seek(row * self._entry.itemsize)
+            entry = np.frombuffer(file.read(self._entry.itemsize), self._entry)[0]
+        values = np.array(entry["values"], np.float32)
+        return values if entry["ready"] and zlib.crc32(values.data) == entry["check"] else None
+
+    def put(self, row: int, values: NDArray[np.float32]) -> None:
+        """Keep a reading."""
+        values = np.ascontiguousarray(values, np.float32)
+        entry = np.array([(zlib.crc32(values.data), 1, values)], self._entry)
+        with self._path.open("r+b") as file:
+            file.seek(row * self._entry.itemsize)
+            file.write(entry.tobytes())
 
 
 def cache_key(*parts: object) -> str:

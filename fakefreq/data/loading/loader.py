@@ -16,11 +16,12 @@ from torch.utils.data import DataLoader, Sampler
 
 from fakefreq.data.degrade.history import History
 from fakefreq.data.images.resample import MOST_VIEWS
-from fakefreq.data.loading.cache import PixelCache, cache_key
+from fakefreq.data.loading.cache import PixelCache, ReadingCache, cache_key
 from fakefreq.data.loading.samples import NO_SLOT, Augment, Pack, ReadWhole, Request, Samples, SharedSlots, Twins
 from fakefreq.data.loading.sampling import BalanceBy, EpochOrder, Sampling, split_step
 from fakefreq.errors import UserError
 from fakefreq.ranks import Ranks
+from fakefreq.version import __version__
 
 
 @dataclass(frozen=True)
@@ -190,8 +191,8 @@ def make_batches(
         history: brings every image of either class through one crop, resize and codec, in training and in
             scoring, with the quality (and kernel) drawn by the image's sha256, as `fakefreq align` does; the pixels
             are those of its files.
-        cache: keeps decoded images (after the history) for the next epoch: `none`, in `memory`, or a folder for a
-            mapped file that later runs use too.
+        cache: keeps decoded images (after the history), and what was read in them, for the next epoch: `none`, in
+            `memory`, or a folder for mapped files that later runs use too.
         views: where it is not for training, crops of each image, one after the other with one index; see `crop_views`.
         whole: where it is not for training, reads each whole image before it is cropped.
         ranks: the processes that share the work; this one gets its part of each training batch, and every so many
@@ -219,6 +220,11 @@ def make_batches(
     if history is not None and "" in keys:
         raise UserError("a history on the way in is drawn by each image's sha256, which the manifest lacks; index anew")
     kept = None if str(cache) == "none" else _make_cache(rows, keys, history, cache)
+    readings = None
+    if whole is not None and str(cache) not in ("none", "memory"):
+        width = whole(np.zeros((64, 64, 3), np.uint8)).size
+        key = cache_key(keys, str(history), whole.__module__, getattr(whole, "__name__", ""), __version__)
+        readings = ReadingCache(len(rows), width, Path(cache), key)
     labels = rows["label"].to_numpy().astype(np.int64)
     samples = Samples(
         paths,
@@ -232,6 +238,7 @@ def make_batches(
         cache=kept,
         views=views,
         whole=whole,
+        readings=readings,
     )
     loader: DataLoader[Pack] = DataLoader(
         samples,

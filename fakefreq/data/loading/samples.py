@@ -18,7 +18,7 @@ from fakefreq.data.degrade.language import parse_augmentation
 from fakefreq.data.images.decode import read_image
 from fakefreq.data.images.headers.formats import ImageError
 from fakefreq.data.images.resample import crop_image, cut_views
-from fakefreq.data.loading.cache import PixelCache
+from fakefreq.data.loading.cache import PixelCache, ReadingCache
 from fakefreq.data.loading.sampling import ImageStreams
 from fakefreq.errors import UserError
 
@@ -175,13 +175,14 @@ class Samples(Dataset[Pack]):
         cache: PixelCache | None,
         views: int,
         whole: ReadWhole | None = None,
+        readings: ReadingCache | None = None,
     ) -> None:
         self.labels, self.streams = labels, ImageStreams()
         # Set anew for each iteration, before its workers are forked; None where they send their pixels.
         self.slots: SharedSlots | None = None
         self.twins = twins if twins is not None and twins.probability > 0 else None
         self.paths, self.keys, self.crop, self.augment, self.seed = paths, keys, crop, augment, seed
-        self.history, self.cache, self.views, self.whole = history, cache, views, whole
+        self.history, self.cache, self.views, self.whole, self.readings = history, cache, views, whole, readings
         self.degrade = parse_augmentation(augment.degrade) if augment and augment.degrade else None
 
     def __len__(self) -> int:
@@ -224,7 +225,7 @@ class Samples(Dataset[Pack]):
                 continue
             if self.augment is None:
                 if self.whole is not None:
-                    read += [self.whole(image)] * self.views
+                    read += [self._read(self.whole, image, row)] * self.views
                 for view, mirrored in cut_views(image, self.crop, self.views):
                     _place(view, mirrored, pixels[len(rows)])
                     rows.append(row)
@@ -245,6 +246,16 @@ class Samples(Dataset[Pack]):
         own = torch.from_numpy(pixels[: len(rows)]) if slot == NO_SLOT else None
         index, where = np.array(rows, dtype=np.int64), np.array(places, dtype=np.int64)
         return Pack(slot, own, index, where, len(twins), bad, np.stack(read) if read else None)
+
+    def _read(self, whole: ReadWhole, image: NDArray[np.uint8], row: int) -> NDArray[np.float32]:
+        """What is read in a whole image, kept where that is wanted."""
+        kept = None if self.readings is None else self.readings.get(row)
+        if kept is not None:
+            return kept
+        found = whole(image)
+        if self.readings is not None:
+            self.readings.put(row, found)
+        return found
 
     def _twin(self, image: NDArray[np.uint8], row: int, key: Key) -> NDArray[np.uint8] | None:
         if self.twins is None or self.labels[row] != 0:
