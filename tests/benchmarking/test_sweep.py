@@ -12,6 +12,7 @@ from fakefreq.benchmarking import sweep
 from fakefreq.benchmarking.sweep import sweep_runs
 from fakefreq.data.degrade.language import parse_degradation
 from fakefreq.data.manifests import read_manifest
+from fakefreq.engines import Engine
 from fakefreq.errors import UserError
 from fakefreq.evaluate.metrics import auc, false_positive_rate, true_positive_rate
 from fakefreq.evaluate.predict import score_degraded, score_rows
@@ -84,6 +85,17 @@ def test_what_was_scored_is_not_scored_again(
     monkeypatch.setattr(sweep, "score_degraded", lambda *_: pytest.fail("scored again"))
     again = sweep_runs([run], small_manifest, read_sweep(WORDS), 0, out, draws=100)
     assert len(again) == len(table)
+
+
+def test_two_processes_give_the_table_of_one(run: Path, small_manifest: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    train(small_manifest, other, replace(TINY, detector="pixel", train_on=("alpha",), seed=1))
+    tables = []
+    for jobs in (1, 2):
+        out = tmp_path / f"by_{jobs}"
+        sweep_runs([run, other], small_manifest, read_sweep(WORDS[:1]), 4, out, draws=100, engine=Engine(jobs=jobs))
+        tables.append(pd.read_csv(out / "robustness.csv"))
+    pd.testing.assert_frame_equal(tables[0], tables[1], rtol=1e-4, atol=1e-4)
 
 
 def test_every_batch_size_and_call_meets_the_same_pixels(run: Path, small_manifest: Path) -> None:
