@@ -15,10 +15,13 @@ from pathlib import Path
 import pandas as pd
 import tyro
 from page_costs import costs_of_scoring, costs_of_the_lattice, costs_on_a_gpu, engines, speed_of_spectra
+from page_small import clip, lattice_parts, learning_curve, more_generators
 from page_tables import (
+    BOTH,
+    FOUND_AND_ALARMS,
+    GENERATORS,
     ROOT,
     UNSEEN,
-    counts,
     finding,
     gain,
     interval,
@@ -35,10 +38,7 @@ from fakefreq.files import write_text
 from fakefreq.report.tables import number, p_value
 
 BLOCK = re.compile(r"(<!-- numbers: (\S+) -->\n).*?(<!-- /numbers -->)", re.DOTALL)
-GENERATORS = ("stylegan", "stylegan2", "dcgan", "mobilestylegan_native", "began", UNSEEN)
 TRACKS = ("raw", "native", "aligned")
-BOTH = ("pixel", "two_stream")
-FOUND_AND_ALARMS = ("found_at_5", "false_alarms_at_5")
 
 
 def of_lattice(track: str) -> str:
@@ -266,66 +266,6 @@ def synthbuster() -> str:
     return markdown(header, rows, texts=2)
 
 
-def learning_curve() -> str:
-    """What 50, 200 and 700 fakes of the seen generator give, with and without the lattice."""
-    name, rows = "small_one_to_all_curve_native_cpu", []
-    for count, pixel, both in ((50, "pixel_50", "two_stream_50"), (200, "pixel_200", "two_stream_200"), (700, *BOTH)):
-        of = f"{name}_differences" if pixel == "pixel" else f"{name}_pairs"
-        change = one(of, detector=both, baseline=pixel, test=UNSEEN, metric="auc", seed="all")
-        seen = short(metric(name, pixel, "stylegan"))
-        areas = [short(metric(name, which, UNSEEN)) for which in (pixel, both)]
-        rows.append([str(count), seen, counts(change), *areas, interval(change)])
-    header = [
-        "fakes in training",
-        "pixel, seen",
-        "unseen real / fake",
-        "pixel, unseen",
-        "two_stream, unseen",
-        "gain, unseen",
-    ]
-    return markdown(header, rows)
-
-
-def more_generators(protocol: str) -> str:
-    """AUC on each generator that training left out, and what two streams gain."""
-    name, detectors, rows = f"small_{protocol}_native_cpu", ("pixel", "lattice", "two_stream"), []
-    changes = table(f"{name}_differences")
-    changes = changes[(changes["detector"] == "two_stream") & (changes["metric"] == "auc") & (changes["seed"] == "all")]
-    whole = "(each)" if protocol == "leave_one_out" else changes["train_on"].iloc[0]
-    for generator in GENERATORS:
-        unseen = (changes["test"] == generator) & ~changes["seen"].astype(bool)
-        if generator == UNSEEN:
-            unseen &= changes["train_on"] == whole
-        for _, change in changes[unseen].iterrows():
-            of = {"train_on": change["train_on"], "test": generator, "metric": "auc"}
-            areas = [float(one(f"{name}_summary", detector=detector, **of)["value"]) for detector in detectors]
-            label = generator if generator == UNSEEN else f"`{generator}`"
-            rows.append([label, counts(change), *map(short, areas), interval(change)])
-    header = ["test", "real / fake", *(f"{detector} AUC" for detector in detectors), "two_stream − pixel"]
-    return markdown(header, rows)
-
-
-def clip() -> str:
-    """Frozen CLIP as the pixel stream, without and with the lattice, beside the default on the same images."""
-    name, detectors, rows = "clip_one_to_all_native_cpu", (*BOTH, "clip", "clip_two_stream"), []
-    for generator in GENERATORS:
-        areas = [short(metric(name, detector, generator)) for detector in detectors]
-        change = one(f"{name}_pairs", detector="clip_two_stream", test=generator, metric="auc", seed="all")
-        shares = " / ".join(short(metric(name, "clip_two_stream", generator, which), 2) for which in FOUND_AND_ALARMS)
-        rows.append([named(generator), counts(change), *areas, interval(change), shares])
-    header = [
-        "generator",
-        "real / fake",
-        "pixel",
-        "two_stream",
-        "CLIP",
-        "CLIP and lattice",
-        "lattice's gain",
-        "found / alarms",
-    ]
-    return markdown(header, rows)
-
-
 def robustness() -> str:
     """AUC over the unseen generators after degradations of both classes."""
     whole = table("robustness_aligned_cpu")
@@ -355,6 +295,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "costs_of_scoring": costs_of_scoring,
     "engines": engines,
     "clip": clip,
+    "lattice_parts": lattice_parts,
     "learning_curve": learning_curve,
     "leave_one_out": partial(more_generators, "leave_one_out"),
     "two_generators": partial(more_generators, "chosen"),

@@ -12,6 +12,9 @@ from fakefreq.report.tables import with_interval
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 UNSEEN = "mean of unseen"
+GENERATORS = ("stylegan", "stylegan2", "dcgan", "mobilestylegan_native", "began", UNSEEN)
+BOTH = ("pixel", "two_stream")
+FOUND_AND_ALARMS = ("found_at_5", "false_alarms_at_5")
 
 
 @cache

@@ -1,0 +1,101 @@
+"""What trainings at a small budget measured, for the pages of README and docs; for page_numbers.py."""
+
+from page_tables import (
+    BOTH,
+    FOUND_AND_ALARMS,
+    GENERATORS,
+    UNSEEN,
+    counts,
+    gain,
+    interval,
+    markdown,
+    metric,
+    named,
+    one,
+    short,
+    table,
+)
+
+
+def learning_curve() -> str:
+    """What 50, 200 and 700 fakes of the seen generator give, with and without the lattice."""
+    name, rows = "small_one_to_all_curve_native_cpu", []
+    for count, pixel, both in ((50, "pixel_50", "two_stream_50"), (200, "pixel_200", "two_stream_200"), (700, *BOTH)):
+        of = f"{name}_differences" if pixel == "pixel" else f"{name}_pairs"
+        change = one(of, detector=both, baseline=pixel, test=UNSEEN, metric="auc", seed="all")
+        seen = short(metric(name, pixel, "stylegan"))
+        areas = [short(metric(name, which, UNSEEN)) for which in (pixel, both)]
+        rows.append([str(count), seen, counts(change), *areas, interval(change)])
+    header = [
+        "fakes in training",
+        "pixel, seen",
+        "unseen real / fake",
+        "pixel, unseen",
+        "two_stream, unseen",
+        "gain, unseen",
+    ]
+    return markdown(header, rows)
+
+
+def more_generators(protocol: str) -> str:
+    """AUC on each generator that training left out, and what two streams gain."""
+    name, detectors, rows = f"small_{protocol}_native_cpu", ("pixel", "lattice", "two_stream"), []
+    changes = table(f"{name}_differences")
+    changes = changes[(changes["detector"] == "two_stream") & (changes["metric"] == "auc") & (changes["seed"] == "all")]
+    whole = "(each)" if protocol == "leave_one_out" else changes["train_on"].iloc[0]
+    for generator in GENERATORS:
+        unseen = (changes["test"] == generator) & ~changes["seen"].astype(bool)
+        if generator == UNSEEN:
+            unseen &= changes["train_on"] == whole
+        for _, change in changes[unseen].iterrows():
+            of = {"train_on": change["train_on"], "test": generator, "metric": "auc"}
+            areas = [float(one(f"{name}_summary", detector=detector, **of)["value"]) for detector in detectors]
+            label = generator if generator == UNSEEN else f"`{generator}`"
+            rows.append([label, counts(change), *map(short, areas), interval(change)])
+    header = ["test", "real / fake", *(f"{detector} AUC" for detector in detectors), "two_stream − pixel"]
+    return markdown(header, rows)
+
+
+def clip() -> str:
+    """Frozen CLIP as the pixel stream, without and with the lattice, beside the default on the same images."""
+    name, detectors, rows = "clip_one_to_all_native_cpu", (*BOTH, "clip", "clip_two_stream"), []
+    for generator in GENERATORS:
+        areas = [short(metric(name, detector, generator)) for detector in detectors]
+        change = one(f"{name}_pairs", detector="clip_two_stream", test=generator, metric="auc", seed="all")
+        shares = " / ".join(short(metric(name, "clip_two_stream", generator, which), 2) for which in FOUND_AND_ALARMS)
+        rows.append([named(generator), counts(change), *areas, interval(change), shares])
+    header = [
+        "generator",
+        "real / fake",
+        "pixel",
+        "two_stream",
+        "CLIP",
+        "CLIP and lattice",
+        "lattice's gain",
+        "found / alarms",
+    ]
+    return markdown(header, rows)
+
+
+PARTS = {
+    "pixel": "no lattice",
+    "logit_sum": "`logit_sum`",
+    "gated": "`gated`",
+    "concat": "`concat`",
+    "two_stream": "`evidence`, the default",
+    "lattice": "lattice alone, 2,000 planted pairs",
+    "quarter": "lattice alone, 500 planted pairs",
+    "simulated": "lattice alone, 2,000 simulated pairs",
+}
+
+
+def lattice_parts() -> str:
+    """What the fusion and the pairs of the lattice stream are worth."""
+    name, rows = "small_lattice_parts_native_cpu", []
+    for detector, label in PARTS.items():
+        areas = [short(metric(name, detector, test)) for test in ("stylegan", "dcgan", "mobilestylegan_native", UNSEEN)]
+        change = "" if detector == "pixel" else interval(gain(name, detector))
+        shares = " / ".join(short(metric(name, detector, UNSEEN, which), 2) for which in FOUND_AND_ALARMS)
+        rows.append([label, *areas, change, shares])
+    header = ["fusion or fit", "stylegan (seen)", "dcgan", "mobilestylegan_native", UNSEEN, "gain", "found / alarms"]
+    return markdown(header, rows)
