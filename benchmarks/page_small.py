@@ -91,7 +91,7 @@ PARTS = {
 
 def lattice_parts() -> str:
     """What the fusion and the pairs of the lattice stream are worth."""
-    name, rows = "small_lattice_parts_native_cpu", []
+    name, rows = "small_one_to_all_parts_native_cpu", []
     for detector, label in PARTS.items():
         areas = [short(metric(name, detector, test)) for test in ("stylegan", "dcgan", "mobilestylegan_native", UNSEEN)]
         change = "" if detector == "pixel" else interval(gain(name, detector))
