@@ -144,7 +144,9 @@ def test_protocols_and_detectors_of_one_configuration_share_a_cell(small_manifes
 
 @pytest.mark.slow
 def test_cells_run_in_processes_too(small_manifest: Path, tmp_path: Path) -> None:
+    """Also where they start processes that decode."""
     plan = replace(tiny_plan(small_manifest, protocols=["one_to_all"], detectors=["pixel"]), train_on=("beta",))
+    plan = replace(plan, detectors={"pixel": replace(TINY, detector="pixel", workers=1)})
     outcomes = benchmark(plan, tmp_path, Engine(jobs=2)).outcomes
     assert [outcome.error for outcome in outcomes] == [""]
 

@@ -125,9 +125,10 @@ def test_a_damaged_shard_is_told(
 
 
 @pytest.mark.slow
-def test_processes_score_shards_too(weights: Path, manifest: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [0, 1])
+def test_processes_score_shards_too(workers: int, weights: Path, manifest: Path, tmp_path: Path) -> None:
     rows = read_manifest(manifest).assign(manifest="digest")
-    how = HowToScore(weights, fakefreq.load_detector(weights).input, manifest.parent, workers=0)
+    how = HowToScore(weights, fakefreq.load_detector(weights).input, manifest.parent, workers=workers)
     for name, engine in (("one", Engine()), ("two", Engine(jobs=2))):
         score_corpus(rows, how, tmp_path / f"{name}.csv", 0.0, "validation", shard_rows=20, engine=engine)
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "one.csv"), pd.read_csv(tmp_path / "two.csv"), rtol=1e-5)

@@ -142,7 +142,7 @@ class Batches:
     def _make_slots(self) -> SharedSlots | None:
         loader = self._loader
         context = loader.multiprocessing_context
-        method = multiprocessing.get_all_start_methods()[0] if context is None else context.get_start_method()
+        method = None if context is None else context.get_start_method()
         # With pinned memory torch copies what arrives once more; it is then sent as torch sends it.
         if loader.num_workers == 0 or method != "fork" or loader.pin_memory:
             return None
@@ -240,6 +240,9 @@ def make_batches(
         whole=whole,
         readings=readings,
     )
+    # Pixels in memory are shared by fork; else the platform's usual way of starting processes is taken. It is said,
+    # because a process that was spawned, as one of --jobs, would spawn its own, which import all anew.
+    start = "fork" if str(cache) == "memory" else multiprocessing.get_all_start_methods()[0]
     loader: DataLoader[Pack] = DataLoader(
         samples,
         # A sample is a whole batch, so that one process makes it in one place.
@@ -250,8 +253,7 @@ def make_batches(
         pin_memory=torch.cuda.is_available(),
         # Its own, or every new epoch would draw from the generator that dropout draws from.
         generator=torch.Generator().manual_seed(seed),
-        # Pixels in memory are shared by fork; elsewhere the platform's way of starting processes is kept.
-        multiprocessing_context="fork" if workers and str(cache) == "memory" else None,
+        multiprocessing_context=start if workers else None,
     )
     return Batches(rows, loader, samples, order, on_error)
 
