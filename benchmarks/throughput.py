@@ -20,16 +20,15 @@ Example: python benchmarks/throughput.py --detectors two_stream --spectra lattic
 import contextlib
 import fnmatch
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import cv2
 import numpy as np
@@ -37,6 +36,7 @@ import pandas as pd
 import timm
 import torch
 import tyro
+from throughput_engines import BARE, ENGINES, GRAPH, WEIGHTS, EngineProcess, make_turn
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -44,32 +44,15 @@ from fakefreq.config.detector import DEFAULT_BACKBONE
 from fakefreq.config.input import InputConfig
 from fakefreq.config.optim import Precision
 from fakefreq.errors import UserError, choose
-from fakefreq.evaluate.predict import infer, score_rows
 from fakefreq.exporting import OPSET, export_detector
 from fakefreq.files import atomic_path
 from fakefreq.messages import shown_messages
-from fakefreq.models import Detector, create_detector, list_detectors, load_detector, save_detector
-from fakefreq.models.onnx_detector import make_session
+from fakefreq.models import Detector, create_detector, list_detectors, save_detector
 from fakefreq.models.peers.classical import FittedDetector
 from fakefreq.progress import track
 from fakefreq.threads import choose_device
 
-ENGINES = {
-    "timm": "",
-    "onnxruntime": "",
-    "openvino": "",
-    "module": "timm",
-    "infer": "timm",
-    "infer .onnx": "onnxruntime",
-    "infer openvino": "openvino",
-    "score": "timm",
-    "score .onnx": "onnxruntime",
-    "score openvino": "openvino",
-}
-"""Engine -> the bare one that does its work. `module`: a detector called from Python; `infer`: the loop of all
-commands, on decoded pixels; `score`: files on disk as `fakefreq score` takes them, decoding included."""
 BARE_TIMM = "bare timm"
-WEIGHTS, GRAPH, BARE = "best.safetensors", "ours.onnx", "bare.onnx"
 
 
 @dataclass
@@ -191,7 +174,7 @@ class Throughput:
         seconds: dict[str, list[float]] = {name: [] for name in names}
         with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
             self._prepare(Path(folder))
-            children = {name: stack.enter_context(_Child(self._words(f"{name}={folder}"))) for name in names}
+            children = {name: stack.enter_context(EngineProcess(self._words(f"{name}={folder}"))) for name in names}
             for turn in track(range(self.repeats + 1), "engines", unit="round"):
                 for name, child in children.items():
                     taken = child.turn()
@@ -222,7 +205,7 @@ class Throughput:
 
     def _serve(self, name: str, folder: str) -> None:
         """What an engine's own process does: a turn for each line that comes in."""
-        turn = _engine(name, Path(folder), self.backbone, self.images, self.batch_size, self.size)
+        turn = make_turn(name, Path(folder), self.backbone, self.images, self.batch_size, self.size)
         for _ in sys.stdin:
             started = time.perf_counter()
             turn()
@@ -239,82 +222,6 @@ class Throughput:
         settings = {"batch": self.batch_size, "size": self.size, "images": self.images, "repeats": self.repeats}
         return {**row, "backbone": self.backbone, **settings, "threads": torch.get_num_threads(),
                 "torch": torch.__version__}  # fmt: skip
-
-
-class _Child:
-    """An engine's process, which waits between its turns."""
-
-    def __init__(self, words: list[str]) -> None:
-        self.words = words
-        self.process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-    def turn(self) -> float:
-        assert self.process.stdin is not None and self.process.stdout is not None
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-        answer = self.process.stdout.readline()
-        if not answer:
-            raise SystemExit(f"ended with {self.process.wait()}: {' '.join(self.words)}")
-        return float(answer)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.process.terminate()
-        self.process.wait()
-
-
-def _engine(name: str, folder: Path, backbone: str, images: int, batch_size: int, side: int) -> Callable[[], None]:
-    """Return what one turn does: all images once, in batches."""
-    torch.manual_seed(0)
-    if name.startswith("score"):
-        paths = [f"{number}.jpg" for number in range(images)]
-        rows = pd.DataFrame({"path": paths, "label": 0})
-        scorer = _scorer(name, folder)
-        return lambda: _drop(score_rows(scorer, rows, folder, batch_size))
-    pixels = torch.randint(0, 256, (images, side, side, 3), dtype=torch.uint8).permute(0, 3, 1, 2)
-    parts = torch.split(pixels, batch_size)
-    if name.startswith("infer"):
-        scorer = _scorer(name, folder)
-        numbers = np.array_split(np.arange(images), np.cumsum([len(part) for part in parts])[:-1])
-        batches = [(part, number, None) for part, number in zip(parts, numbers, strict=True)]
-        return lambda: _drop(infer(scorer, batches, [""] * images, batch_size))
-    if name == "module":
-        detector = load_detector(folder / WEIGHTS)
-        return lambda: _each(detector, parts)
-    floats = [part.float() / 255 for part in parts]
-    if name == "timm":
-        network = timm.create_model(backbone, num_classes=1).eval().to(memory_format=torch.channels_last)
-        floats = [part.contiguous(memory_format=torch.channels_last) for part in floats]
-        return lambda: _each(network, floats)
-    arrays = [part.contiguous().numpy() for part in floats]
-    if name == "onnxruntime":
-        session = make_session((folder / BARE).read_bytes())
-        return lambda: _drop([session.run(None, {"images": array}) for array in arrays])
-    import openvino
-
-    # Where the processor has bfloat16, OpenVINO would take it; the others count in 32 bits.
-    settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
-    settings |= {"INFERENCE_NUM_THREADS": str(torch.get_num_threads())}
-    compiled = openvino.compile_model(str(folder / BARE), "CPU", settings)
-    return lambda: _drop([compiled(array) for array in arrays])
-
-
-def _scorer(name: str, folder: Path) -> Detector:
-    if name.endswith("openvino"):
-        return load_detector(folder / GRAPH, "openvino")
-    return load_detector(folder / (GRAPH if name.endswith(".onnx") else WEIGHTS))
-
-
-def _each(network: torch.nn.Module, parts: Sequence[torch.Tensor]) -> None:
-    with torch.inference_mode():
-        for part in parts:
-            network(part)
-
-
-def _drop(value: object) -> None:
-    """Take a result and give none."""
 
 
 @dataclass(frozen=True)

@@ -209,9 +209,9 @@ def _join(device: str, precision: str) -> Ranks:
     handler = DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
     half = "bf16" if precision == "bf16" else "no"
     accelerator = Accelerator(cpu=on_cpu, mixed_precision=half, kwargs_handlers=[handler])
-    if accelerator.device.type == "cuda":  # NCCL complains of an end without it
-        atexit.unregister(torch.distributed.destroy_process_group)
-        atexit.register(torch.distributed.destroy_process_group)
+    # NCCL complains of an end without it, and a thread of gloo's that is still there may abort the process.
+    atexit.unregister(torch.distributed.destroy_process_group)
+    atexit.register(torch.distributed.destroy_process_group)
     local_size = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     return Ranks(
         accelerator.process_index, accelerator.num_processes, accelerator.local_process_index, local_size, accelerator

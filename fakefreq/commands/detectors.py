@@ -12,6 +12,8 @@ from fakefreq.engines import Engine
 from fakefreq.errors import UserError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from fakefreq.ranks import Ranks
 
 logger = logging.getLogger(__name__)
@@ -99,7 +101,7 @@ class Score:
         from fakefreq.data.index.on_the_fly import manifest_or_index
         from fakefreq.data.loading.cache import reflected_line
         from fakefreq.data.manifest.align import refuse_second_history
-        from fakefreq.data.manifest.in_file import rows_in_file
+        from fakefreq.data.manifest.in_file import RowsInFile, rows_in_file
         from fakefreq.data.manifest.splits import check_splits
         from fakefreq.data.manifests import manifest_digest, read_manifest, write_skipped
         from fakefreq.evaluate.corpus import HowToScore, score_corpus
@@ -126,17 +128,17 @@ class Score:
             )
         )
         with ranks.all_or_none():
-            in_file = rows_in_file(path) if self.split == "all" else None
+            rows: RowsInFile | pd.DataFrame | None = rows_in_file(path) if self.split == "all" else None
             if history:
                 refuse_second_history(path, history, "give --history none")
                 logger.info(f"every image, real or fake, goes through {history} first")
-            if in_file is None:
+            if rows is None:
                 manifest = read_manifest(path)
                 check_splits(manifest)
                 rows = manifest.assign(manifest=manifest_digest(manifest))
                 if self.split != "all":
                     rows = rows[rows["split"] == self.split]
-            sizes = rows if in_file is None else in_file.sizes()
+            sizes = rows.sizes() if isinstance(rows, RowsInFile) else rows
             small = reflected_line(sizes, detector.input, "a smaller --crop in `fakefreq train` reads none")
             if small:
                 logger.info(small)
@@ -144,13 +146,7 @@ class Score:
             self.detector, detector.input, path.parent, self.on_error, self.batch_size, self.workers, self.device
         )
         count, skipped = score_corpus(
-            rows if in_file is None else in_file,
-            how,
-            self.out,
-            detector.threshold,
-            origin,
-            shard_rows=self.shard_rows,
-            engine=self.on,
+            rows, how, self.out, detector.threshold, origin, shard_rows=self.shard_rows, engine=self.on
         )
         with ranks.all_or_none():
             if not ranks.is_first:

@@ -182,14 +182,15 @@ def _by_openvino(model: Any) -> Run:
     def compiled(dtype: torch.dtype) -> Any:
         graph = core.read_model(model.SerializeToString(), b"")
         if dtype == torch.uint8:
-            # As the loaders give them: bytes, channels last. What torch would convert, its threads would hold the cores
-            # for, which OpenVINO's own wait for.
+            # Bytes, channels last, as the loaders give them: OpenVINO's threads would wait for torch's to convert them.
             steps = openvino.preprocess.PrePostProcessor(graph)
             steps.input("images").tensor().set_element_type(openvino.Type.u8).set_layout(openvino.Layout("NHWC"))
             steps.input("images").preprocess().convert_element_type(openvino.Type.f32).scale(255.0)
             steps.input("images").model().set_layout(openvino.Layout("NCHW"))
             graph = steps.build()
         return core.compile_model(graph, "CPU", settings)
+
+    compiled(torch.uint8)  # now, so that a graph that does not compile is an error of loading
 
     def run(images: Tensor, others: dict[str, NDArray[np.float32]]) -> NDArray[np.float32]:
         pixels = images.permute(0, 2, 3, 1) if images.dtype == torch.uint8 else images

@@ -71,9 +71,9 @@ def is_looked_on() -> bool:
 def full_precision(tensor: Tensor) -> AbstractContextManager[None]:
     """Return the context in which a convolution keeps float32's digits on a GPU too.
 
-    By default cuDNN may round its inputs to TF32's 10 bits: the block DCT then errs by 3e-4 of its largest coefficient,
-    more than most others measure, and on an H200 it takes four times as long. A convolution that torch.compile makes
-    follows the process's own setting, `torch.backends.cudnn.allow_tf32`.
+    By default cuDNN may round its inputs to TF32's 10 bits: the block DCT of an image then errs by 1e-4 of its largest
+    coefficient, which is more than many of the others are. A convolution that torch.compile makes follows the process's
+    own setting, `torch.backends.cudnn.allow_tf32`.
     """
     if tensor.device.type != "cuda" or is_looked_on():
         return nullcontext()

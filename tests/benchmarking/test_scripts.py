@@ -114,7 +114,7 @@ def test_every_engine_of_throughput_scores_all_images(tmp_path: Path) -> None:
     for name in sorted(throughput.ENGINES, key=lambda name: "openvino" in name):
         if "openvino" in name:
             pytest.importorskip("openvino", reason="an engine that is optional")
-        throughput._engine(name, tmp_path, "test_resnet", 3, 2, 64)()
+        throughput.make_turn(name, tmp_path, "test_resnet", 3, 2, 64)()
     row = command._row_of_engine("infer", {"timm": [3.0, 2.0, 2.0], "infer": [1.5, 2.0, 1.0]})
     assert (row["images_per_second"], row["bare"], row["speed_over_bare"]) == (2.0, "timm", 2.0)
     with pytest.raises(UserError, match="--engines"):

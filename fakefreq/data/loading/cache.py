@@ -94,7 +94,7 @@ class PixelCache:
 
 
 class ReadingCache:
-    """What was read in each whole image, in a mapped file that all processes and later runs share.
+    """What was read in each whole image, in a file that all processes and later runs share.
 
     Args:
         count: of images.
@@ -108,11 +108,14 @@ class ReadingCache:
 
     def __init__(self, count: int, width: int, folder: Path, key: str) -> None:
         self._entry = np.dtype([("check", "<u4"), ("ready", "<u4"), ("values", "<f4", (width,))])
-        self._path, self._size = folder / f"readings-{key}.bin", max(1, count * self._entry.itemsize)
-        _reserve(self._path, self._size)
+        self._path = folder / f"readings-{key}.bin"
+        _reserve(self._path, max(1, count * self._entry.itemsize))
 
     def get(self, row: int) -> NDArray[np.float32] | None:
-        """Return a reading, (width,), or None."""
+        """Return a reading, or None where there is none, or a damaged one.
+
+        Shape: (width,) float32.
+        """
         with self._path.open("rb") as file:
             file.seek(row * self._entry.itemsize)
             entry = np.frombuffer(file.read(self._entry.itemsize), self._entry)[0]
@@ -120,7 +123,10 @@ class ReadingCache:
         return values if entry["ready"] and zlib.crc32(values.data) == entry["check"] else None
 
     def put(self, row: int, values: NDArray[np.float32]) -> None:
-        """Keep a reading."""
+        """Keep a reading.
+
+        Shape: (width,) float32.
+        """
         values = np.ascontiguousarray(values, np.float32)
         entry = np.array([(zlib.crc32(values.data), 1, values)], self._entry)
         with self._path.open("r+b") as file:

@@ -21,7 +21,6 @@ from fakefreq.data.loading.samples import NO_SLOT, Augment, Pack, ReadWhole, Req
 from fakefreq.data.loading.sampling import BalanceBy, EpochOrder, Sampling, split_step
 from fakefreq.errors import UserError
 from fakefreq.ranks import Ranks
-from fakefreq.version import __version__
 
 
 @dataclass(frozen=True)
@@ -222,9 +221,9 @@ def make_batches(
     kept = None if str(cache) == "none" else _make_cache(rows, keys, history, cache)
     readings = None
     if whole is not None and str(cache) not in ("none", "memory"):
-        width = whole(np.zeros((64, 64, 3), np.uint8)).size
-        key = cache_key(keys, str(history), whole.__module__, getattr(whole, "__name__", ""), __version__)
-        readings = ReadingCache(len(rows), width, Path(cache), key)
+        # What is read in one drawn picture says how many numbers there are, and changes with the code that reads.
+        probe = whole(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))
+        readings = ReadingCache(len(rows), probe.size, Path(cache), cache_key(keys, str(history), probe.tobytes()))
     labels = rows["label"].to_numpy().astype(np.int64)
     samples = Samples(
         paths,

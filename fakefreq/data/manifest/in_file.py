@@ -101,9 +101,14 @@ def rows_in_file(path: str | Path) -> RowsInFile | None:
     if path.suffix.lower() != ".parquet" or not path.is_file():
         return None
     try:
-        file = _parquet().ParquetFile(path)
+        return _checked(path)
     except (ImportError, OSError, ValueError):
         return None
+
+
+def _checked(path: Path) -> RowsInFile | None:
+    """The rows, or None as `rows_in_file` says."""
+    file = _parquet().ParquetFile(path)
     rows = RowsInFile(path, 0, file.metadata.num_rows)
     present = [name for name in COLUMNS if name in file.schema_arrow.names]
     if any(name not in present for name in NEEDED):

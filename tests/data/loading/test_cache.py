@@ -49,6 +49,18 @@ def test_readings_of_worker_processes_are_those_of_one(manifest_path: Path, tmp_
         pd.testing.assert_frame_equal(found, plain)
 
 
+def test_readings_of_other_code_are_not_taken(
+    manifest_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, root, detector = read_manifest(manifest_path).head(8), manifest_path.parent, make("lattice")
+    score_rows(detector, rows, root, workers=0, cache=str(tmp_path))
+    read_lattice = lattice.read_lattice_of_image
+    monkeypatch.setattr(predict, "read_lattice_of_image", lambda image: 0.5 * read_lattice(image))
+    changed, _ = score_rows(detector, rows, root, workers=0)
+    kept, _ = score_rows(detector, rows, root, workers=0, cache=str(tmp_path))
+    pd.testing.assert_frame_equal(kept, changed)
+
+
 def test_a_damaged_reading_is_none(tmp_path: Path) -> None:
     cache = ReadingCache(3, 5, tmp_path, "a")
     values = np.arange(5, dtype=np.float32)

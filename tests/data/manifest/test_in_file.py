@@ -94,5 +94,10 @@ def test_csv_and_what_is_not_there_are_left_to_read_manifest(path: Path) -> None
     write_manifest(read_manifest(path), path.with_suffix(".csv"))
     assert rows_in_file(path.with_suffix(".csv")) is None
     assert rows_in_file(path.with_name("none.parquet")) is None
-    path.write_bytes(b"no Parquet")
-    assert rows_in_file(path) is None
+    content = bytearray(path.read_bytes())
+    content[100:900] = bytes(800)  # the end, which says what is where, stays whole
+    for damaged in (content, b"no Parquet"):
+        path.write_bytes(damaged)
+        assert rows_in_file(path) is None
+        with pytest.raises(UserError):
+            read_manifest(path)
