@@ -151,15 +151,16 @@ class EvidenceFusion(Fusion):
         learnt = {name: width for name, width in widths.items() if name != LATTICE}
         self.decide = nn.ModuleDict({name: nn.Linear(width, 1) for name, width in learnt.items()})
         self.register_buffer("scale", torch.tensor([1.0, 0.0]))
-        # Until `calibrate` rho is 1: a learnt logit as it is.
+        # Until `calibrate` rho is 1 and pi 0: the learnt logit as it is.
         self.register_buffer("learnt_share", torch.tensor([0.0, -1e4]))
-        shares = [math.log(LATTICE_SHARE) - MARGIN, math.log(1 - LATTICE_SHARE)]
-        self.register_buffer("lattice_share", torch.tensor(shares))
+        self.register_buffer("lattice_share", torch.tensor([-1e4, 0.0]))
 
     def calibrate(self, scale: float, offset: float) -> None:
-        """Set a, above 0, and b; from here on the learnt term is bounded below."""
+        """Set a, above 0, and b; from here on the learnt term is bounded below, and the lattice speaks."""
         self.scale.copy_(torch.tensor([scale, offset]))
         self.learnt_share.copy_(torch.tensor([math.log(LEARNT_SHARE), math.log(1 - LEARNT_SHARE)]))
+        shares = [math.log(LATTICE_SHARE) - MARGIN, math.log(1 - LATTICE_SHARE)]
+        self.lattice_share.copy_(torch.tensor(shares))
 
     def outputs(self, features: dict[str, Tensor], rows: Rows | None = None) -> tuple[Tensor, dict[str, Tensor]]:
         learnt = {name: value for name, value in features.items() if name != LATTICE}

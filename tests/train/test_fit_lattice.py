@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
 
 from fakefreq.data.images.decode import read_image
 from fakefreq.data.manifests import read_manifest, write_manifest
@@ -56,6 +57,17 @@ def test_two_streams_hold_the_pixel_stream_that_training_pixels_alone_gives(
     taken = tmp_path / "taken"
     train(manifest_path, taken, replace(CONFIG, detector="two_stream"), pixel_run=tmp_path / "pixel")
     assert_same(weights(taken), both)
+
+
+def test_the_learnt_logit_is_calibrated_as_the_pixels_alone_would_be(manifest_path: Path, tmp_path: Path) -> None:
+    """Of all other terms the fit knows nothing yet: one that is constant would end up in the offset."""
+    for name in ("pixel", "two_stream"):
+        train(manifest_path, tmp_path / name, replace(CONFIG, detector=name))
+    scores = read_scores(tmp_path / "pixel" / "val_scores.csv")
+    alone = LogisticRegression(C=1.0).fit(scores[["logit"]].to_numpy(), scores["label"])
+    head = load_detector(tmp_path / "two_stream").head
+    assert isinstance(head, EvidenceFusion)
+    assert head.scale.tolist() == pytest.approx([alone.coef_[0, 0], alone.intercept_[0]], abs=1e-3)
 
 
 def test_a_pixel_run_of_another_backbone_is_refused(manifest_path: Path, tmp_path: Path) -> None:
@@ -137,8 +149,8 @@ def test_evidence_is_bounded_below_and_a_strong_lattice_decides() -> None:
 
 def test_until_it_is_calibrated_the_learnt_logit_stands_as_it_is() -> None:
     head = EvidenceFusion({"pixel": 4, "lattice": 1}, dropout=0.0).eval()
-    p = torch.linspace(-60, 60, 25)
-    torch.testing.assert_close(head.of_learnt(p), p)
+    p, lattice = torch.linspace(-60, 60, 25), torch.linspace(-9, 30, 25)
+    torch.testing.assert_close(head.of_learnt(p) + head.of_lattice(lattice), p)
 
 
 def test_the_whole_image_is_read_and_not_the_crop(manifest_path: Path, tmp_path: Path) -> None:
