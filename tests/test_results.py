@@ -2,10 +2,13 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from fakefreq.benchmarking.plan import PROTOCOLS
 from fakefreq.cli import main
+from fakefreq.evaluate.scores import load_scores
+from fakefreq.models.streams.lattice import read_lattice_of_image
 from tests.helpers.scripts import BENCHMARKS, script
 
 RESULTS = BENCHMARKS / "results"
@@ -47,3 +50,24 @@ def test_a_number_that_drifts_is_found() -> None:
     changed = text.replace("<!-- numbers: main -->\n", "<!-- numbers: main -->\n| drifted |\n", 1)
     assert changed != text
     assert numbers.filled(changed) == text
+
+
+@pytest.mark.parametrize("track", ["raw", "native", "aligned"])
+def test_two_streams_said_what_pixels_and_lattice_add_up_to(track: str) -> None:
+    scores = load_scores(RESULTS / "scores" / f"lattice_one_to_all_{track}.parquet")
+    parts = script("evidence_parts")
+    for _, cell in scores.groupby("seed"):
+        both = cell[cell["detector"] == "two_stream"].set_index("path")["logit"]
+        variants = {table["detector"].iloc[0]: table.set_index("path")["logit"] for table in parts.variants_of(cell)}
+        assert set(variants) == {"pixel", *parts.VARIANTS}
+        np.testing.assert_allclose(variants["evidence"], both.loc[variants["evidence"].index], atol=1e-3)
+        for other in set(parts.VARIANTS) - {"evidence"}:
+            assert np.abs(variants[other] - variants["evidence"]).max() > 0.1
+
+
+@pytest.mark.parametrize("shape", [(16, 16), (64, 64), (100, 128), (256, 300)])
+def test_the_reading_that_others_are_compared_with_is_the_detectors(shape: tuple[int, int]) -> None:
+    readings = script("lattice_readings")
+    image = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    own = readings.reading(8, readings.median)
+    np.testing.assert_allclose(own(image), read_lattice_of_image(image), atol=1e-4)

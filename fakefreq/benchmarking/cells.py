@@ -177,12 +177,13 @@ def find_folder(cell: Cell, root: Path, any_code: bool = False) -> Path:
     return folder
 
 
-def run_cell(cell: Cell, folder: Path) -> None:
+def run_cell(cell: Cell, folder: Path, any_code: bool = False) -> None:
     """Train and score a cell; go on where an interrupted process stopped.
 
     Args:
         cell: the cell.
         folder: takes run/, scores.parquet (.csv) and, last of all, cell.json.
+        any_code: take the pixel stream of a finished cell of another version of the code too.
 
     Raises:
         UserError: anything that the user can mend.
@@ -202,7 +203,7 @@ def run_cell(cell: Cell, folder: Path) -> None:
             raise UserError(f"{cell.manifest} has changed since the benchmark began; start it again")
         config = cell.config
         # A two-stream detector whose only other stream is the lattice has the pixel stream of the cell beside it.
-        beside = find_folder(cell.of_pixels(), folder.parent)
+        beside = find_folder(cell.of_pixels(), folder.parent, any_code)
         pixel_run = beside / "run" if beside != folder and is_done(beside) else None
         summary = train(cell.manifest, folder / "run", config, resume=True, pixel_run=pixel_run)
         device = choose_device(config.device)
@@ -253,18 +254,18 @@ def execute(cells: Sequence[Cell], root: Path, engine: Engine | None = None, any
     missing = [first[name] for name in dict.fromkeys(cell.name for cell in cells) if not is_done(folders[name])]
     logger.info(f"{len(folders)} cells, {len(folders) - len(missing)} of them done already")
     names = [f"{one.label} trained on {one.train_on}, seed {one.config.seed}, {one.track}" for one in missing]
-    tasks = [(cell, folders[cell.name]) for cell in missing]
+    tasks = [(cell, folders[cell.name], any_code) for cell in missing]
     ended = (engine or Engine()).run(_attempt, tasks, names)
     errors = {missing[number].name: error for number, error in ended}
     return [Outcome(cell, folders[cell.name], errors.get(cell.name, "")) for cell in cells]
 
 
-def _attempt(task: tuple[Cell, Path]) -> str:
+def _attempt(task: tuple[Cell, Path, bool]) -> str:
     """Do a cell; return why it failed, or nothing. What fails here must not take the other cells with it."""
-    cell, folder = task
+    cell, folder, any_code = task
     report = folder / "failure.json"
     try:
-        run_cell(cell, folder)
+        run_cell(cell, folder, any_code)
     except Exception as error:
         told = isinstance(error, UserError)
         text = " ".join(str(error).split())

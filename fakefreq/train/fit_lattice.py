@@ -52,6 +52,8 @@ Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 # Makes a fake of a photograph, or none where it cannot.
 MakeFake = Callable[[Image, np.random.Generator], Image | None]
+# Lattice scores of an image.
+Read = Callable[[Image], Floats]
 
 # Benign processing: what happens to photographs and leaves no lattice. Reducing and enlarging by two is the hardest: it
 # moves JPEG's own period to 4, so more photographs go through it.
@@ -102,6 +104,7 @@ def fit_lattice(
     *,
     make_fake: MakeFake | None = None,
     simulated: float = 0.0,
+    read: Read = read_lattice_of_image,
     jobs: int = -1,
 ) -> dict[str, Any]:
     """Fit curves, calibration and null of a stream.
@@ -114,6 +117,7 @@ def fit_lattice(
         history: what every image goes through on its way in.
         make_fake: of simulated fakes, such as `fakefreq.simulated.fakes` gives.
         simulated: share of the pairs whose fake it makes, instead of a planted lattice, in [0, 1].
+        read: what reads an image, as many scores as the stream has curves.
         jobs: threads; -1 is one a core. They do not change the result.
 
     Returns:
@@ -132,7 +136,7 @@ def fit_lattice(
             f"are there; it takes {LEAST} or more: give more real images, or a spectrum without it, such as "
             "--spectrum block_dct"
         )
-    maker = _PairMaker(pictures, fit, make_fake, simulated)
+    maker = _PairMaker(pictures, fit, make_fake, simulated, read)
     held = [number for number in range(len(pictures)) if number % _HELD_OUT == 0]
     fitted = [number for number in range(len(pictures)) if number % _HELD_OUT]
     train = maker.make(fitted, max(1, round(fit.pairs / len(fitted))), "fit", jobs)
@@ -150,7 +154,7 @@ def fit_lattice(
     scale, offset = max(float(logistic.coef_[0, 0]), 1e-3), float(logistic.intercept_[0])
     stream.calibration.copy_(torch.tensor([scale, offset]))
     # The null: whole photographs that were kept out, as they are, and the processed crops of the test.
-    whole = np.stack(_in_threads(lambda number: read_lattice_of_image(pictures[number]), held, "null", jobs))
+    whole = np.stack(_in_threads(lambda number: read(pictures[number]), held, "null", jobs))
     null = says(np.concatenate([whole, test[0]])).double()
     stream.null.copy_(torch.quantile(null, torch.linspace(0, 1, NULL_QUANTILES, dtype=torch.float64)))
     better = totals[1][:, None] - totals[0][None]
@@ -186,8 +190,10 @@ def _decode(rows: pd.DataFrame, root: Path, history: History | None, jobs: int) 
 class _PairMaker:
     """Photographs and their fakes, as lattice scores."""
 
-    def __init__(self, pictures: list[Image], fit: LatticeFit, make_fake: MakeFake | None, simulated: float) -> None:
-        self.pictures, self.fit, self.make_fake, self.simulated = pictures, fit, make_fake, simulated
+    def __init__(
+        self, pictures: list[Image], fit: LatticeFit, make_fake: MakeFake | None, simulated: float, read: Read
+    ) -> None:
+        self.pictures, self.fit, self.make_fake, self.simulated, self.read = pictures, fit, make_fake, simulated, read
         self.processing = parse_augmentation(fit.processing)
 
     def make(self, numbers: list[int], times: int, name: str, jobs: int) -> tuple[Floats, Floats]:
@@ -213,7 +219,7 @@ class _PairMaker:
             photo, fake = jpeg(photo, quality, subsampling), jpeg(fake, quality, subsampling)  # type: ignore[arg-type]
         elif codec < _JPEG + _WEBP:
             photo, fake = webp(photo, quality), webp(fake, quality)
-        return read_lattice_of_image(photo), read_lattice_of_image(fake)
+        return self.read(photo), self.read(fake)
 
     def _mosaic(self, photo: Image, numbers: list[int], random: np.random.Generator) -> Image:
         """Four or nine photographs side by side, the smallest of them deciding the side of each."""
@@ -300,7 +306,7 @@ def fit_and_calibrate(detector: Detector, config: TrainConfig, selection: Select
     )
     head = detector.head
     if learnt is not None and isinstance(head, EvidenceFusion):
-        head.calibrate(*_platt(*learnt))
+        head.calibrate(*platt(*learnt))
     if list(detector.streams) == [LATTICE]:
         threshold = float(torch.quantile(stream.null.double(), 1 - config.false_alarms))
         logger.info(f"threshold {threshold:.3f}: {config.false_alarms:.1%} of photographs lie above it")
@@ -360,7 +366,7 @@ def _logits(
     return scores["label"].to_numpy(), scores["logit"].to_numpy()
 
 
-def _platt(labels: NDArray[np.int64], logits: NDArray[np.float64]) -> tuple[float, float]:
+def platt(labels: NDArray[np.int64], logits: NDArray[np.float64]) -> tuple[float, float]:
     """Scale and offset of the logit by logistic regression (Platt 1999); a scale above 0 keeps the order."""
     model = LogisticRegression(C=1.0).fit(logits[:, None], labels)
     scale, offset = float(model.coef_[0, 0]), float(model.intercept_[0])

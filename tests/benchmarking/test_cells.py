@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -18,12 +19,13 @@ from fakefreq.benchmarking.code import code_digest
 from fakefreq.benchmarking.plan import make_jobs, parse_detectors
 from fakefreq.benchmarking.run import benchmark
 from fakefreq.config.detector import DetectorConfig, Pretrained
-from fakefreq.data.manifests import read_manifest, write_manifest
+from fakefreq.data.manifests import manifest_digest, read_manifest, write_manifest
 from fakefreq.engines import Engine
 from fakefreq.errors import UserError
 from fakefreq.files import hold
 from fakefreq.models import registry
 from fakefreq.models.detector import Detector
+from fakefreq.train import train as train_module
 from tests.benchmarking.conftest import TINY, tiny_plan
 
 TABLES = ["metrics", "summary", "matrix", "differences", "curves", "calibration", "reliability", "abstention", "errors"]
@@ -140,6 +142,27 @@ def test_protocols_and_detectors_of_one_configuration_share_a_cell(small_manifes
     differences = pd.read_csv(tmp_path / "differences.csv")
     assert set(differences["protocol"]) == {"matrix", "leave_one_out"}
     assert (differences["value"] == 0).all() and (differences["p"] == 1).all()
+
+
+@pytest.mark.slow
+def test_with_any_code_two_streams_take_pixels_of_another_version(
+    small_manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[Path | None] = []
+    train = train_module.train
+
+    def told(*given: Any, pixel_run: Path | None = None, **more: Any) -> dict[str, Any]:
+        taken.append(pixel_run)
+        return train(*given, pixel_run=pixel_run, **more)
+
+    monkeypatch.setattr(train_module, "train", told)
+    pixel = Cell("pixel", "raw", small_manifest, manifest_digest(read_manifest(small_manifest)), TINY).of_pixels()
+    both = replace(pixel, label="two_stream", config=replace(TINY, detector="two_stream"))
+    [done] = execute([pixel], tmp_path)
+    older = done.folder.rename(tmp_path / f"{pixel.stem}-0ld0c0de")
+    assert not is_done(tmp_path / pixel.name)
+    assert all(outcome.is_done for outcome in execute([pixel, both], tmp_path, any_code=True))
+    assert taken == [None, older / "run"]
 
 
 @pytest.mark.slow
