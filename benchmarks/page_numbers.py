@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 import tyro
 from page_costs import costs_of_scoring, costs_of_the_lattice, costs_on_a_gpu, engines, speed_of_spectra
-from page_small import clip, lattice_parts, learning_curve, more_generators
+from page_small import clip, evidence_parts, lattice_parts, lattice_readings, learning_curve, more_generators
 from page_tables import (
     BOTH,
     FOUND_AND_ALARMS,
@@ -295,7 +295,9 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "costs_of_scoring": costs_of_scoring,
     "engines": engines,
     "clip": clip,
+    "evidence_parts": evidence_parts,
     "lattice_parts": lattice_parts,
+    "lattice_readings": lattice_readings,
     "learning_curve": learning_curve,
     "leave_one_out": partial(more_generators, "leave_one_out"),
     "two_generators": partial(more_generators, "chosen"),

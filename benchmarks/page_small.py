@@ -89,6 +89,44 @@ PARTS = {
 }
 
 
+EVIDENCE = {
+    "pixel": "no lattice",
+    "evidence": "`evidence`, the default",
+    "without margin": "without the margin m",
+    "without calibration": "without calibration of the pixels' logit",
+    "pixels without floor": "pixels' term not bounded below",
+    "plain sum": "plain sum of both logits",
+}
+READINGS = {
+    "lattice": "period 8, 3x3 median, whole image",
+    "period 4": "period 4",
+    "period 16": "period 16",
+    "laplacian": "Laplacian",
+    "crop of 128": "crop of 128 pixels",
+}
+_TESTS = ("stylegan", "stylegan2", "dcgan", "mobilestylegan_native", UNSEEN)
+
+
+def _by_variant(name: str, labels: dict[str, str], baseline: str, first: str) -> str:
+    rows = []
+    for detector, label in labels.items():
+        areas = [short(metric(name, detector, test)) for test in _TESTS]
+        change = "" if detector == baseline else interval(gain(name, detector))
+        shares = " / ".join(short(metric(name, detector, UNSEEN, which), 2) for which in FOUND_AND_ALARMS)
+        rows.append([label, *areas, change, shares])
+    return markdown([first, "stylegan (seen)", *_TESTS[1:], "difference", "found / alarms"], rows)
+
+
+def evidence_parts() -> str:
+    """What the sum `evidence` is worth with one part left out."""
+    return _by_variant("evidence_one_to_all_parts_native_cpu", EVIDENCE, "pixel", "sum")
+
+
+def lattice_readings() -> str:
+    """What the detector `lattice` is worth with another period, residual or view."""
+    return _by_variant("readings_one_to_all_native_cpu", READINGS, "lattice", "reading")
+
+
 def lattice_parts() -> str:
     """What the fusion and the pairs of the lattice stream are worth."""
     name, rows = "small_one_to_all_parts_native_cpu", []
