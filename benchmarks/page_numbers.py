@@ -15,7 +15,15 @@ from pathlib import Path
 import pandas as pd
 import tyro
 from page_costs import costs_of_scoring, costs_of_the_lattice, costs_on_a_gpu, engines, speed_of_spectra
-from page_small import clip, evidence_parts, lattice_parts, lattice_readings, learning_curve, more_generators
+from page_small import (
+    clip,
+    every_detector,
+    evidence_parts,
+    lattice_parts,
+    lattice_readings,
+    learning_curve,
+    more_generators,
+)
 from page_tables import (
     BOTH,
     FOUND_AND_ALARMS,
@@ -295,6 +303,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "costs_of_scoring": costs_of_scoring,
     "engines": engines,
     "clip": clip,
+    "every_detector": every_detector,
     "evidence_parts": evidence_parts,
     "lattice_parts": lattice_parts,
     "lattice_readings": lattice_readings,

@@ -127,6 +127,14 @@ def lattice_readings() -> str:
     return _by_variant("readings_one_to_all_native_cpu", READINGS, "lattice", "reading")
 
 
+def every_detector() -> str:
+    """Every spectrum and peer beside the lattice, on the native track, in the order of the table."""
+    name = "all_detectors_small_native_cpu"
+    renamed = {"two_stream": "two_stream (lattice)", "block_dct_sum": "two_stream (block DCT)"}
+    detectors = dict.fromkeys(table(f"{name}_summary")["detector"])
+    return _by_variant(name, {one: f"`{renamed.get(one, one)}`" for one in detectors}, "pixel", "detector")
+
+
 def lattice_parts() -> str:
     """What the fusion and the pairs of the lattice stream are worth."""
     name, rows = "small_one_to_all_parts_native_cpu", []
