@@ -1,5 +1,7 @@
 """What trainings at a small budget measured, for the pages of README and docs; for page_numbers.py."""
 
+from collections.abc import Sequence
+
 from page_tables import (
     BOTH,
     FOUND_AND_ALARMS,
@@ -37,13 +39,13 @@ def learning_curve() -> str:
     return markdown(header, rows)
 
 
-def more_generators(protocol: str) -> str:
+def more_generators(name: str, generators: Sequence[str] = GENERATORS) -> str:
     """AUC on each generator that training left out, and what two streams gain."""
-    name, detectors, rows = f"small_{protocol}_native_cpu", ("pixel", "lattice", "two_stream"), []
+    detectors, rows = ("pixel", "lattice", "two_stream"), []
     changes = table(f"{name}_differences")
     changes = changes[(changes["detector"] == "two_stream") & (changes["metric"] == "auc") & (changes["seed"] == "all")]
-    whole = "(each)" if protocol == "leave_one_out" else changes["train_on"].iloc[0]
-    for generator in GENERATORS:
+    whole = "(each)" if "leave_one_out" in name else changes["train_on"].iloc[0]
+    for generator in generators:
         unseen = (changes["test"] == generator) & ~changes["seen"].astype(bool)
         if generator == UNSEEN:
             unseen &= changes["train_on"] == whole
