@@ -88,6 +88,16 @@ def test_the_evidence_s_terms_are_the_formula_s(image: Path) -> None:
     assert of["l"] == pytest.approx(found.lattice.likelihood, abs=1e-6)
 
 
+def test_before_the_calibration_all_is_learnt_and_finite() -> None:
+    head = EvidenceFusion({"pixel": 4, "lattice": 1}, dropout=0.0).eval()
+    features = {"pixel": torch.randn(3, 4), "lattice": torch.tensor([[-2.0], [0.0], [20.0]])}
+    terms, made_of = split_logit(head, features)
+    torch.testing.assert_close(
+        torch.stack(list(terms.values())).sum(dim=0), head.learnt({"pixel": features["pixel"]})[0]
+    )
+    assert all(bool(value.isfinite().all()) for value in made_of.values())
+
+
 def test_shapley_values_of_a_linear_head_are_its_columns() -> None:
     head = make(spectrum="block_dct", fusion="concat").head
     features = {name: torch.randn(3, width) for name, width in head.widths.items()}
