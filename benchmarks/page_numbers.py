@@ -23,6 +23,7 @@ from page_small import (
     lattice_readings,
     learning_curve,
     more_generators,
+    zoo_left_out,
 )
 from page_tables import (
     BOTH,
@@ -310,6 +311,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "learning_curve": learning_curve,
     "leave_one_out": partial(more_generators, "small_leave_one_out_native_cpu"),
     "two_generators": partial(more_generators, "small_chosen_native_cpu"),
+    "zoo_left_out": zoo_left_out,
     "all_small": all_small,
     **{f"lattice_{track}": partial(main_table, track, ("pixel", "lattice", "two_stream")) for track in TRACKS},
     **{f"one_generator_{track}": partial(one_generator, track) for track in ("raw", "aligned")},

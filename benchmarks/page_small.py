@@ -58,6 +58,14 @@ def more_generators(name: str, generators: Sequence[str] = GENERATORS) -> str:
     return markdown(header, rows)
 
 
+def zoo_left_out() -> str:
+    """AUC on each family of the zoo that training left out."""
+    name = "small_zoo_leave_one_out_native_cpu"
+    changes = table(f"{name}_differences")
+    families = changes[(changes["kind"] == "generator") & ~changes["seen"].astype(bool)]["test"]
+    return more_generators(name, (*dict.fromkeys(families), UNSEEN))
+
+
 def clip() -> str:
     """Frozen CLIP as the pixel stream, without and with the lattice, beside the default on the same images."""
     name, detectors, rows = "clip_one_to_all_native_cpu", (*BOTH, "clip", "clip_two_stream"), []
