@@ -151,9 +151,9 @@ def test_with_any_code_two_streams_take_pixels_of_another_version(
     taken: list[Path | None] = []
     train = train_module.train
 
-    def told(*given: Any, pixel_run: Path | None = None, **more: Any) -> dict[str, Any]:
-        taken.append(pixel_run)
-        return train(*given, pixel_run=pixel_run, **more)
+    def told(*given: Any, **more: Any) -> dict[str, Any]:
+        taken.append(more.get("pixel_run"))
+        return train(*given, **more)
 
     monkeypatch.setattr(train_module, "train", told)
     pixel = Cell("pixel", "raw", small_manifest, manifest_digest(read_manifest(small_manifest)), TINY).of_pixels()
