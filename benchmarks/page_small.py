@@ -139,7 +139,7 @@ def lattice_readings() -> str:
 
 def every_detector() -> str:
     """Every spectrum and peer beside the lattice, on the native track, in the order of the table."""
-    name = "all_detectors_small_native_cpu"
+    name = "small_one_to_all_every_native_cpu"
     renamed = {"two_stream": "two_stream (lattice)", "block_dct_sum": "two_stream (block DCT)"}
     detectors = dict.fromkeys(table(f"{name}_summary")["detector"])
     return _by_variant(name, {one: f"`{renamed.get(one, one)}`" for one in detectors}, "pixel", "detector")
