@@ -21,10 +21,9 @@ import tyro
 from fakefreq.errors import UserError
 from fakefreq.evaluate.metrics import best_threshold
 from fakefreq.evaluate.scores import CELL_COLUMNS, load_scores, write_scores
-from fakefreq.models.fusion import LATTICE_SHARE, EvidenceFusion
+from fakefreq.models.fusion import LATTICE_SHARE, SILENT, EvidenceFusion
 from fakefreq.train.fit_lattice import platt
 
-SILENT = -1e4
 NEEDED = {"pixel", "lattice", "two_stream"}
 
 

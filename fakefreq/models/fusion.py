@@ -16,6 +16,8 @@ LATTICE = "lattice"
 LEARNT_SHARE = 0.6
 LATTICE_SHARE = 0.5
 MARGIN = 1.0
+# The logarithm of a share that is none.
+SILENT = -1e4
 
 
 class Rows(NamedTuple):
@@ -152,8 +154,8 @@ class EvidenceFusion(Fusion):
         self.decide = nn.ModuleDict({name: nn.Linear(width, 1) for name, width in learnt.items()})
         self.register_buffer("scale", torch.tensor([1.0, 0.0]))
         # Until `calibrate` rho is 1 and pi 0: the learnt logit as it is.
-        self.register_buffer("learnt_share", torch.tensor([0.0, -1e4]))
-        self.register_buffer("lattice_share", torch.tensor([-1e4, 0.0]))
+        self.register_buffer("learnt_share", torch.tensor([0.0, SILENT]))
+        self.register_buffer("lattice_share", torch.tensor([SILENT, 0.0]))
 
     def calibrate(self, scale: float, offset: float) -> None:
         """Set a, above 0, and b; from here on the learnt term is bounded below, and the lattice speaks."""
