@@ -21,7 +21,7 @@ import tyro
 from fakefreq.errors import UserError
 from fakefreq.evaluate.metrics import best_threshold
 from fakefreq.evaluate.scores import CELL_COLUMNS, load_scores, write_scores
-from fakefreq.models.fusion import LATTICE_SHARE, SILENT, EvidenceFusion
+from fakefreq.models.fusion import SILENT, EvidenceFusion
 from fakefreq.train.fit_lattice import platt
 
 NEEDED = {"pixel", "lattice", "two_stream"}
@@ -48,10 +48,6 @@ def _without_floor(head: EvidenceFusion) -> None:
     head.learnt_share.copy_(torch.tensor([0.0, SILENT]))
 
 
-def _without_margin(head: EvidenceFusion) -> None:
-    head.lattice_share[0] = np.log(LATTICE_SHARE)
-
-
 def _plain_sum(head: EvidenceFusion) -> None:
     _without_floor(head)
     head.lattice_share.copy_(torch.tensor([0.0, SILENT]))
@@ -59,7 +55,6 @@ def _plain_sum(head: EvidenceFusion) -> None:
 
 VARIANTS: dict[str, Callable[[EvidenceFusion], None]] = {
     "evidence": lambda head: None,
-    "without margin": _without_margin,
     "without calibration": _uncalibrated,
     "pixels without floor": _without_floor,
     "plain sum": _plain_sum,

@@ -25,15 +25,14 @@ from fakefreq.data.images.resample import crop_image
 from fakefreq.data.manifests import read_manifest
 from fakefreq.errors import UserError
 from fakefreq.evaluate.scores import CELL_COLUMNS, load_scores, write_scores
-from fakefreq.models.streams.lattice import KNOTS, LatticeStream, read_lattice_of_image
+from fakefreq.models.streams.lattice import LatticeStream, read_lattice_of_image
 from fakefreq.progress import track
-from fakefreq.spectra import lattice_frequencies, rgb_to_ycbcr
+from fakefreq.spectra import lattice_frequencies, rgb_to_ycbcr, studio_range_trace
 from fakefreq.spectra.lattice import scale_residual, scores_of_segments, segment_side
 from fakefreq.train.fit_lattice import LatticeFit, Read, fit_lattice
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
-_YCBCR = rgb_to_ycbcr(torch.eye(3).view(3, 3, 1, 1))[..., 0, 0].T.numpy()
 _NEIGHBOURS = np.array([[-1, -1, -1], [-1, 8, -1], [-1, -1, -1]], dtype=np.float32) / 8
 
 
@@ -47,24 +46,29 @@ def laplacian(plane: Floats) -> Floats:
     return np.asarray(cv2.filter2D(plane, -1, _NEIGHBOURS))
 
 
-def reading(period: int, residual: Callable[[Floats], Floats]) -> Read:
-    """Return what reads an image's lattice scores at the multiples of 1 / period; 0 where it is below two periods."""
+def reading(period: int, residual: Callable[[Floats], Floats], planes: int = 1) -> Read:
+    """Return what reads the lattice scores of a period in luma, or in three planes, and the trace of studio range.
+
+    All are 0 where an image is below two periods.
+    """
     chosen = lattice_frequencies(period).flatten()
 
     def read(image: Image) -> Floats:
         height, width = image.shape[:2]
         if min(height, width) < 2 * period:
-            return np.zeros(3 * int(chosen.sum()), np.float32)
+            return np.zeros(planes * int(chosen.sum()) + 1, np.float32)
         side = segment_side(height, width, period)
         down, across, blocks = height // side, width // side, side // period
+        pixels = torch.from_numpy(image).permute(2, 0, 1).unsqueeze(0)
         tiles = []
-        for plane in cv2.split(cv2.transform(image.astype(np.float32), _YCBCR)):
-            scaled = scale_residual(residual(np.asarray(plane, dtype=np.float32)))[: down * side, : across * side]
+        for plane in 255 * rgb_to_ycbcr(pixels)[0, :planes].numpy():
+            scaled = scale_residual(residual(plane))[: down * side, : across * side]
             parts = scaled.reshape(down, blocks, period, across, blocks, period).mean(axis=(1, 4))
             tiles.append(parts.swapaxes(1, 2).reshape(-1, period, period))
         with torch.inference_mode():
             scores = scores_of_segments(torch.from_numpy(np.stack(tiles)).unsqueeze(0), period)
-        return np.asarray(scores.flatten(2)[0, :, chosen].flatten().numpy(), dtype=np.float32)
+            read = torch.cat([scores.flatten(2)[0, :, chosen].flatten(), studio_range_trace(pixels)])
+        return np.asarray(read.numpy(), dtype=np.float32)
 
     return read
 
@@ -79,6 +83,7 @@ READINGS: dict[str, Read] = {
     "period 4": reading(4, median),
     "period 16": reading(16, median),
     "laplacian": reading(8, laplacian),
+    "with chroma": reading(8, median, planes=3),
     "crop of 128": lambda image: read_lattice_of_image(_centre(image, 128)),
 }
 
@@ -108,8 +113,7 @@ class Config:
 
 def fitted(read: Read, photographs: pd.DataFrame, root: Path, pairs: int, seed: int) -> LatticeStream:
     """Return a stream whose curves are those of a reading."""
-    stream = LatticeStream()
-    stream.curves = torch.zeros(len(read(np.zeros((64, 64, 3), np.uint8))), len(KNOTS))
+    stream = LatticeStream(len(read(np.zeros((64, 64, 3), np.uint8))) - 1)
     fit_lattice(stream, photographs, root, LatticeFit(pairs=pairs, seed=seed), read=read)
     return stream
 

@@ -30,7 +30,7 @@ from fakefreq.evaluate.metrics import auc
 from fakefreq.evaluate.predict import score_degraded
 from fakefreq.files import atomic_path
 from fakefreq.models import Detector, load_detector
-from fakefreq.models.fusion import LATTICE, LATTICE_SHARE, LEARNT_SHARE, MARGIN, EvidenceFusion
+from fakefreq.models.fusion import LATTICE, LATTICE_SHARE, LEARNT_SHARE, EvidenceFusion
 
 SIMULATED = (
     "upsampler=nearest", "upsampler=nearest,depth=2", "upsampler=bilinear", "upsampler=transposed2",
@@ -45,7 +45,7 @@ HISTORIES = {
     "halved": "rescale:0.5:any+jpeg:75..95",
     "moved": "rescale:0.6..0.9:any+jpeg:75..95",
 }
-# Constants of the fusion: rho, pi, margin.
+# Constants of the fusion: rho, pi, and a margin that is taken from l; the fusion has none.
 CANDIDATES = list(itertools.product((0.6, 0.75, 0.9), (0.2, 0.5, 0.8), (0.0, 1.0, 2.0)))
 RATES = (0.05, 0.01)
 
@@ -208,7 +208,7 @@ def compare(parts: pd.DataFrame) -> pd.DataFrame:
     ]
     for candidate in CANDIDATES:
         facts = dict(zip(("rho", "pi", "margin"), candidate, strict=True))
-        is_default = candidate == (LEARNT_SHARE, LATTICE_SHARE, MARGIN)
+        is_default = candidate == (LEARNT_SHARE, LATTICE_SHARE, 0.0)
         sums.append(({"sum": "evidence", **facts, "is_default": is_default}, evidence(parts, *candidate)))
     keys = ["source", "history", "subset"]
     rows, before = [], pd.Series(dtype=float)

@@ -102,7 +102,6 @@ PARTS = {
 EVIDENCE = {
     "pixel": "no lattice",
     "evidence": "`evidence`, the default",
-    "without margin": "without the margin m",
     "without calibration": "without calibration of the pixels' logit",
     "pixels without floor": "pixels' term not bounded below",
     "plain sum": "plain sum of both logits",
@@ -112,6 +111,7 @@ READINGS = {
     "period 4": "period 4",
     "period 16": "period 16",
     "laplacian": "Laplacian",
+    "with chroma": "Cb and Cr too",
     "crop of 128": "crop of 128 pixels",
 }
 _TESTS = ("stylegan", "stylegan2", "dcgan", "mobilestylegan_native", UNSEEN)

@@ -39,12 +39,11 @@ from fakefreq.evaluate.metrics import auc
 from fakefreq.evaluate.predict import score_degraded
 from fakefreq.files import atomic_path
 from fakefreq.models import load_detector
+from fakefreq.models.streams.lattice import FREQUENCIES
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
-# Luma's frequencies among the 99 numbers that the lattice stream reads.
-LUMA = 33
 RATE = 0.05
 KEYS = ["subset", "scale", "quality"]
 
@@ -95,7 +94,9 @@ def score(run: Path, manifest: Path, config: Config) -> pd.DataFrame:
     unique = rows.drop_duplicates("sha256").reset_index(drop=True)
     detector = load_detector(run)
     parts, strongest = Parts(detector), list[NDArray[np.float32]]()
-    detector.register_forward_pre_hook(lambda _, given: strongest.append(given[1][:, :LUMA].amax(dim=1).cpu().numpy()))
+    detector.register_forward_pre_hook(
+        lambda _, given: strongest.append(given[1][:, :FREQUENCIES].amax(dim=1).cpu().numpy())
+    )
     tables = []
     for scale in config.scales:
         for quality in config.qualities:
@@ -141,7 +142,7 @@ def judge(scores: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def found_by_theory(z: NDArray[np.float64], count: int = LUMA, rate: float = RATE) -> NDArray[np.float64]:
+def found_by_theory(z: NDArray[np.float64], count: int = FREQUENCIES, rate: float = RATE) -> NDArray[np.float64]:
     """Share found of images whose pattern adds z^2 - 1 to one of `count` frequencies, at a false-alarm rate.
 
     >>> found_by_theory(np.array([1.0, 3.0, 5.0])).round(2)

@@ -28,7 +28,7 @@ class Sight:
         size: width and height in pixels, as decoded.
         image: (H, W, 3) uint8, after the detector's history.
         pixels: (V, 3, crop, crop), floats in [0, 1]: the detector's crops, the centre first.
-        lattice: (V, 99), what the lattice stream reads in the whole image, where there is one.
+        lattice: (V, 34), what the lattice stream reads in the whole image, where there is one.
     """
 
     path: str

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from fakefreq.evaluate.sight import Sight, see
-from fakefreq.explaining.frequencies import PLANES, LatticeSeen, SpectrumSeen, explain_lattice, explain_spectra
+from fakefreq.explaining.frequencies import LatticeSeen, SpectrumSeen, explain_lattice, explain_spectra
 from fakefreq.explaining.pixels import HeatMap, map_pixels
 from fakefreq.explaining.terms import learnt_logit, split_logit
 from fakefreq.models import Detector
@@ -159,17 +159,16 @@ def _of_spectrum(seen: SpectrumSeen) -> dict[str, Any]:
 
 def _of_lattice(seen: LatticeSeen) -> dict[str, Any]:
     frequencies = [
-        {"plane": plane, "vertical": vertical / PERIOD, "horizontal": horizontal / PERIOD, "z": z, "adds": adds}
-        for (plane, vertical, horizontal), z, adds in zip(
-            seen.places, seen.scores.tolist(), seen.added.tolist(), strict=True
-        )
+        {"vertical": vertical / PERIOD, "horizontal": horizontal / PERIOD, "z": z, "adds": adds}
+        for (vertical, horizontal), z, adds in zip(seen.places, seen.scores.tolist(), seen.added.tolist(), strict=True)
     ]
     return {
         "l": seen.likelihood,
         "pvalue": seen.pvalue,
         "constant": seen.constant,
         "frequencies": frequencies,
-        "tile": dict(zip(PLANES, as_json(seen.tile), strict=True)),
+        "studio_range": seen.studio_range,
+        "tile": as_json(seen.tile),
     }
 
 

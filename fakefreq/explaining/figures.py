@@ -104,19 +104,15 @@ def draw_spectrum(seen: SpectrumSeen) -> dict[str, tuple[Figure, str]]:
 
 def draw_lattice(seen: LatticeSeen) -> dict[str, tuple[Figure, str]]:
     """Return the panels of the lattice: name -> (figure, caption)."""
-    scores, added = seen.as_planes(seen.scores), seen.as_planes(seen.added)
+    scores, added = seen.as_plane(seen.scores), seen.as_plane(seen.added)
     size = float(np.abs(seen.tile).max()) or 1.0
     highest, reach = max(float(np.nanmax(scores)), 3.0), float(np.nanmax(np.abs(added))) or 1.0
-    panels: dict[str, tuple[Figure, str]] = {}
-    for plane, tile in zip(PLANES, seen.tile, strict=True):
-        drawn = _map("tile", tile, SIGNED, -size, size)
-        panels[f"tile_{plane}"] = (drawn, f"{plane}: tile, mean scaled residual by position modulo 8")
-    for plane, values in zip(PLANES, scores, strict=True):
-        panels[f"z_{plane}"] = (_cells(values, "cividis", 0.0, highest, "{:.1f}"), f"{plane}: z by frequency")
-    for plane, values in zip(PLANES, added, strict=True):
-        drawn = _cells(values, SIGNED, -reach, reach, "{:+.2f}")
-        panels[f"added_{plane}"] = (drawn, f"{plane}: what each frequency adds to l")
-    return panels
+    tile = _map("tile", seen.tile, SIGNED, -size, size)
+    return {
+        "tile": (tile, "tile of luma, mean scaled residual by position modulo 8"),
+        "z": (_cells(scores, "cividis", 0.0, highest, "{:.1f}"), "z by frequency"),
+        "added": (_cells(added, SIGNED, -reach, reach, "{:+.2f}"), "what each frequency adds to l"),
+    }
 
 
 def draw_pixels(explanation: Explanation) -> dict[str, tuple[Figure, str]]:

@@ -172,7 +172,7 @@ def explain_spectra(detector: Detector, pixels: Tensor, lattice: Tensor | None) 
         pixels: one crop, floats in [0, 1].
         lattice: what the lattice stream read in the whole image.
 
-    Shape: (1, 3, H, W), (1, 99)
+    Shape: (1, 3, H, W), (1, 34)
     """
     stream = dict(detector.streams.items()).get("frequency")
     if not isinstance(stream, FrequencyStream):
@@ -263,12 +263,13 @@ PLANES = ("Y", "Cb", "Cr")
 
 @dataclass(frozen=True)
 class LatticeSeen:
-    """What the lattice stream reads in a whole image; planes are Y, Cb and Cr.
+    """What the lattice stream reads in the luma of a whole image.
 
     Args:
-        tile: (3, 8, 8), `fakefreq.spectra.lattice_tile`; 0 where the image is below 16 pixels a side.
-        scores: (99,), z of the independent multiples of 1/8 cycles/pixel, as `read_lattice` orders them.
-        added: (99,), what each adds to l.
+        tile: (8, 8), `fakefreq.spectra.lattice_tile`; 0 where the image is below 16 pixels a side.
+        scores: (33,), z of the independent multiples of 1/8 cycles/pixel, as `read_lattice` orders them.
+        studio_range: the trace that chooses between the two sets of curves, see `fakefreq.spectra.studio_range_trace`.
+        added: (33,), what each adds to l.
         constant: what no frequency adds.
         likelihood: l, the sum of these.
         pvalue: how often a photograph's l is as large; None before the fit.
@@ -276,22 +277,22 @@ class LatticeSeen:
 
     tile: NDArray[np.float64]
     scores: NDArray[np.float64]
+    studio_range: float
     added: NDArray[np.float64]
     constant: float
     likelihood: float
     pvalue: float | None
 
     @property
-    def places(self) -> list[tuple[str, int, int]]:
-        """Plane, vertical and horizontal frequency of each of the 99 values, in eighths of a cycle a pixel."""
+    def places(self) -> list[tuple[int, int]]:
+        """Vertical and horizontal frequency of each of the 33 values, in eighths of a cycle a pixel."""
         rows, columns = lattice_frequencies(PERIOD).nonzero(as_tuple=True)
         vertical = torch.where(rows > PERIOD // 2, rows - PERIOD, rows)
-        pairs = list(zip(vertical.tolist(), columns.tolist(), strict=True))
-        return [(plane, *pair) for plane in PLANES for pair in pairs]
+        return list(zip(vertical.tolist(), columns.tolist(), strict=True))
 
-    def as_planes(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Lay 99 values out as (3, 8, 5), rows of vertical frequency as `torch.fft.fftfreq`; NaN at frequency 0."""
-        return np.asarray(lattice_map(torch.from_numpy(values)).numpy(), dtype=np.float64)
+    def as_plane(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Lay 33 values out as (8, 5), rows of vertical frequency as `torch.fft.fftfreq`; NaN at frequency 0."""
+        return np.asarray(lattice_map(torch.from_numpy(values))[0].numpy(), dtype=np.float64)
 
 
 def explain_lattice(stream: LatticeStream, sight: Sight) -> LatticeSeen:
@@ -303,17 +304,18 @@ def explain_lattice(stream: LatticeStream, sight: Sight) -> LatticeSeen:
     """
     assert sight.lattice is not None
     scores = sight.lattice[:1]
-    tile = torch.zeros(3, PERIOD, PERIOD)
+    tile = torch.zeros(PERIOD, PERIOD)
     if min(sight.image.shape[:2]) >= SMALLEST:
         picture = torch.from_numpy(sight.image).permute(2, 0, 1).unsqueeze(0)
-        tile = lattice_tile(rgb_to_ycbcr(picture), PERIOD)[0]
+        tile = lattice_tile(rgb_to_ycbcr(picture)[:, :1], PERIOD)[0, 0]
     with torch.no_grad():
         likelihood = stream.judge(scores).squeeze(1)
         added, constant = stream.contributions(scores)
         pvalue = float(stream.pvalue(likelihood)) if stream.is_fitted else None
     return LatticeSeen(
         np.asarray(tile.double().numpy()),
-        np.asarray(scores[0].double().cpu().numpy()),
+        np.asarray(scores[0, :-1].double().cpu().numpy()),
+        float(scores[0, -1]),
         np.asarray(added[0].double().cpu().numpy()),
         float(constant),
         float(likelihood),

@@ -18,6 +18,7 @@ from fakefreq.explaining.terms import CONSTANT, EVIDENCE
 from fakefreq.files import atomic_path, write_json
 from fakefreq.models import Detector
 from fakefreq.models.onnx_detector import LOGITS_ONLY, OnnxDetector
+from fakefreq.models.streams.lattice import STUDIO_RANGE
 from fakefreq.report.html import (
     Section,
     bullets,
@@ -226,15 +227,21 @@ def _of_lattice(seen: LatticeSeen) -> tuple[str, str]:
             f"l = {seen.likelihood:+.3f}, the sum of what each frequency adds and {seen.constant:+.3f}. {chance}",
             "The whole image is read, not the crop. Period 8 and its divisors are JPEG's too: the curves know what "
             "JPEG does to photographs.",
+            f"The trace of studio range is {seen.studio_range:.2f}: "
+            + (
+                "the image was decoded from WebP or video, and the curves for these are taken."
+                if seen.studio_range > STUDIO_RANGE
+                else f"from {STUDIO_RANGE} on, the curves for WebP are taken."
+            ),
         ]
     )
     rows, places = [], seen.places
     for number in np.argsort(-np.abs(seen.added))[:LISTED]:
-        plane, vertical, horizontal = places[number]
-        where = f"{plane} ({vertical}/8, {horizontal}/8)"
+        vertical, horizontal = places[number]
+        where = f"({vertical}/8, {horizontal}/8)"
         rows.append([where, f"{seen.scores[number]:.2f}", f"{seen.added[number]:+.3f}"])
     caption = f"The {LISTED} frequencies (vertical, horizontal; cycles/pixel) that add or take most"
-    return above, table(["plane, frequency", "z", "adds to l"], rows, caption)
+    return above, table(["frequency", "z", "adds to l"], rows, caption)
 
 
 def _facts(explanation: Explanation) -> dict[str, object]:

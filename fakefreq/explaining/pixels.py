@@ -49,7 +49,7 @@ def map_pixels(detector: Detector, pixels: Tensor, lattice: Tensor | None) -> He
         pixels: one crop, floats in [0, 1].
         lattice: what the lattice stream read in the whole image.
 
-    Shape: (1, 3, H, W), (1, 99)
+    Shape: (1, 3, H, W), (1, 34)
     """
     name = next(
         (key for key, stream in detector.streams.items() if not isinstance(stream, FrequencyStream | LatticeStream)), ""

@@ -11,7 +11,7 @@ from fakefreq.models.fusion import LATTICE, ConcatFusion, EvidenceFusion, Fusion
 
 Features = dict[str, Tensor]
 # What the terms of `EvidenceFusion` are called.
-LEARNT, EVIDENCE = "learnt log(1 - rho + rho e^(a p + b))", "lattice log(1 - pi + pi e^(l - m))"
+LEARNT, EVIDENCE = "learnt log(1 - rho + rho e^(a p + b))", "lattice log(1 - pi + pi e^l)"
 # What no stream has brought.
 CONSTANT = "constant"
 
@@ -69,8 +69,6 @@ def _split_evidence(head: EvidenceFusion, features: Features) -> tuple[dict[str,
     made_of = {f"p of {name}": part for name, part in parts.items()} if len(parts) > 1 else {}
     scale, offset = (value.expand_as(total) for value in head.scale)
     shares = {"rho": head.learnt_share[0].exp(), "pi": 1 - head.lattice_share[1].exp()}
-    # Before the calibration pi is 0, and there is no margin.
-    shares["m"] = torch.where(shares["pi"] > 0, shares["pi"].log() - head.lattice_share[0], 0.0)
     made_of |= {"p": total, "a": scale, "b": offset, "l": likelihood}
     return terms, made_of | {name: value.expand_as(total) for name, value in shares.items()}
 

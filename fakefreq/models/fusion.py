@@ -11,11 +11,10 @@ from fakefreq.errors import UserError, choose
 
 # The stream whose logit is evidence by itself.
 LATTICE = "lattice"
-# rho, pi and the margin of `EvidenceFusion`: benchmarks/results/README.md tells how they were chosen, and what had been
-# seen of test folders before.
+# rho and pi of `EvidenceFusion`: benchmarks/results/README.md tells how they were chosen, and what had been seen of
+# test folders before.
 LEARNT_SHARE = 0.6
-LATTICE_SHARE = 0.5
-MARGIN = 1.0
+LATTICE_SHARE = 0.2
 # The logarithm of a share that is none.
 SILENT = -1e4
 
@@ -127,21 +126,20 @@ class LogitSumFusion(Fusion):
 class EvidenceFusion(Fusion):
     """What the learnt streams say and what the lattice says, as log likelihood ratios of mixtures, added up.
 
-    s = log(1 - rho + rho e^x) + log(1 - pi + pi e^(l - m)), x = a p + b, p the learnt logits' sum, l the lattice's.
+    s = log(1 - rho + rho e^x) + log(1 - pi + pi e^l), x = a p + b, p the learnt logits' sum, l the lattice's.
 
     A fake carries what the learnt streams know with probability rho, and a lattice with probability pi. So a missing
     trace is no evidence of a photograph: each term is bounded below, and a strong one decides. Off its training a
     network's logit is large and negative for photographs and fakes alike, and the bound takes that away. Without a
-    lattice the order of images is the learnt streams' own. The margin m keeps the lattice's term flat for photographs
-    of other cameras, whose l varies more than that of the photographs of the fit. a and b are fitted on validation
-    images (`fakefreq.train.fit_lattice`).
+    lattice the order of images is the learnt streams' own. a and b are fitted on validation images
+    (`fakefreq.train.fit_lattice`).
 
     In training the lattice is silent, and the learnt streams learn as they would alone. Of the lattice alone s is l.
 
     Attributes:
         scale: a and b.
         learnt_share: log(rho) and log(1 - rho).
-        lattice_share: log(pi) - m and log(1 - pi).
+        lattice_share: log(pi) and log(1 - pi).
     """
 
     scale: Tensor
@@ -161,8 +159,7 @@ class EvidenceFusion(Fusion):
         """Set a, above 0, and b; from here on the learnt term is bounded below, and the lattice speaks."""
         self.scale.copy_(torch.tensor([scale, offset]))
         self.learnt_share.copy_(torch.tensor([math.log(LEARNT_SHARE), math.log(1 - LEARNT_SHARE)]))
-        shares = [math.log(LATTICE_SHARE) - MARGIN, math.log(1 - LATTICE_SHARE)]
-        self.lattice_share.copy_(torch.tensor(shares))
+        self.lattice_share.copy_(torch.tensor([math.log(LATTICE_SHARE), math.log(1 - LATTICE_SHARE)]))
 
     def outputs(self, features: dict[str, Tensor], rows: Rows | None = None) -> tuple[Tensor, dict[str, Tensor]]:
         learnt = {name: value for name, value in features.items() if name != LATTICE}
@@ -185,7 +182,7 @@ class EvidenceFusion(Fusion):
         return _log_of_sum(self.learnt_share[1], self.learnt_share[0] + self.scale[0] * logit.float() + self.scale[1])
 
     def of_lattice(self, lattice: Tensor) -> Tensor:
-        """Return log(1 - pi + pi e^(l - m))."""
+        """Return log(1 - pi + pi e^l)."""
         return _log_of_sum(self.lattice_share[1], self.lattice_share[0] + lattice)
 
 

@@ -39,6 +39,7 @@ from fakefreq.spectra.residuals import (
     npr_residual,
 )
 from fakefreq.spectra.srm import SRMResidual, srm_filters, srm_residual
+from fakefreq.spectra.studio_range import StudioRangeTrace, studio_range_trace
 from fakefreq.spectra.wavelets import WaveletBands, wavelet_bands
 from fakefreq.spectra.windows import window_1d
 
@@ -70,6 +71,7 @@ __all__ = [
     "SRMResidual",
     "SpectralPeaks",
     "SpectralSlope",
+    "StudioRangeTrace",
     "WaveletBands",
     "YCbCr",
     "angular_bins",
@@ -107,6 +109,7 @@ __all__ = [
     "spectral_slope",
     "srm_filters",
     "srm_residual",
+    "studio_range_trace",
     "to_float",
     "wavelet_bands",
     "window_1d",

@@ -62,8 +62,12 @@ PROCESSING = (
     "rescale:0.3..0.9:any+sharpen:0.3..1.5|sharpen:0.3..1.5|blur:0.4..1.2|jpeg:50..95|double_jpeg:60..95:60..95|"
     "noise:1..5|grayscale|gamma:0.6..1.6"
 )
-# Shares of the last codec, which photograph and fake go through alike; the rest is saved without loss.
-_JPEG, _WEBP = 0.7, 0.12
+# Share of JPEG as the last codec, which photograph and fake go through alike; the rest is saved without loss. WebP has
+# pairs of its own, so many to each of the others.
+_JPEG, _WEBP_PAIRS = 0.78, 1 / 2
+_JPEG_QUALITY, _WEBP_QUALITY = (60, 97), (40, 97)
+# The share of photographs above which the two sets of curves raise equally many alarms.
+_EQUAL_ALARMS = 0.05
 # Which z falls to which knot of a curve: the edges lie between the knots.
 _EDGES = (0.5, 1.0, 1.25, 1.5, 1.75, 2.0, 2.25, 2.5, 2.75, 3.0, 3.5, 4.0, 5.0, 6.0, 8.0, 11.0)
 _SMALLEST_CROP = 64
@@ -78,7 +82,7 @@ class LatticeFit:
     """How the lattice stream is fitted.
 
     Args:
-        pairs: photographs with a fake beside each, about.
+        pairs: photographs with a fake beside each, about; half as many again are saved as WebP.
         photographs: of these at most, chosen by the hash of their bytes.
         planted: the lattices.
         processing: in the words of `fakefreq.data.degrade.language.parse_augmentation`.
@@ -117,7 +121,7 @@ def fit_lattice(
         history: what every image goes through on its way in.
         make_fake: of simulated fakes, such as `fakefreq.simulated.fakes` gives.
         simulated: share of the pairs whose fake it makes, instead of a planted lattice, in [0, 1].
-        read: what reads an image, as many scores as the stream has curves.
+        read: what reads an image: as many scores as the stream has curves in a set, and what chooses between the sets.
         jobs: threads; -1 is one a core. They do not change the result.
 
     Returns:
@@ -139,32 +143,63 @@ def fit_lattice(
     maker = _PairMaker(pictures, fit, make_fake, simulated, read)
     held = [number for number in range(len(pictures)) if number % _HELD_OUT == 0]
     fitted = [number for number in range(len(pictures)) if number % _HELD_OUT]
-    train = maker.make(fitted, max(1, round(fit.pairs / len(fitted))), "fit", jobs)
-    test = maker.make(held, max(1, round(fit.pairs / 3 / len(held))), "test", jobs)
-    curves = _fit_curves(*train, seed=fit.seed)
-    stream.curves.copy_(torch.from_numpy(curves))
-    stream.calibration.copy_(torch.tensor([1.0, 0.0]))
 
-    def says(scores: Floats) -> Tensor:
-        return stream.judge(torch.from_numpy(scores).to(stream.knots.device)).squeeze(1).cpu()
+    def pairs_of(numbers: list[int], share: float, name: str, in_webp: bool) -> tuple[Floats, Floats]:
+        return maker.make(numbers, max(1, round(share * fit.pairs / len(numbers))), name, in_webp, jobs)
 
-    totals = [says(part).numpy() for part in test]
-    labels = np.repeat([0, 1], [len(part) for part in totals])
-    logistic = LogisticRegression(C=1e6).fit(np.concatenate(totals)[:, None], labels)
-    scale, offset = max(float(logistic.coef_[0, 0]), 1e-3), float(logistic.intercept_[0])
-    stream.calibration.copy_(torch.tensor([scale, offset]))
+    sets, count = [], 0
+    for in_webp, share, suffix in ((False, 1.0, ""), (True, _WEBP_PAIRS, " in WebP")):
+        train = pairs_of(fitted, share, f"fit{suffix}", in_webp)
+        sets.append(_fit_set(train, pairs_of(held, share / 3, f"test{suffix}", in_webp), fit.seed))
+        count += len(train[0])
+    plain, webp_set = sets
+    # What is so much likelier of a fake would raise another share of alarms among WebP photographs: their l is shifted.
+    plain_limit, webp_limit = (float(np.quantile(of.photographs, 1 - _EQUAL_ALARMS)) for of in sets)
+    offsets = (plain.offset, webp_set.offset + plain_limit - webp_limit)
+    stream.curves.copy_(torch.from_numpy(np.stack([of.curves for of in sets])))
+    stream.calibration.copy_(torch.tensor([(of.scale, offset) for of, offset in zip(sets, offsets, strict=True)]))
     # The null: whole photographs that were kept out, as they are, and the processed crops of the test.
     whole = np.stack(_in_threads(lambda number: read(pictures[number]), held, "null", jobs))
-    null = says(np.concatenate([whole, test[0]])).double()
+    null = torch.from_numpy(np.concatenate([_says(stream, whole), plain.photographs]))
     stream.null.copy_(torch.quantile(null, torch.linspace(0, 1, NULL_QUANTILES, dtype=torch.float64)))
-    better = totals[1][:, None] - totals[0][None]
+    better = plain.fakes[:, None] - plain.photographs[None]
     return {
         "photographs": len(pictures),
-        "pairs": len(train[0]),
-        "held_out_pairs": len(test[0]),
+        "pairs": count,
+        "held_out_pairs": len(plain.fakes),
         "held_out_auc": float((better > 0).mean() + 0.5 * (better == 0).mean()),
         "mean_of_photographs": float(null.mean()),
     }
+
+
+@dataclass(frozen=True)
+class _Set:
+    """One set of curves, what calibrates it, and what it says of pairs that were kept out of the fit."""
+
+    curves: Floats
+    scale: float
+    offset: float
+    photographs: NDArray[np.float64]
+    fakes: NDArray[np.float64]
+
+
+def _fit_set(train: tuple[Floats, Floats], test: tuple[Floats, Floats], seed: int) -> _Set:
+    curves = _fit_curves(*train, seed=seed)
+    # For both ranges: a WebP image's trace, by which a stream chooses, does not always show.
+    alone = LatticeStream(len(curves))
+    alone.curves.copy_(torch.from_numpy(curves).expand_as(alone.curves))
+    totals = [_says(alone, part) for part in test]
+    labels = np.repeat([0, 1], [len(part) for part in totals])
+    logistic = LogisticRegression(C=1e6).fit(np.concatenate(totals)[:, None], labels)
+    scale, offset = max(float(logistic.coef_[0, 0]), 1e-3), float(logistic.intercept_[0])
+    photographs, fakes = (scale * part + offset for part in totals)
+    return _Set(curves, scale, offset, photographs, fakes)
+
+
+def _says(stream: LatticeStream, scores: Floats) -> NDArray[np.float64]:
+    with torch.no_grad():
+        said = stream.judge(torch.from_numpy(scores).to(stream.knots.device)).squeeze(1)
+    return np.asarray(said.double().cpu().numpy())
 
 
 def _choose(photographs: pd.DataFrame, count: int) -> pd.DataFrame:
@@ -196,13 +231,17 @@ class _PairMaker:
         self.pictures, self.fit, self.make_fake, self.simulated, self.read = pictures, fit, make_fake, simulated, read
         self.processing = parse_augmentation(fit.processing)
 
-    def make(self, numbers: list[int], times: int, name: str, jobs: int) -> tuple[Floats, Floats]:
-        """Return the scores of photographs and of their fakes, two of (N, 99)."""
+    def make(self, numbers: list[int], times: int, name: str, in_webp: bool, jobs: int) -> tuple[Floats, Floats]:
+        """Return what is read in photographs and in their fakes, two of (N, 34)."""
         tasks = [(number, time) for number in numbers for time in range(times)]
-        pairs = _in_threads(lambda task: self._pair(numbers, task[0], task[1], name), tasks, f"lattice: {name}", jobs)
+
+        def pair(task: tuple[int, int]) -> tuple[Floats, Floats]:
+            return self._pair(numbers, *task, name, in_webp)
+
+        pairs = _in_threads(pair, tasks, f"lattice: {name}", jobs)
         return np.stack([pair[0] for pair in pairs]), np.stack([pair[1] for pair in pairs])
 
-    def _pair(self, numbers: list[int], number: int, time: int, name: str) -> tuple[Floats, Floats]:
+    def _pair(self, numbers: list[int], number: int, time: int, name: str, in_webp: bool) -> tuple[Floats, Floats]:
         random = image_rng(self.fit.seed, f"lattice/{name}/{number}/{time}")
         photo = self.pictures[number]
         if random.random() < self.fit.mosaics:
@@ -213,12 +252,13 @@ class _PairMaker:
             fake = self.make_fake(photo, random)
         if fake is None:
             fake = self.fit.planted.plant(photo, random)
-        codec, quality = random.random(), int(random.integers(60, 97))
-        if codec < _JPEG:
+        if in_webp:
+            quality = int(random.integers(*_WEBP_QUALITY))
+            photo, fake = webp(photo, quality), webp(fake, quality)
+        elif random.random() < _JPEG:
+            quality = int(random.integers(*_JPEG_QUALITY))
             subsampling = "4:2:0" if random.random() < 0.7 else "4:4:4"
             photo, fake = jpeg(photo, quality, subsampling), jpeg(fake, quality, subsampling)  # type: ignore[arg-type]
-        elif codec < _JPEG + _WEBP:
-            photo, fake = webp(photo, quality), webp(fake, quality)
         return self.read(photo), self.read(fake)
 
     def _mosaic(self, photo: Image, numbers: list[int], random: np.random.Generator) -> Image:
@@ -242,9 +282,11 @@ def _crop(photo: Image, random: np.random.Generator) -> Image:
 def _fit_curves(photos: Floats, fakes: Floats, seed: int) -> Floats:
     """Boosted stumps are one step function a feature (Friedman 2001, "Greedy function approximation"): read them off.
 
-    Shape: two of (N, 99) -> (99, K)
+    The last column, which chooses between the sets of curves, has none.
+
+    Shape: two of (N, 34) -> (33, K)
     """
-    features = np.digitize(np.concatenate([photos, fakes]), _EDGES).astype(np.float32)
+    features = np.digitize(np.concatenate([photos, fakes])[:, :-1], _EDGES).astype(np.float32)
     labels = np.repeat([0, 1], [len(photos), len(fakes)])
     model = HistGradientBoostingClassifier(max_depth=1, max_iter=300, learning_rate=0.1, random_state=seed)
     model.fit(features, labels)

@@ -18,7 +18,7 @@ from fakefreq.explaining.terms import CONSTANT, EVIDENCE, LEARNT, _shapley, spli
 from fakefreq.models import Detector, create_detector, save_detector
 from fakefreq.models.fusion import FUSIONS, EvidenceFusion
 from fakefreq.simulated.planted import PlantedLattice
-from fakefreq.spectra import lattice_pvalue, lattice_scores, lattice_tile, rgb_to_ycbcr, to_float
+from fakefreq.spectra import lattice_pvalue, lattice_scores, lattice_tile, rgb_to_ycbcr, studio_range_trace, to_float
 from tests.helpers.photo_files import photo, save
 
 pytestmark = pytest.mark.slow
@@ -32,8 +32,8 @@ def make(name: str = "two_stream", seed: int = 0, crop: int = 96, views: int = 1
     generator = torch.Generator().manual_seed(1)
     if detector.lattice is not None:
         curves = detector.lattice.curves
-        curves.copy_(torch.rand(curves.shape, generator=generator).cumsum(dim=1) / 20)
-        detector.lattice.calibration.copy_(torch.tensor([1.2, -3.0]))
+        curves.copy_(torch.rand(curves.shape, generator=generator).cumsum(dim=-1) / 20)
+        detector.lattice.calibration.copy_(torch.tensor([[1.2, -3.0], [0.8, -2.0]]))
         detector.lattice.null.copy_(torch.linspace(-3, 1, len(detector.lattice.null)))
     if isinstance(detector.head, EvidenceFusion):
         detector.head.calibrate(1.5, 0.2)
@@ -84,7 +84,7 @@ def test_the_evidence_s_terms_are_the_formula_s(image: Path) -> None:
     x = of["a"] * of["p"] + of["b"]
     assert 0 < of["rho"] < 1 and 0 < of["pi"] < 1
     assert found.terms[LEARNT] == pytest.approx(np.log(1 - of["rho"] + of["rho"] * np.exp(x)), abs=1e-5)
-    assert found.terms[EVIDENCE] == pytest.approx(np.log(1 - of["pi"] + of["pi"] * np.exp(of["l"] - of["m"])), abs=1e-5)
+    assert found.terms[EVIDENCE] == pytest.approx(np.log(1 - of["pi"] + of["pi"] * np.exp(of["l"])), abs=1e-5)
     assert of["l"] == pytest.approx(found.lattice.likelihood, abs=1e-6)
 
 
@@ -112,13 +112,15 @@ def test_the_lattice_is_that_of_fakefreq_spectra_and_sums_to_l(image: Path) -> N
     detector = make("lattice")
     found = explain_image(detector, image).lattice
     assert found is not None and detector.lattice is not None
-    planes = rgb_to_ycbcr(to_float(tensor(planted(3, 128, 4, 6.0))))
-    np.testing.assert_allclose(found.tile, lattice_tile(planes, 8)[0].numpy(), atol=1e-5)
-    shown, expected = found.as_planes(found.scores), lattice_scores(planes, 8)[0].numpy()
-    assert np.isnan(shown[:, 0, 0]).all()
+    pixels = to_float(tensor(planted(3, 128, 4, 6.0)))
+    luma = rgb_to_ycbcr(pixels)[:, :1]
+    np.testing.assert_allclose(found.tile, lattice_tile(luma, 8)[0, 0].numpy(), atol=1e-5)
+    shown, expected = found.as_plane(found.scores), lattice_scores(luma, 8)[0, 0].numpy()
+    assert np.isnan(shown[0, 0])
+    assert found.studio_range == pytest.approx(float(studio_range_trace(pixels)), abs=1e-5)
     np.testing.assert_allclose(np.nan_to_num(shown), expected, atol=2e-3)
     assert found.added.sum() + found.constant == pytest.approx(found.likelihood, abs=1e-4)
-    assert len(set(found.places)) == 99
+    assert len(set(found.places)) == 33
 
 
 @pytest.mark.parametrize("period", [2, 4])
@@ -131,7 +133,7 @@ def test_a_planted_lattice_lights_up_at_its_frequencies(period: int, tmp_path: P
     assert photograph is not None and fake is not None
     step = 8 // period
     highest = fake.places[int(fake.scores.argmax())]
-    assert highest[1] % step == 0 and highest[2] % step == 0
+    assert highest[0] % step == 0 and highest[1] % step == 0
     assert fake.scores.max() > 3 * photograph.scores.max()
     assert fake.likelihood > photograph.likelihood
     planes = rgb_to_ycbcr(to_float(tensor(planted(5, 256, period, 6.0))))
@@ -319,7 +321,7 @@ def test_the_command_writes_a_page_an_image_and_loses_none_to_a_bad_one(
         page = (folder / "explanation.html").read_text(encoding="utf-8")
         pictures = sorted(path.name for path in folder.glob("*.png"))
         assert page.count("data:image/png;base64,") == len(pictures)
-        assert {"terms.png", "pixels_heat_map.png", "block_dct_bands.png", "lattice_z_Y.png"} <= set(pictures)
+        assert {"terms.png", "pixels_heat_map.png", "block_dct_bands.png", "lattice_z.png"} <= set(pictures)
         for needle in (f"{expected.logit:+.3f}", *expected.terms, f"{expected.sight.sha256}", "p-value"):
             assert needle in page
         assert "http" not in page and "<script" not in page

@@ -64,7 +64,7 @@ def detector(request: pytest.FixtureRequest) -> Detector:
 
 def fill(stream: LatticeStream) -> None:
     """Curves that rise, as a fit leaves them."""
-    rising = torch.rand(stream.curves.shape, generator=torch.Generator().manual_seed(2)).cumsum(dim=1) / 50
+    rising = torch.rand(stream.curves.shape, generator=torch.Generator().manual_seed(2)).cumsum(dim=-1) / 50
     stream.curves.copy_(rising - rising.mean())
     stream.null.copy_(torch.linspace(-3, 1, len(stream.null)))
 

@@ -47,8 +47,18 @@ TRANSFORMS: dict[str, Callable[[], nn.Module]] = {
     "gray": spectra.Gray,
     "ycbcr": spectra.YCbCr,
     "hsv": spectra.HSV,
+    "studio_range_trace": spectra.StudioRangeTrace,
 }
-MIXES_CHANNELS = {"lattice_pvalue", "cross_spectrum", "coherency", "bayar", "gray", "ycbcr", "hsv"}
+MIXES_CHANNELS = {
+    "lattice_pvalue",
+    "cross_spectrum",
+    "coherency",
+    "bayar",
+    "gray",
+    "ycbcr",
+    "hsv",
+    "studio_range_trace",
+}
 
 
 def make(name: str) -> nn.Module:

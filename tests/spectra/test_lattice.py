@@ -169,7 +169,7 @@ def test_jpeg_has_a_lattice_of_its_own_which_is_told_apart() -> None:
 @pytest.mark.parametrize("size", [(1, 1), (15, 40), (16, 16), (64, 64)])
 def test_flat_and_tiny_images_say_nothing(value: int, size: tuple[int, int]) -> None:
     image = np.full((*size, 3), value, np.uint8)
-    assert read_lattice_of_image(image).max() < 0.2
+    assert read_lattice_of_image(image)[:-1].max() < 0.2
     if min(size) >= 16:
         assert pvalue(image) > 0.999
 

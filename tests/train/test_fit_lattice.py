@@ -10,14 +10,15 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
+from fakefreq.data.degrade.distortions import webp
 from fakefreq.data.images.decode import read_image
 from fakefreq.data.manifests import read_manifest, write_manifest
 from fakefreq.errors import UserError
 from fakefreq.evaluate.predict import predict_files
 from fakefreq.evaluate.scores import read_scores
 from fakefreq.models import load_detector
-from fakefreq.models.fusion import LATTICE_SHARE, LEARNT_SHARE, MARGIN, EvidenceFusion
-from fakefreq.models.streams.lattice import LatticeStream, read_lattice_of_image
+from fakefreq.models.fusion import LATTICE_SHARE, LEARNT_SHARE, EvidenceFusion
+from fakefreq.models.streams.lattice import STUDIO_RANGE, LatticeStream, read_lattice_of_image
 from fakefreq.simulated.planted import PlantedLattice
 from fakefreq.train.fit_lattice import LatticeFit, fit_lattice
 from fakefreq.train.train import train
@@ -116,6 +117,30 @@ def test_planted_lattices_stand_out_and_photographs_do_not(
     assert float(fitted.pvalue(l_fakes).median()) < 0.05 < 0.2 < float(fitted.pvalue(l_photos).median())
 
 
+def test_webp_photographs_raise_about_as_many_alarms_as_others(
+    photographs: pd.DataFrame, manifest_path: Path, fitted: LatticeStream
+) -> None:
+    images = [read_image(manifest_path.parent / path) for path in photographs["path"]]
+    saved = [webp(image, quality) for image in images for quality in (50, 80, 95)]
+    read = torch.from_numpy(np.stack([read_lattice_of_image(image) for image in saved]))
+    in_studio_range = read[:, -1] > STUDIO_RANGE
+    # Grey ones do not show it.
+    assert float(in_studio_range.float().mean()) > 0.5
+    limit = float(torch.quantile(fitted.null, 0.95))
+    assert float((fitted.judge(read[in_studio_range]) > limit).float().mean()) < 0.2
+
+
+def test_an_image_s_trace_chooses_its_curves() -> None:
+    stream = LatticeStream()
+    stream.curves[1] = 1.0
+    stream.calibration.copy_(torch.tensor([[1.0, 0.5], [2.0, -0.5]]))
+    read = torch.zeros(2, 34)
+    read[1, -1] = STUDIO_RANGE + 0.01
+    assert stream.judge(read).squeeze(1).tolist() == [0.5, 2.0 * 33 - 0.5]
+    values, constants = stream.contributions(read)
+    torch.testing.assert_close(values.sum(dim=1) + constants, stream.judge(read).squeeze(1))
+
+
 def test_pvalues_fall_with_evidence_and_go_on_beyond_the_null(fitted: LatticeStream) -> None:
     l = torch.linspace(float(fitted.null[0]) - 1, float(fitted.null[-1]) + 8, 200)  # noqa: E741
     p = fitted.pvalue(l)
@@ -134,7 +159,7 @@ def test_evidence_is_bounded_below_and_a_strong_lattice_decides() -> None:
     head = EvidenceFusion({"pixel": 4, "lattice": 1}, dropout=0.0).eval()
     head.calibrate(2.0, 0.5)
     l = torch.tensor([-50.0, 0.0, 3.0, 50.0])  # noqa: E741
-    expected = torch.log(1 - LATTICE_SHARE + LATTICE_SHARE * torch.exp(l.double() - MARGIN)).float()
+    expected = torch.log(1 - LATTICE_SHARE + LATTICE_SHARE * torch.exp(l.double())).float()
     torch.testing.assert_close(head.of_lattice(l), expected)
     assert float(head.of_lattice(torch.tensor(-1e6))) == pytest.approx(math.log(1 - LATTICE_SHARE))
     p = torch.linspace(-8, 40, 101)

@@ -1,4 +1,4 @@
-"""The stream that reads the lattice: z-scores by frequency, one curve for each, and their sum as a logit."""
+"""The stream that reads the lattice of luma: z-scores by frequency, one curve for each, and their sum as a logit."""
 
 import math
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fakefreq.models.streams.base import SpectrumStream
-from fakefreq.spectra import lattice_frequencies, lattice_scores, rgb_to_ycbcr, to_float
+from fakefreq.spectra import lattice_frequencies, lattice_scores, rgb_to_ycbcr, studio_range_trace, to_float
 from fakefreq.spectra.lattice import scale_residual, scores_of_segments, segment_side
 
 PERIOD = 8
@@ -18,51 +18,62 @@ SMALLEST = 2 * PERIOD
 KNOTS = (
     0.0, 0.75, 1.125, 1.375, 1.625, 1.875, 2.125, 2.375, 2.625, 2.875, 3.25, 3.75, 4.5, 5.5, 7.0, 9.5, 13.0,
 )  # fmt: skip
+# From this trace on an image is taken for one of studio range: WebP leaves 0.39 to 0.60, others up to 0.35.
+STUDIO_RANGE = 0.4
 # Values of the null kept with the weights: its quantiles at even steps.
 NULL_QUANTILES = 401
 # Beyond this quantile the null's tail is continued by an exponential law.
 TAIL = 0.9
 
 _CHOSEN: list[int] = lattice_frequencies(PERIOD).flatten().nonzero().squeeze(1).tolist()
-_YCBCR = rgb_to_ycbcr(torch.eye(3).view(3, 3, 1, 1))[..., 0, 0].T.numpy()
+_LUMA = rgb_to_ycbcr(torch.eye(3).view(3, 3, 1, 1))[:, :1, 0, 0].T.numpy()
+# What `read_lattice` gives of an image: z at so many frequencies, and the trace of studio range.
+FREQUENCIES = len(_CHOSEN)
 
 
 def lattice_map(values: Tensor) -> Tensor:
-    """Return 99 values of as many frequencies as three half-planes, as `fakefreq.spectra.lattice_scores` lays them out.
+    """Return 33 values a plane as half-planes, as `fakefreq.spectra.lattice_scores` lays them out.
 
     A frequency whose negative one is in the plane stands there twice; at frequency 0 stands NaN.
 
     Shape:
-        - input: (..., 99)
-        - output: (..., 3, 8, 5)
+        - input: (..., 33 C)
+        - output: (..., C, 8, 5)
 
     >>> lattice_map(torch.arange(99.0))[0, :, 0]
     tensor([nan, 4., 9., 14., 19., 14., 9., 4.])
     """
-    planes = values.new_full((*values.shape[:-1], 3, PERIOD * (PERIOD // 2 + 1)), math.nan)
-    planes[..., _CHOSEN] = values.reshape(*values.shape[:-1], 3, -1)
+    by_plane = values.reshape(*values.shape[:-1], -1, FREQUENCIES)
+    planes = values.new_full((*by_plane.shape[:-1], PERIOD * (PERIOD // 2 + 1)), math.nan)
+    planes[..., _CHOSEN] = by_plane
     planes = planes.reshape(*planes.shape[:-1], PERIOD, -1)
     opposite = planes.roll(-1, dims=-2).flip(-2)  # row -k
     return torch.where(planes.isnan(), opposite, planes)
 
 
 def read_lattice(images: Tensor) -> Tensor:
-    """Return the lattice scores z of Y, Cb and Cr at the independent multiples of 1/8 cycles/pixel.
+    """Return luma's lattice scores z at the independent multiples of 1/8 cycles/pixel, and the trace of studio range.
+
+    Chroma is left out: JPEG and WebP keep it at half the size, and what decoders make of that has a lattice of its own.
 
     Args:
         images: RGB, uint8 or floats in [0, 1].
 
     Shape:
-        - input: (B, 3, H, W), any size; below 16 pixels a side there is nothing to see, and z is 0
-        - output: (B, 99), 0 or more; see `fakefreq.spectra.lattice_scores`
+        - input: (B, 3, H, W), any size; below 16 pixels a side there is nothing to see, and all is 0
+        - output: (B, 34), 0 or more; see `fakefreq.spectra.lattice_scores` and `fakefreq.spectra.studio_range_trace`
     """
     if images.shape[-2] < SMALLEST or images.shape[-1] < SMALLEST:
-        return to_float(images).new_zeros(len(images), 3 * len(_CHOSEN))
-    return _chosen(lattice_scores(rgb_to_ycbcr(images), PERIOD))
+        return to_float(images).new_zeros(len(images), FREQUENCIES + 1)
+    return torch.cat([_chosen(rgb_to_ycbcr(images)[:, :1]), studio_range_trace(images).unsqueeze(1)], dim=1)
 
 
-def _chosen(scores: Tensor) -> Tensor:
-    """The independent frequencies of each plane: (B, 3, P, P // 2 + 1) -> (B, 99)."""
+def _chosen(planes: Tensor) -> Tensor:
+    """z at the independent frequencies of each plane: (B, C, H, W) -> (B, 33 C)."""
+    return _independent(lattice_scores(planes, PERIOD))
+
+
+def _independent(scores: Tensor) -> Tensor:
     return scores.flatten(2).index_select(2, torch.tensor(_CHOSEN, device=scores.device)).flatten(1)
 
 
@@ -71,23 +82,22 @@ def read_lattice_of_image(image: NDArray[np.uint8]) -> NDArray[np.float32]:
 
     The same steps by OpenCV, which is faster on a CPU; a test holds the two together.
 
-    Shape: (H, W, 3) uint8 -> (99,).
+    Shape: (H, W, 3) uint8 -> (34,).
     """
     height, width = image.shape[:2]
     if min(height, width) < SMALLEST:
-        return np.zeros(LatticeFeatures.width, np.float32)
+        return np.zeros(FREQUENCIES + 1, np.float32)
     side = segment_side(height, width, PERIOD)
     down, across, blocks = height // side, width // side, side // PERIOD
-    tiles = np.empty((3, down * across, PERIOD, PERIOD), np.float32)
-    planes = cv2.split(cv2.transform(image.astype(np.float32), _YCBCR))
-    for plane, tile in zip(planes, tiles, strict=True):
-        residual = scale_residual(plane - cv2.medianBlur(plane, 3))
-        strips = _sum_of(residual[: down * side, : across * side].reshape(down, blocks, PERIOD, -1).swapaxes(0, 1))
-        parts = _sum_of(strips.reshape(down, PERIOD, across, blocks, PERIOD).transpose(3, 0, 1, 2, 4))
-        tile[...] = parts.transpose(0, 2, 1, 3).reshape(tile.shape) / blocks**2
+    luma = cv2.transform(image.astype(np.float32), _LUMA)
+    residual = scale_residual(luma - cv2.medianBlur(luma, 3))
+    strips = _sum_of(residual[: down * side, : across * side].reshape(down, blocks, PERIOD, -1).swapaxes(0, 1))
+    parts = _sum_of(strips.reshape(down, PERIOD, across, blocks, PERIOD).transpose(3, 0, 1, 2, 4))
+    tiles = parts.transpose(0, 2, 1, 3).reshape(1, 1, -1, PERIOD, PERIOD) / np.float32(blocks**2)
     with torch.inference_mode():
-        scores = _chosen(scores_of_segments(torch.from_numpy(tiles).unsqueeze(0), PERIOD))[0]
-    return np.asarray(scores.numpy(), dtype=np.float32)
+        scores = _independent(scores_of_segments(torch.from_numpy(tiles), PERIOD))[0]
+        trace = studio_range_trace(torch.from_numpy(image).permute(2, 0, 1).unsqueeze(0))
+        return np.asarray(torch.cat([scores, trace]).numpy(), dtype=np.float32)
 
 
 def _sum_of(parts: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -99,7 +109,7 @@ def _sum_of(parts: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 class LatticeFeatures(SpectrumStream):
-    """log(z + 0.3), normalised by frequency: the lattice as features for a head that gradients train.
+    """log(z + 0.3) of Y, Cb and Cr, normalised by frequency: the lattice as features for a head that gradients train.
 
     For ablations: trained on one generator's images, such a head learns their history beside their lattice.
 
@@ -108,7 +118,7 @@ class LatticeFeatures(SpectrumStream):
         - output: (B, 99)
     """
 
-    width = 3 * 33
+    width = 3 * FREQUENCIES
     minimum_size = SMALLEST
 
     def __init__(self) -> None:
@@ -117,7 +127,7 @@ class LatticeFeatures(SpectrumStream):
 
     def spectrum(self, pixels: Tensor) -> Tensor:
         """Return log(z + 0.3), (B, 99)."""
-        return (read_lattice(pixels) + 0.3).log()
+        return (_chosen(rgb_to_ycbcr(pixels)) + 0.3).log()
 
     def read(self, spectrum: Tensor) -> Tensor:
         """Return features, (B, 99)."""
@@ -128,9 +138,11 @@ class LatticeStream(nn.Module):
     """The logarithm of how much likelier an image's lattice scores are with a lattice than without.
 
     l = b + sum_j f_j(z_j): an additive model (Hastie and Tibshirani 1986, "Generalized additive models") with one
-    piecewise linear curve a frequency and colour plane. `fakefreq.train.fit_lattice.fit_lattice` fits it to photographs
-    and to the same photographs with planted lattices: no gradient reaches it, and no generator's fakes. Before that
-    the stream says 0.
+    piecewise linear curve a frequency. `fakefreq.train.fit_lattice.fit_lattice` fits it to photographs and to the same
+    photographs with planted lattices: no gradient reaches it, and no generator's fakes. Before that the stream says 0.
+
+    WebP leaves a lattice of its own, and its decoder another trace, that of studio range. So there are two sets of
+    curves, and an image's trace chooses between them. Neither has to be careful on the other's account.
 
     It reads the whole image where it can: z grows with the image's side, so a crop throws evidence away.
 
@@ -140,8 +152,8 @@ class LatticeStream(nn.Module):
 
     Attributes:
         knots: (K,), of all curves.
-        curves: (99, K), their values at the knots.
-        calibration: scale and offset that make the sum a log likelihood ratio.
+        curves: (2, 33, K), their values at the knots; the second set is for images of studio range.
+        calibration: (2, 2), scale and offset of each set that make the sum a log likelihood ratio.
         null: quantiles of l over photographs, at even steps; infinite before the fit.
     """
 
@@ -152,11 +164,11 @@ class LatticeStream(nn.Module):
     calibration: Tensor
     null: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, frequencies: int = FREQUENCIES) -> None:
         super().__init__()
         self.register_buffer("knots", torch.tensor(KNOTS))
-        self.register_buffer("curves", torch.zeros(LatticeFeatures.width, len(KNOTS)))
-        self.register_buffer("calibration", torch.tensor([1.0, 0.0]))
+        self.register_buffer("curves", torch.zeros(2, frequencies, len(KNOTS)))
+        self.register_buffer("calibration", torch.tensor([[1.0, 0.0]] * 2))
         self.register_buffer("null", torch.full((NULL_QUANTILES,), math.inf))
 
     @property
@@ -170,22 +182,20 @@ class LatticeStream(nn.Module):
             return self.judge(read_lattice(pixels))
 
     def judge(self, scores: Tensor) -> Tensor:
-        """Return l of lattice scores: (B, 99) -> (B, 1)."""
-        total = self.curves[:, 0].sum() + self._passed(scores).sum(dim=(1, 2))
-        return (self.calibration[0] * total + self.calibration[1]).unsqueeze(1)
+        """Return l of what `read_lattice` gives: (B, 34) -> (B, 1)."""
+        values, offset = self.contributions(scores)
+        return (values.sum(dim=1) + offset).unsqueeze(1)
 
     def contributions(self, scores: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what each frequency adds to l, and the constant b: (B, 99) -> (B, 99) and (); their sum is l."""
-        values = self.curves[:, 0] + self._passed(scores).sum(dim=2)
-        return self.calibration[0] * values, self.calibration[1]
-
-    def _passed(self, scores: Tensor) -> Tensor:
-        """The steps of each curve from its first knot to z: (B, 99) -> (B, 99, K - 1)."""
+        """Return what each frequency adds to l, and the constant b: (B, 34) -> (B, 33) and (B,); their sum is l."""
         scores = scores.to(self.curves.dtype)
+        which = (scores[:, -1] > STUDIO_RANGE).long()
+        curves, calibration = self.curves[which], self.calibration[which]
         widths = self.knots[1:] - self.knots[:-1]
         # Share of each piece that lies below z: 1 for those passed, 0 for those ahead.
-        shares = ((scores.unsqueeze(2) - self.knots[:-1]) / widths).clamp(0, 1)
-        return shares * (self.curves[:, 1:] - self.curves[:, :-1])
+        shares = ((scores[:, :-1].unsqueeze(2) - self.knots[:-1]) / widths).clamp(0, 1)
+        values = curves[..., 0] + (shares * (curves[..., 1:] - curves[..., :-1])).sum(dim=2)
+        return calibration[:, :1] * values, calibration[:, 1]
 
     def pvalue(self, logits: Tensor) -> Tensor:
         """Return how often a photograph's l is at least as large: the share of the null, and beyond it a tail.
