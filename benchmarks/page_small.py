@@ -111,7 +111,6 @@ READINGS = {
     "period 4": "period 4",
     "period 16": "period 16",
     "laplacian": "Laplacian",
-    "with chroma": "Cb and Cr too",
     "crop of 128": "crop of 128 pixels",
 }
 _TESTS = ("stylegan", "stylegan2", "dcgan", "mobilestylegan_native", UNSEEN)
