@@ -111,7 +111,7 @@ def strongest(scores: NDArray[np.float32], period: int) -> float:
     rows = torch.arange(PERIOD).view(-1, 1)
     columns = torch.arange(PERIOD // 2 + 1)
     has = ((rows * period) % PERIOD == 0) & ((columns * period) % PERIOD == 0)
-    return float(scores.reshape(3, -1)[0][has[chosen].numpy()].max())
+    return float(scores[:-1][has[chosen].numpy()].max())
 
 
 def measure(config: Config) -> pd.DataFrame:

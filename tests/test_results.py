@@ -9,6 +9,7 @@ from fakefreq.benchmarking.plan import PROTOCOLS
 from fakefreq.cli import main
 from fakefreq.evaluate.scores import load_scores
 from fakefreq.models.streams.lattice import read_lattice_of_image
+from fakefreq.simulated.planted import PlantedLattice
 from tests.helpers.scripts import BENCHMARKS, script
 
 RESULTS = BENCHMARKS / "results"
@@ -71,3 +72,14 @@ def test_the_reading_that_others_are_compared_with_is_the_detectors(shape: tuple
     image = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
     own = readings.reading(8, readings.median)
     np.testing.assert_allclose(own(image), read_lattice_of_image(image), atol=1e-4)
+
+
+@pytest.mark.parametrize("period", [2, 4])
+def test_the_strongest_score_of_a_period_is_that_of_its_own_frequencies(period: int) -> None:
+    strongest = script("lattice_limits").strongest
+    random = np.random.default_rng(0)
+    photo = np.asarray(random.normal(128, 8, (128, 128, 3)).clip(0, 255), dtype=np.uint8)
+    planted = PlantedLattice(periods=(period,), amplitude=(20.0, 20.0), follow=False).plant(photo, random)
+    read = read_lattice_of_image(planted)
+    assert strongest(read, period) == read[:-1].max() > 2 * strongest(read_lattice_of_image(photo), period)
+    assert strongest(read, 8) == read[:-1].max()
