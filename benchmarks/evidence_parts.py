@@ -22,7 +22,7 @@ from fakefreq.errors import UserError
 from fakefreq.evaluate.metrics import best_threshold
 from fakefreq.evaluate.scores import CELL_COLUMNS, load_scores, write_scores
 from fakefreq.models.fusion import SILENT, EvidenceFusion
-from fakefreq.train.fit_lattice import platt
+from fakefreq.train.evidence import platt
 
 NEEDED = {"pixel", "lattice", "two_stream"}
 

@@ -132,7 +132,7 @@ class EvidenceFusion(Fusion):
     trace is no evidence of a photograph: each term is bounded below, and a strong one decides. Off its training a
     network's logit is large and negative for photographs and fakes alike, and the bound takes that away. Without a
     lattice the order of images is the learnt streams' own. a and b are fitted on validation images
-    (`fakefreq.train.fit_lattice`).
+    (`fakefreq.train.evidence`).
 
     In training the lattice is silent, and the learnt streams learn as they would alone. Of the lattice alone s is l.
 

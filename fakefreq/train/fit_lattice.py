@@ -1,10 +1,9 @@
-"""Fits the lattice stream to photographs with and without planted lattices, and the fusion `evidence` to validation.
+"""Fits the lattice stream to photographs with and without planted lattices.
 
 Each pair, a photograph and its fake, goes through one history: most photographs are processed first, the lattice
 is planted after that, and both are saved by one codec. So what tells them apart is the lattice alone.
 """
 
-import logging
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,35 +17,18 @@ import torch
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
-from torch import Tensor
 
-from fakefreq.config.known import CLASSES, Known, Range
-from fakefreq.config.run import TrainConfig
 from fakefreq.data.degrade.distortions import jpeg, webp
-from fakefreq.data.degrade.history import History, history_of
+from fakefreq.data.degrade.history import History
 from fakefreq.data.degrade.language import image_rng, parse_augmentation
 from fakefreq.data.images.decode import read_image
 from fakefreq.data.images.headers.formats import ImageError
 from fakefreq.data.loading.samples import bring
 from fakefreq.errors import UserError
-from fakefreq.evaluate.conformal import fit_conformal
-from fakefreq.evaluate.metrics import best_threshold
-from fakefreq.evaluate.predict import score_rows
-from fakefreq.files import read_json
-from fakefreq.models import Detector, load_detector
-from fakefreq.models.fusion import LATTICE, EvidenceFusion
 from fakefreq.models.streams.lattice import KNOTS, NULL_QUANTILES, SMALLEST, LatticeStream, read_lattice_of_image
 from fakefreq.progress import track
-from fakefreq.ranks import current
-from fakefreq.simulated.fakes import make_fake_of
 from fakefreq.simulated.planted import PlantedLattice
 from fakefreq.threads import one_torch_thread
-from fakefreq.train.checkpoint import Progress, RunFolder
-from fakefreq.train.features import kept_features
-from fakefreq.train.selection import Selection
-
-logger = logging.getLogger(__name__)
-
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -305,134 +287,3 @@ def _in_threads(work: Callable[[Any], Any], tasks: list[Any], name: str, jobs: i
     count = (os.cpu_count() or 1) if jobs < 1 else jobs
     with one_torch_thread(), ThreadPoolExecutor(count) as pool:
         return list(track(pool.map(work, tasks), name, len(tasks)))
-
-
-COVERAGE = 0.9
-"""Of the conformal sets that a detector carries."""
-
-
-def fit_and_calibrate(detector: Detector, config: TrainConfig, selection: Selection, root: Path) -> Detector:
-    """Fit the lattice stream, calibrate the learnt logit, choose the threshold.
-
-    Args:
-        detector: with a lattice stream; its learnt streams are trained. Its weights are changed.
-        config: of the run.
-        selection: photographs of the training rows make the lattice's pairs, validation rows calibrate.
-        root: the folder that their paths are relative to.
-
-    Returns:
-        The detector with its threshold.
-
-    Raises:
-        UserError: too few photographs.
-    """
-    stream = detector.lattice
-    assert stream is not None
-    photographs = selection.train[selection.train["label"] == 0]
-    fake: MakeFake | None = make_fake_of(config.simulate_families) if config.lattice_simulated > 0 else None
-    # The lattice is no part of what a seed varies in the learnt streams, and it has its own.
-    fit = LatticeFit(pairs=config.lattice_pairs, seed=config.seed)
-    learnt = _logits(detector, selection, root, config) if len(detector.streams) > 1 else None
-    history, ranks = history_of(detector.input), current()
-
-    def fitted() -> tuple[dict[str, Any], dict[str, Tensor]]:
-        told = fit_lattice(stream, photographs, root, fit, history, make_fake=fake, simulated=config.lattice_simulated)
-        return told, {name: value.cpu() for name, value in stream.state_dict().items()}
-
-    found, state = ranks.from_first(fitted)
-    if not ranks.is_first:
-        stream.load_state_dict(state)
-    logger.info(
-        f"lattice: fitted to {found['pairs']} pairs of {found['photographs']} photographs; "
-        f"AUC {found['held_out_auc']:.3f} on {found['held_out_pairs']} pairs of others"
-    )
-    head = detector.head
-    if learnt is not None and isinstance(head, EvidenceFusion):
-        head.calibrate(*platt(*learnt))
-    if list(detector.streams) == [LATTICE]:
-        threshold = float(torch.quantile(stream.null.double(), 1 - config.false_alarms))
-        logger.info(f"threshold {threshold:.3f}: {config.false_alarms:.1%} of photographs lie above it")
-    else:
-        threshold = best_threshold(*_logits(detector, selection, root, config))
-    return detector.replace(threshold=threshold)
-
-
-def note_known(selection: Selection, scores: pd.DataFrame, audit: str) -> Known:
-    """Return what training and validation knew.
-
-    Args:
-        selection: the rows of both.
-        scores: of the validation rows, with label and logit.
-        audit: the verdict on the training rows.
-    """
-    trained: dict[str, dict[str, int]] = {}
-    for label, (kind, column) in enumerate(zip(CLASSES, ("source", "generator"), strict=True)):
-        names = selection.train.loc[selection.train["label"] == label, column].astype(str)
-        trained[kind] = {str(name): int(count) for name, count in names.value_counts().sort_index().items()}
-    val = selection.val
-    formats = {
-        str(name): (int((rows["label"] == 0).sum()), int((rows["label"] == 1).sum()))
-        for name, rows in val[val["format"] != ""].groupby("format")
-    }
-    return Known(
-        trained,
-        {kind: int((val["label"] == label).sum()) for label, kind in enumerate(CLASSES)},
-        formats,
-        _range(val[["width", "height"]].to_numpy()),
-        _range(val["jpeg_quality"].to_numpy()),
-        fit_conformal(scores["label"], scores["logit"], COVERAGE),
-        audit,
-    )
-
-
-def _range(values: NDArray[np.int64]) -> Range | None:
-    """Lowest and highest of what is known; 0 means that it is not."""
-    found = values[values > 0]
-    return (int(found.min()), int(found.max())) if found.size else None
-
-
-def _logits(
-    detector: Detector, selection: Selection, root: Path, config: TrainConfig
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    kept = kept_features(detector, selection.val, root, config)
-    scores, _ = score_rows(
-        detector,
-        selection.val,
-        root,
-        config.batch_size,
-        config.workers,
-        progress="validate",
-        kept=kept,
-        cache=config.cache,
-    )
-    return scores["label"].to_numpy(), scores["logit"].to_numpy()
-
-
-def platt(labels: NDArray[np.int64], logits: NDArray[np.float64]) -> tuple[float, float]:
-    """Scale and offset of the logit by logistic regression (Platt 1999); a scale above 0 keeps the order."""
-    model = LogisticRegression(C=1.0).fit(logits[:, None], labels)
-    scale, offset = float(model.coef_[0, 0]), float(model.intercept_[0])
-    return (scale, offset) if scale > 1e-3 else (1e-3, 0.0)
-
-
-def take_pixel_run(detector: Detector, run: Path, folder: RunFolder) -> Progress:
-    """Fill the pixel stream, and its part of the head, with those of a finished run of `pixel`; save the detector.
-
-    Raises:
-        UserError: the run is of another backbone.
-    """
-    pixel = load_detector(run)
-    taken = {name.replace("head.decide.", "head.decide.pixel."): value for name, value in pixel.state_dict().items()}
-    own = detector.state_dict()
-    learnt = {name for name in own if name.startswith(("streams.pixel.", "head.decide."))}
-    if set(taken) != learnt:
-        raise UserError(
-            f"{run} holds another pixel stream than {detector.config.backbone}; give a run of the same settings"
-        )
-    detector.load_state_dict({**own, **taken}, strict=True)
-    summary = read_json(run / "summary.json", "the run's summary")
-    progress = Progress()
-    progress.epoch, progress.best_epoch = int(summary["epochs"]), int(summary["best_epoch"])
-    progress.best_auc, progress.seconds = float(summary["val_auc"]), float(summary["seconds"])
-    folder.save_best(detector)
-    return progress

@@ -34,8 +34,9 @@ from fakefreq.train.bias_check import Audit, check_bias
 from fakefreq.train.checkpoint import Progress, RunFolder
 from fakefreq.train.data_parallel import refuse_what_needs_one_process
 from fakefreq.train.distill import teacher_digest
+from fakefreq.train.evidence import fit_and_calibrate, take_pixel_run
 from fakefreq.train.features import fit_frozen, kept_features, only_linear
-from fakefreq.train.fit_lattice import fit_and_calibrate, note_known, take_pixel_run
+from fakefreq.train.known import note_known
 from fakefreq.train.loop import Run
 from fakefreq.train.selection import Selection, select_training, take_share
 from fakefreq.train.trackers import Tracker, check_tracker

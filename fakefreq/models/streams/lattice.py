@@ -18,7 +18,8 @@ SMALLEST = 2 * PERIOD
 KNOTS = (
     0.0, 0.75, 1.125, 1.375, 1.625, 1.875, 2.125, 2.375, 2.625, 2.875, 3.25, 3.75, 4.5, 5.5, 7.0, 9.5, 13.0,
 )  # fmt: skip
-# From this trace on an image is taken for one of studio range: WebP leaves 0.39 to 0.60, others up to 0.35.
+# From this trace on an image is taken for one of studio range: WebP leaves 0.39 to 0.60, others up to 0.35 but where
+# they have few levels or are mostly one colour (up to 0.52).
 STUDIO_RANGE = 0.4
 # Values of the null kept with the weights: its quantiles at even steps.
 NULL_QUANTILES = 401
