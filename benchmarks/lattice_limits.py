@@ -29,7 +29,7 @@ from fakefreq.data.manifests import read_manifest
 from fakefreq.errors import UserError
 from fakefreq.files import atomic_path
 from fakefreq.models import load_detector
-from fakefreq.models.streams.lattice import PERIOD, LatticeStream, read_lattice_of_image
+from fakefreq.models.streams.lattice import FREQUENCIES, PERIOD, LatticeStream, read_lattice_of_image
 from fakefreq.progress import track
 from fakefreq.simulated.planted import PlantedLattice
 from fakefreq.spectra import lattice_frequencies
@@ -111,7 +111,7 @@ def strongest(scores: NDArray[np.float32], period: int) -> float:
     rows = torch.arange(PERIOD).view(-1, 1)
     columns = torch.arange(PERIOD // 2 + 1)
     has = ((rows * period) % PERIOD == 0) & ((columns * period) % PERIOD == 0)
-    return float(scores[:-1][has[chosen].numpy()].max())
+    return float(scores[:FREQUENCIES][has[chosen].numpy()].max())
 
 
 def measure(config: Config) -> pd.DataFrame:

@@ -8,6 +8,7 @@ Example:
     fakefreq report readings/scores.parquet --out readings --metrics auc found_at_5 false_alarms_at_5
 """
 
+import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from fakefreq.data.images.resample import crop_image
 from fakefreq.data.manifests import read_manifest
 from fakefreq.errors import UserError
 from fakefreq.evaluate.scores import CELL_COLUMNS, load_scores, write_scores
-from fakefreq.models.streams.lattice import LatticeStream, read_lattice_of_image
+from fakefreq.models.streams.lattice import QUIET, LatticeStream, read_lattice_of_image
 from fakefreq.progress import track
 from fakefreq.spectra import lattice_frequencies, rgb_to_ycbcr, studio_range_trace
 from fakefreq.spectra.lattice import scale_residual, scores_of_segments, segment_side
@@ -46,8 +47,8 @@ def laplacian(plane: Floats) -> Floats:
     return np.asarray(cv2.filter2D(plane, -1, _NEIGHBOURS))
 
 
-def reading(period: int, residual: Callable[[Floats], Floats], planes: int = 1) -> Read:
-    """Return what reads the lattice scores of a period in luma, or in three planes, and the trace of studio range.
+def reading(period: int, residual: Callable[[Floats], Floats], planes: int = 1, quiet: float = QUIET) -> Read:
+    """Return what reads the lattice scores of a period in luma, or in three planes, the trace and the side.
 
     All are 0 where an image is below two periods.
     """
@@ -56,19 +57,19 @@ def reading(period: int, residual: Callable[[Floats], Floats], planes: int = 1) 
     def read(image: Image) -> Floats:
         height, width = image.shape[:2]
         if min(height, width) < 2 * period:
-            return np.zeros(planes * int(chosen.sum()) + 1, np.float32)
+            return np.zeros(planes * int(chosen.sum()) + 2, np.float32)
         side = segment_side(height, width, period)
         down, across, blocks = height // side, width // side, side // period
         pixels = torch.from_numpy(image).permute(2, 0, 1).unsqueeze(0)
         tiles = []
         for plane in 255 * rgb_to_ycbcr(pixels)[0, :planes].numpy():
-            scaled = scale_residual(residual(plane))[: down * side, : across * side]
+            scaled = scale_residual(residual(plane), quiet)[: down * side, : across * side]
             parts = scaled.reshape(down, blocks, period, across, blocks, period).mean(axis=(1, 4))
             tiles.append(parts.swapaxes(1, 2).reshape(-1, period, period))
         with torch.inference_mode():
             scores = scores_of_segments(torch.from_numpy(np.stack(tiles)).unsqueeze(0), period)
             read = torch.cat([scores.flatten(2)[0, :, chosen].flatten(), studio_range_trace(pixels)])
-        return np.asarray(read.numpy(), dtype=np.float32)
+        return np.concatenate([read.numpy(), [math.sqrt(height * width)]], dtype=np.float32)
 
     return read
 
@@ -84,6 +85,7 @@ READINGS: dict[str, Read] = {
     "period 16": reading(16, median),
     "laplacian": reading(8, laplacian),
     "with chroma": reading(8, median, planes=3),
+    "with flat areas": reading(8, median, quiet=0.0),
     "crop of 128": lambda image: read_lattice_of_image(_centre(image, 128)),
 }
 
@@ -113,7 +115,7 @@ class Config:
 
 def fitted(read: Read, photographs: pd.DataFrame, root: Path, pairs: int, seed: int) -> LatticeStream:
     """Return a stream whose curves are those of a reading."""
-    stream = LatticeStream(len(read(np.zeros((64, 64, 3), np.uint8))) - 1)
+    stream = LatticeStream(len(read(np.zeros((64, 64, 3), np.uint8))) - 2)
     fit_lattice(stream, photographs, root, LatticeFit(pairs=pairs, seed=seed), read=read)
     return stream
 

@@ -168,6 +168,7 @@ def _of_lattice(seen: LatticeSeen) -> dict[str, Any]:
         "constant": seen.constant,
         "frequencies": frequencies,
         "studio_range": seen.studio_range,
+        "side": seen.side,
         "tile": as_json(seen.tile),
     }
 

@@ -18,7 +18,17 @@ from fakefreq.models import Detector, FrequencyStream
 from fakefreq.models.streams.base import SpectrumStream
 from fakefreq.models.streams.dct import BlockDCTStream, DCTStream
 from fakefreq.models.streams.fft import FFTStream, ProfileStream
-from fakefreq.models.streams.lattice import PERIOD, SMALLEST, LatticeFeatures, LatticeStream, lattice_map
+from fakefreq.models.streams.lattice import (
+    FREQUENCIES,
+    PERIOD,
+    QUIET,
+    SIDE,
+    SMALLEST,
+    TRACE,
+    LatticeFeatures,
+    LatticeStream,
+    lattice_map,
+)
 from fakefreq.spectra import lattice_frequencies, lattice_tile, rgb_to_ycbcr
 
 
@@ -269,6 +279,7 @@ class LatticeSeen:
         tile: (8, 8), `fakefreq.spectra.lattice_tile`; 0 where the image is below 16 pixels a side.
         scores: (33,), z of the independent multiples of 1/8 cycles/pixel, as `read_lattice` orders them.
         studio_range: the trace that chooses between the two sets of curves, see `fakefreq.spectra.studio_range_trace`.
+        side: of the image in pixels, the root of its area; it chooses among the curves of a set.
         added: (33,), what each adds to l.
         constant: what no frequency adds.
         likelihood: l, the sum of these.
@@ -278,6 +289,7 @@ class LatticeSeen:
     tile: NDArray[np.float64]
     scores: NDArray[np.float64]
     studio_range: float
+    side: float
     added: NDArray[np.float64]
     constant: float
     likelihood: float
@@ -307,15 +319,16 @@ def explain_lattice(stream: LatticeStream, sight: Sight) -> LatticeSeen:
     tile = torch.zeros(PERIOD, PERIOD)
     if min(sight.image.shape[:2]) >= SMALLEST:
         picture = torch.from_numpy(sight.image).permute(2, 0, 1).unsqueeze(0)
-        tile = lattice_tile(rgb_to_ycbcr(picture)[:, :1], PERIOD)[0, 0]
+        tile = lattice_tile(rgb_to_ycbcr(picture)[:, :1], PERIOD, QUIET)[0, 0]
     with torch.no_grad():
         likelihood = stream.judge(scores).squeeze(1)
         added, constant = stream.contributions(scores)
         pvalue = float(stream.pvalue(likelihood)) if stream.is_fitted else None
     return LatticeSeen(
         np.asarray(tile.double().numpy()),
-        np.asarray(scores[0, :-1].double().cpu().numpy()),
-        float(scores[0, -1]),
+        np.asarray(scores[0, :FREQUENCIES].double().cpu().numpy()),
+        float(scores[0, TRACE]),
+        float(scores[0, SIDE]),
         np.asarray(added[0].double().cpu().numpy()),
         float(constant),
         float(likelihood),

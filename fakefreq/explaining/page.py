@@ -18,7 +18,7 @@ from fakefreq.explaining.terms import CONSTANT, EVIDENCE
 from fakefreq.files import atomic_path, write_json
 from fakefreq.models import Detector
 from fakefreq.models.onnx_detector import LOGITS_ONLY, OnnxDetector
-from fakefreq.models.streams.lattice import STUDIO_RANGE
+from fakefreq.models.streams.lattice import QUIET, STUDIO_RANGE
 from fakefreq.report.html import (
     Section,
     bullets,
@@ -233,6 +233,8 @@ def _of_lattice(seen: LatticeSeen) -> tuple[str, str]:
                 if seen.studio_range > STUDIO_RANGE
                 else f"from {STUDIO_RANGE} on, the curves for WebP are taken."
             ),
+            f"The image's side is {seen.side:.0f} pixels, the root of its area: z of any lattice grows with it, so the "
+            f"curves are those of that side. Areas quieter than {QUIET} of 255 steps are left out.",
         ]
     )
     rows, places = [], seen.places

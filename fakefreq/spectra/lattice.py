@@ -10,8 +10,10 @@ import math
 from functools import cache
 from typing import cast
 
+import cv2
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -27,6 +29,8 @@ _CLIP = 3.0
 # The usual size is taken this often, which keeps a generous part of it out of edges; the floor is in 8-bit steps, what
 # a flat, noiseless plane is divided by.
 _SCALE, _FLOOR = 1.5, 0.15
+# Side in pixels of the area whose mean abs residual says whether it is flat.
+_AREA = 15
 # The usual size is measured at every third row and column: all phases of the common periods are among them.
 _STEP = 3
 # Side in pixels that a segment has where the image is large. Segments of 16 to 64 pixels keep the null alike.
@@ -40,15 +44,20 @@ _ERFC = (
 )  # fmt: skip
 
 
-def lattice_residual(images: Tensor) -> Tensor:
+def lattice_residual(images: Tensor, quiet: float = 0.0) -> Tensor:
     """Return the 3x3 median residual of each plane, divided by its usual size and clipped to [-3, 3].
 
     r / (1.5 s + 0.15), with s = mean(sqrt(abs r))^2 in 8-bit steps over every third row and column. For Gaussian noise
     s is 0.676 of the standard deviation, as the median of abs r is 0.674. It needs no sorting, and it is not 0 where
     most residuals are.
 
+    With `quiet` above 0 flat areas are left out. There JPEG keeps one coefficient or none of a block, and where light
+    falls off evenly, the same one in block after block: what is left is the lattice of JPEG, and no noise hides it.
+    The residual is weighted with w = a^4 / (a^4 + quiet^4), a the mean of abs r over 15x15 pixels.
+
     Args:
         images: uint8, or floats in [0, 1] (chroma: [-0.5, 0.5]).
+        quiet: in 8-bit steps; an area of this activity counts half.
 
     Shape:
         - input: (B, C, H, W)
@@ -60,25 +69,52 @@ def lattice_residual(images: Tensor) -> Tensor:
         # The square root's slope is infinite at 0, so that a gradient needs an offset far below one step.
         sample = 255.0 * residual[..., ::_STEP, ::_STEP]
         usual = (sample.abs() + 1e-6).sqrt().mean(dim=(-2, -1), keepdim=True).square()
-        return (residual * (255.0 / (_SCALE * usual + _FLOOR))).clamp(-_CLIP, _CLIP)
+        scaled = (residual * (255.0 / (_SCALE * usual + _FLOOR))).clamp(-_CLIP, _CLIP)
+        if quiet <= 0:
+            return scaled
+        ratio = (_mean_around(255.0 * residual.abs()) / quiet) ** 4
+        return scaled * (ratio / (1.0 + ratio))
 
 
-def scale_residual(residual: NDArray[np.float32]) -> NDArray[np.float32]:
+def _mean_around(planes: Tensor) -> Tensor:
+    """The mean over 15x15 pixels, of those that there are at the border."""
+    reach = _AREA // 2
+    rows = F.avg_pool2d(planes, (_AREA, 1), 1, (reach, 0), count_include_pad=False)
+    return F.avg_pool2d(rows, (1, _AREA), 1, (0, reach), count_include_pad=False)
+
+
+def scale_residual(residual: NDArray[np.float32], quiet: float = 0.0) -> NDArray[np.float32]:
     """Return a plane's residual in 8-bit steps as `lattice_residual` scales it; the input is overwritten.
 
     Shape: (H, W) float32 -> the same.
     """
-    usual = float(np.sqrt(np.abs(residual[::_STEP, ::_STEP]) + np.float32(1e-6)).mean()) ** 2
+    size = np.abs(residual)
+    usual = float(np.sqrt(size[::_STEP, ::_STEP] + np.float32(1e-6)).mean()) ** 2
     residual /= np.float32(_SCALE * usual + _FLOOR)
-    return np.clip(residual, -_CLIP, _CLIP, out=residual)
+    np.clip(residual, -_CLIP, _CLIP, out=residual)
+    if quiet > 0:
+        sums = cv2.boxFilter(size, -1, (_AREA, _AREA), normalize=False, borderType=cv2.BORDER_CONSTANT)
+        rows, columns = (_pixels_around(length) for length in size.shape)
+        ratio = np.divide(sums, np.outer(rows, columns) * np.float32(quiet), dtype=np.float32)
+        # The fourth power, and of it the share.
+        np.square(np.square(ratio, out=ratio), out=ratio)
+        np.multiply(residual, ratio / (1 + ratio), out=residual)
+    return residual
 
 
-def lattice_tile(images: Tensor, period: int = 8) -> Tensor:
+def _pixels_around(length: int) -> NDArray[np.float32]:
+    """How many of the 15 pixels about each lie inside."""
+    place, reach = np.arange(length), _AREA // 2
+    return (np.minimum(place + reach, length - 1) - np.maximum(place - reach, 0) + 1).astype(np.float32)
+
+
+def lattice_tile(images: Tensor, period: int = 8, quiet: float = 0.0) -> Tensor:
     """Return the tile: the mean of the scaled residual by position modulo a period.
 
     Args:
         images: uint8, or floats in [0, 1].
         period: P in pixels, 2 to 32.
+        quiet: areas quieter than so many 8-bit steps are left out, see `lattice_residual`.
 
     Shape:
         - input: (B, C, H, W), H and W at least 2P; what is left over of whole periods at the right and the bottom is
@@ -93,10 +129,10 @@ def lattice_tile(images: Tensor, period: int = 8) -> Tensor:
     """
     _check(images, period)
     with no_autocast(images):
-        return _means(lattice_residual(images), period, period).mean(dim=2)
+        return _means(lattice_residual(images, quiet), period, period).mean(dim=2)
 
 
-def lattice_scores(images: Tensor, period: int = 8) -> Tensor:
+def lattice_scores(images: Tensor, period: int = 8, quiet: float = 0.0) -> Tensor:
     """Return z by frequency k / P: how far the image's periodic mean stands out of its own noise.
 
     The image is cut into M segments of up to 32 pixels a side. Each segment's tile is transformed, A_s(k). Where
@@ -111,6 +147,7 @@ def lattice_scores(images: Tensor, period: int = 8) -> Tensor:
     Args:
         images: uint8, or floats in [0, 1].
         period: P in pixels, 2 to 32.
+        quiet: areas quieter than so many 8-bit steps are left out, see `lattice_residual`.
 
     Shape:
         - input: (B, C, H, W), H and W at least 2P
@@ -128,7 +165,7 @@ def lattice_scores(images: Tensor, period: int = 8) -> Tensor:
     """
     _check(images, period)
     with no_autocast(images):
-        return _scores(lattice_residual(images), period)
+        return _scores(lattice_residual(images, quiet), period)
 
 
 def lattice_frequencies(period: int, without: int | None = None) -> Tensor:
@@ -160,7 +197,7 @@ def _independent(period: int, without: int | None) -> list[int]:
     return [k for k in range(period * columns) if counts(*divmod(k, columns))]
 
 
-def lattice_pvalue(images: Tensor, period: int = 8, without: int | None = None) -> Tensor:
+def lattice_pvalue(images: Tensor, period: int = 8, without: int | None = None, quiet: float = 0.0) -> Tensor:
     """Return the p-value of each image: how often an image without a lattice stands out as much.
 
     The p-values exp(-z^2) of all planes and independent frequencies are combined by Cauchy's law, T = mean of
@@ -173,6 +210,7 @@ def lattice_pvalue(images: Tensor, period: int = 8, without: int | None = None) 
         images: uint8, or floats in [0, 1].
         period: P in pixels, 2 to 32.
         without: leaves out multiples of 1 / `without` cycles/pixel: 8 leaves JPEG's out.
+        quiet: areas quieter than so many 8-bit steps are left out, see `lattice_residual`.
 
     Shape:
         - input: (B, C, H, W), H and W at least 2P
@@ -189,7 +227,7 @@ def lattice_pvalue(images: Tensor, period: int = 8, without: int | None = None) 
     if not chosen:
         raise UserError(f"a period of {period} has no frequency that is no multiple of 1/{without}; give without=None")
     with no_autocast(images):
-        squares = lattice_scores(images, period).square().flatten(2)
+        squares = lattice_scores(images, period, quiet).square().flatten(2)
         squares = squares.index_select(2, torch.tensor(chosen, device=images.device))
         p = torch.exp(-squares.clamp_max(70.0)).clamp_max(1 - 1e-6)
         statistic = (1.0 / torch.tan(math.pi * p)).mean(dim=(1, 2))
@@ -247,13 +285,26 @@ def scores_of_segments(tiles: Tensor, period: int) -> Tensor:
         - input: (B, C, M, P, P), M at least 2
         - output: (B, C, P, P // 2 + 1)
     """
-    segments = tiles.shape[2]
-    columns = period // 2 + 1
     # One matrix product for all segments: P * P values to the real and the imaginary parts of P x (P // 2 + 1).
-    parts = tiles.flatten(3) @ _fourier_matrix(period).to(tiles)
+    return scores_of_transforms(tiles.flatten(3) @ _fourier_matrix(period).to(tiles), period)
+
+
+def scores_of_transforms(parts: Tensor, period: int) -> Tensor:
+    """Return z of the Fourier transforms of an image's segments; see `lattice_scores`.
+
+    Args:
+        parts: real parts, and behind them imaginary parts, whatever their sign.
+        period: P in pixels.
+
+    Shape:
+        - input: (B, C, M, 2 P (P // 2 + 1)), M at least 2
+        - output: (B, C, P, P // 2 + 1)
+    """
+    segments = parts.shape[2]
+    columns = period // 2 + 1
     mean = parts.mean(dim=2)
     spread, power = (
-        squares.reshape(*tiles.shape[:2], 2, period, columns).sum(dim=2)
+        squares.reshape(*parts.shape[:2], 2, period, columns).sum(dim=2)
         for squares in ((parts - mean.unsqueeze(2)).square().sum(dim=2), mean.square())
     )
     # In units of its own variance; the small number keeps an image without any noise finite.
@@ -261,7 +312,7 @@ def scores_of_segments(tiles: Tensor, period: int) -> Tensor:
     freedom = segments - 1
     squares = freedom * torch.log1p(ratio)
     # At the frequencies 0 and 1/2 A is real.
-    place = torch.arange(period, device=tiles.device)
+    place = torch.arange(period, device=parts.device)
     real = torch.outer(2 * place % period == 0, 2 * place[:columns] % period == 0)
     squares = torch.where(real, _normal_tail(((8 * freedom + 1) / (8 * freedom + 3)) ** 2 * squares), squares)
     first = torch.outer(place == 0, place[:columns] == 0)
@@ -296,34 +347,34 @@ def _normal_tail(square: Tensor) -> Tensor:
 class LatticeTile(nn.Module):
     """`lattice_tile` as a module, with the same arguments."""
 
-    def __init__(self, period: int = 8) -> None:
+    def __init__(self, period: int = 8, quiet: float = 0.0) -> None:
         super().__init__()
-        self.period = period
+        self.period, self.quiet = period, quiet
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the tile, (B, C, P, P)."""
-        return lattice_tile(images, self.period)
+        return lattice_tile(images, self.period, self.quiet)
 
 
 class LatticeScores(nn.Module):
     """`lattice_scores` as a module, with the same arguments."""
 
-    def __init__(self, period: int = 8) -> None:
+    def __init__(self, period: int = 8, quiet: float = 0.0) -> None:
         super().__init__()
-        self.period = period
+        self.period, self.quiet = period, quiet
 
     def forward(self, images: Tensor) -> Tensor:
         """Return z, (B, C, P, P // 2 + 1)."""
-        return lattice_scores(images, self.period)
+        return lattice_scores(images, self.period, self.quiet)
 
 
 class LatticePValue(nn.Module):
     """`lattice_pvalue` as a module, with the same arguments."""
 
-    def __init__(self, period: int = 8, without: int | None = None) -> None:
+    def __init__(self, period: int = 8, without: int | None = None, quiet: float = 0.0) -> None:
         super().__init__()
-        self.period, self.without = period, without
+        self.period, self.without, self.quiet = period, without, quiet
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the p-values, (B,)."""
-        return lattice_pvalue(images, self.period, self.without)
+        return lattice_pvalue(images, self.period, self.without, self.quiet)

@@ -4,6 +4,8 @@ Each pair, a photograph and its fake, goes through one history: most photographs
 is planted after that, and both are saved by one codec. So what tells them apart is the lattice alone.
 """
 
+import itertools
+import math
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +27,14 @@ from fakefreq.data.images.decode import read_image
 from fakefreq.data.images.headers.formats import ImageError
 from fakefreq.data.loading.samples import bring
 from fakefreq.errors import UserError
-from fakefreq.models.streams.lattice import KNOTS, NULL_QUANTILES, SMALLEST, LatticeStream, read_lattice_of_image
+from fakefreq.models.streams.lattice import (
+    KNOTS,
+    NULL_QUANTILES,
+    SIDES,
+    SMALLEST,
+    LatticeStream,
+    read_lattice_of_image,
+)
 from fakefreq.progress import track
 from fakefreq.simulated.planted import PlantedLattice
 from fakefreq.threads import one_torch_thread
@@ -52,6 +61,9 @@ _JPEG_QUALITY, _WEBP_QUALITY = (60, 97), (40, 97)
 _EQUAL_ALARMS = 0.05
 # Which z falls to which knot of a curve: the edges lie between the knots.
 _EDGES = (0.5, 1.0, 1.25, 1.5, 1.75, 2.0, 2.25, 2.5, 2.75, 3.0, 3.5, 4.0, 5.0, 6.0, 8.0, 11.0)
+# Which side falls to which of `SIDES`.
+_SIDE_EDGES = tuple(math.sqrt(first * second) for first, second in itertools.pairwise(SIDES))
+_TREES = 200
 _SMALLEST_CROP = 64
 # Fewer photographs cannot stand for others.
 LEAST = 4
@@ -77,7 +89,7 @@ class LatticeFit:
     photographs: int = 600
     planted: PlantedLattice = field(default_factory=PlantedLattice)
     processing: str = PROCESSING
-    mosaics: float = 0.05
+    mosaics: float = 0.15
     seed: int = 0
 
 
@@ -103,7 +115,7 @@ def fit_lattice(
         history: what every image goes through on its way in.
         make_fake: of simulated fakes, such as `fakefreq.simulated.fakes` gives.
         simulated: share of the pairs whose fake it makes, instead of a planted lattice, in [0, 1].
-        read: what reads an image: as many scores as the stream has curves in a set, and what chooses between the sets.
+        read: what reads an image: as many scores as the stream has frequencies, and what chooses among its curves.
         jobs: threads; -1 is one a core. They do not change the result.
 
     Returns:
@@ -168,7 +180,7 @@ class _Set:
 def _fit_set(train: tuple[Floats, Floats], test: tuple[Floats, Floats], seed: int) -> _Set:
     curves = _fit_curves(*train, seed=seed)
     # For both ranges: a WebP image's trace, by which a stream chooses, does not always show.
-    alone = LatticeStream(len(curves))
+    alone = LatticeStream(curves.shape[1])
     alone.curves.copy_(torch.from_numpy(curves).expand_as(alone.curves))
     totals = [_says(alone, part) for part in test]
     labels = np.repeat([0, 1], [len(part) for part in totals])
@@ -214,7 +226,7 @@ class _PairMaker:
         self.processing = parse_augmentation(fit.processing)
 
     def make(self, numbers: list[int], times: int, name: str, in_webp: bool, jobs: int) -> tuple[Floats, Floats]:
-        """Return what is read in photographs and in their fakes, two of (N, 34)."""
+        """Return what is read in photographs and in their fakes, two of (N, 35)."""
         tasks = [(number, time) for number in numbers for time in range(times)]
 
         def pair(task: tuple[int, int]) -> tuple[Floats, Floats]:
@@ -262,25 +274,35 @@ def _crop(photo: Image, random: np.random.Generator) -> Image:
 
 
 def _fit_curves(photos: Floats, fakes: Floats, seed: int) -> Floats:
-    """Boosted stumps are one step function a feature (Friedman 2001, "Greedy function approximation"): read them off.
+    """Boosted trees of a frequency and the side are a table of step functions: read them off.
 
-    The last column, which chooses between the sets of curves, has none.
+    Of each tree the splits are in one z and in the side (Friedman 2001, "Greedy function approximation"). The last
+    column but one, which chooses between the sets of curves, has no part in it.
 
-    Shape: two of (N, 34) -> (33, K)
+    Shape: two of (N, 35) -> (S, 33, K)
     """
-    features = np.digitize(np.concatenate([photos, fakes])[:, :-1], _EDGES).astype(np.float32)
+    read = np.concatenate([photos, fakes])
+    width, knots, sides = read.shape[1] - 2, len(KNOTS), len(SIDES)
+    features = np.column_stack([np.digitize(read[:, :width], _EDGES), np.digitize(read[:, -1], _SIDE_EDGES)])
     labels = np.repeat([0, 1], [len(photos), len(fakes)])
-    model = HistGradientBoostingClassifier(max_depth=1, max_iter=300, learning_rate=0.1, random_state=seed)
-    model.fit(features, labels)
-    width, knots = features.shape[1], len(KNOTS)
-    probes = np.zeros((width * knots + 1, width), np.float32)
+    model = HistGradientBoostingClassifier(
+        max_depth=2,
+        max_iter=_TREES,
+        learning_rate=0.1,
+        interaction_cst=[{number, width} for number in range(width)],
+        random_state=seed,
+    )
+    model.fit(features.astype(np.float32), labels)
+    # A block of probes for each side: each z at each knot while the others are 0, and all at 0.
+    probes = np.zeros((sides, width * knots + 1, width + 1), np.float32)
+    probes[..., -1] = np.arange(sides)[:, None]
     for number in range(width):
-        probes[number * knots : (number + 1) * knots, number] = np.arange(knots)
-    values = model.decision_function(probes)
-    base = values[-1]
-    curves = (values[:-1] - base).reshape(width, knots)
+        probes[:, number * knots : (number + 1) * knots, number] = np.arange(knots)
+    values = model.decision_function(probes.reshape(-1, width + 1)).reshape(sides, -1)
+    base = values[:, -1:]
+    curves = (values[:, :-1] - base).reshape(sides, width, knots)
     # The constant is shared among the curves, so that their sum is the model's.
-    return np.asarray(curves + base / width, dtype=np.float32)
+    return np.asarray(curves + base[..., None] / width, dtype=np.float32)
 
 
 def _in_threads(work: Callable[[Any], Any], tasks: list[Any], name: str, jobs: int) -> list[Any]:

@@ -18,7 +18,7 @@ from fakefreq.evaluate.predict import predict_files
 from fakefreq.evaluate.scores import read_scores
 from fakefreq.models import load_detector
 from fakefreq.models.fusion import LATTICE_SHARE, LEARNT_SHARE, EvidenceFusion
-from fakefreq.models.streams.lattice import STUDIO_RANGE, LatticeStream, read_lattice_of_image
+from fakefreq.models.streams.lattice import READ, SIDE, SIDES, STUDIO_RANGE, TRACE, LatticeStream, read_lattice_of_image
 from fakefreq.simulated.planted import PlantedLattice
 from fakefreq.train.fit_lattice import LatticeFit, fit_lattice
 from fakefreq.train.train import train
@@ -123,7 +123,7 @@ def test_webp_photographs_raise_about_as_many_alarms_as_others(
     images = [read_image(manifest_path.parent / path) for path in photographs["path"]]
     saved = [webp(image, quality) for image in images for quality in (50, 80, 95)]
     read = torch.from_numpy(np.stack([read_lattice_of_image(image) for image in saved]))
-    in_studio_range = read[:, -1] > STUDIO_RANGE
+    in_studio_range = read[:, TRACE] > STUDIO_RANGE
     # Grey ones do not show it.
     assert float(in_studio_range.float().mean()) > 0.5
     limit = float(torch.quantile(fitted.null, 0.95))
@@ -134,11 +134,21 @@ def test_an_image_s_trace_chooses_its_curves() -> None:
     stream = LatticeStream()
     stream.curves[1] = 1.0
     stream.calibration.copy_(torch.tensor([[1.0, 0.5], [2.0, -0.5]]))
-    read = torch.zeros(2, 34)
-    read[1, -1] = STUDIO_RANGE + 0.01
+    read = torch.zeros(2, READ)
+    read[1, TRACE] = STUDIO_RANGE + 0.01
     assert stream.judge(read).squeeze(1).tolist() == [0.5, 2.0 * 33 - 0.5]
     values, constants = stream.contributions(read)
     torch.testing.assert_close(values.sum(dim=1) + constants, stream.judge(read).squeeze(1))
+
+
+def test_an_image_s_side_mixes_its_curves() -> None:
+    stream = LatticeStream()
+    stream.curves[0] = torch.tensor([1.0, 2.0, 4.0]).view(-1, 1, 1)
+    read = torch.zeros(6, READ)
+    middle = (SIDES[0] * SIDES[1]) ** 0.5
+    read[:, SIDE] = torch.tensor([0.0, SIDES[0], middle, SIDES[1], SIDES[2], 5000.0])
+    values, _ = stream.contributions(read)
+    torch.testing.assert_close(values[:, 0], torch.tensor([1.0, 1.0, 1.5, 2.0, 4.0, 4.0]))
 
 
 def test_pvalues_fall_with_evidence_and_go_on_beyond_the_null(fitted: LatticeStream) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from fakefreq.models.streams.base import SpectrumStream
 from fakefreq.spectra import lattice_frequencies, lattice_scores, rgb_to_ycbcr, studio_range_trace, to_float
-from fakefreq.spectra.lattice import scale_residual, scores_of_segments, segment_side
+from fakefreq.spectra.lattice import scale_residual, scores_of_transforms, segment_side
 
 PERIOD = 8
 SMALLEST = 2 * PERIOD
@@ -18,6 +18,11 @@ SMALLEST = 2 * PERIOD
 KNOTS = (
     0.0, 0.75, 1.125, 1.375, 1.625, 1.875, 2.125, 2.375, 2.625, 2.875, 3.25, 3.75, 4.5, 5.5, 7.0, 9.5, 13.0,
 )  # fmt: skip
+# Sides of images for which there are curves, in pixels; between them, curves are mixed. What belongs to a side is fitted
+# to images of up to half an octave less or more.
+SIDES = (90.5, 181.0, 362.0)
+# In 8-bit steps: areas whose residual is quieter are left out.
+QUIET = 0.5
 # From this trace on an image is taken for one of studio range: WebP leaves 0.39 to 0.60, others up to 0.35 but where
 # they have few levels or are mostly one colour (up to 0.52).
 STUDIO_RANGE = 0.4
@@ -28,8 +33,10 @@ TAIL = 0.9
 
 _CHOSEN: list[int] = lattice_frequencies(PERIOD).flatten().nonzero().squeeze(1).tolist()
 _LUMA = rgb_to_ycbcr(torch.eye(3).view(3, 3, 1, 1))[:, :1, 0, 0].T.numpy()
-# What `read_lattice` gives of an image: z at so many frequencies, and the trace of studio range.
+# What `read_lattice` gives of an image: z at so many frequencies, and then the trace of studio range and the side.
 FREQUENCIES = len(_CHOSEN)
+TRACE, SIDE = FREQUENCIES, FREQUENCIES + 1
+READ = FREQUENCIES + 2
 
 
 def lattice_map(values: Tensor) -> Tensor:
@@ -53,25 +60,30 @@ def lattice_map(values: Tensor) -> Tensor:
 
 
 def read_lattice(images: Tensor) -> Tensor:
-    """Return luma's lattice scores z at the independent multiples of 1/8 cycles/pixel, and the trace of studio range.
+    """Return luma's lattice scores z at the independent multiples of 1/8 cycles/pixel, and what tells which z to expect.
 
-    Chroma is left out: JPEG and WebP keep it at half the size, and what decoders make of that has a lattice of its own.
+    That is the trace of studio range, and the image's side, the root of its pixels: z of any lattice grows with it, of
+    JPEG's too. Chroma is left out: JPEG and WebP keep it at half the size, and what decoders make of that has a lattice
+    of its own. So are flat areas, where JPEG's lattice is all there is.
 
     Args:
         images: RGB, uint8 or floats in [0, 1].
 
     Shape:
         - input: (B, 3, H, W), any size; below 16 pixels a side there is nothing to see, and all is 0
-        - output: (B, 34), 0 or more; see `fakefreq.spectra.lattice_scores` and `fakefreq.spectra.studio_range_trace`
+        - output: (B, 35), 0 or more; see `fakefreq.spectra.lattice_scores` and `fakefreq.spectra.studio_range_trace`
     """
     if images.shape[-2] < SMALLEST or images.shape[-1] < SMALLEST:
-        return to_float(images).new_zeros(len(images), FREQUENCIES + 1)
-    return torch.cat([_chosen(rgb_to_ycbcr(images)[:, :1]), studio_range_trace(images).unsqueeze(1)], dim=1)
+        return to_float(images).new_zeros(len(images), READ)
+    scores = _chosen(rgb_to_ycbcr(images)[:, :1], QUIET)
+    # As a sum, so that sizes stay free in what is exported.
+    side = torch.ones_like(images[:, 0], dtype=scores.dtype).sum(dim=(1, 2)).sqrt()
+    return torch.cat([scores, studio_range_trace(images).unsqueeze(1), side.unsqueeze(1)], dim=1)
 
 
-def _chosen(planes: Tensor) -> Tensor:
+def _chosen(planes: Tensor, quiet: float = 0.0) -> Tensor:
     """z at the independent frequencies of each plane: (B, C, H, W) -> (B, 33 C)."""
-    return _independent(lattice_scores(planes, PERIOD))
+    return _independent(lattice_scores(planes, PERIOD, quiet))
 
 
 def _independent(scores: Tensor) -> Tensor:
@@ -81,24 +93,27 @@ def _independent(scores: Tensor) -> Tensor:
 def read_lattice_of_image(image: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Return `read_lattice` of one decoded image, for the loader's worker processes.
 
-    The same steps by OpenCV, which is faster on a CPU; a test holds the two together.
+    The same steps by OpenCV and numpy, which are faster on a CPU; a test holds the two together. No step multiplies
+    matrices: in a forked process MKL can wait for ever for a lock that another thread held in the parent.
 
-    Shape: (H, W, 3) uint8 -> (34,).
+    Shape: (H, W, 3) uint8 -> (35,).
     """
     height, width = image.shape[:2]
     if min(height, width) < SMALLEST:
-        return np.zeros(FREQUENCIES + 1, np.float32)
+        return np.zeros(READ, np.float32)
     side = segment_side(height, width, PERIOD)
     down, across, blocks = height // side, width // side, side // PERIOD
     luma = cv2.transform(image.astype(np.float32), _LUMA)
-    residual = scale_residual(luma - cv2.medianBlur(luma, 3))
+    residual = scale_residual(luma - cv2.medianBlur(luma, 3), QUIET)
     strips = _sum_of(residual[: down * side, : across * side].reshape(down, blocks, PERIOD, -1).swapaxes(0, 1))
     parts = _sum_of(strips.reshape(down, PERIOD, across, blocks, PERIOD).transpose(3, 0, 1, 2, 4))
-    tiles = parts.transpose(0, 2, 1, 3).reshape(1, 1, -1, PERIOD, PERIOD) / np.float32(blocks**2)
+    tiles = parts.transpose(0, 2, 1, 3).reshape(-1, PERIOD, PERIOD) / np.float32(blocks**2)
+    waves = np.fft.rfft2(tiles).reshape(1, 1, len(tiles), -1)
+    transforms = np.concatenate([waves.real, waves.imag], axis=-1).astype(np.float32)
     with torch.inference_mode():
-        scores = _independent(scores_of_segments(torch.from_numpy(tiles), PERIOD))[0]
+        scores = _independent(scores_of_transforms(torch.from_numpy(transforms), PERIOD))[0]
         trace = studio_range_trace(torch.from_numpy(image).permute(2, 0, 1).unsqueeze(0))
-        return np.asarray(torch.cat([scores, trace]).numpy(), dtype=np.float32)
+    return np.concatenate([scores.numpy(), trace.numpy(), [math.sqrt(height * width)]], dtype=np.float32)
 
 
 def _sum_of(parts: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -107,6 +122,11 @@ def _sum_of(parts: NDArray[np.float32]) -> NDArray[np.float32]:
     for part in parts[1:]:
         total += part
     return total
+
+
+def _shares(values: Tensor, knots: Tensor) -> Tensor:
+    """Share of each piece between the knots that lies below a value: 1 for those passed, 0 for those ahead."""
+    return ((values - knots[:-1]) / (knots[1:] - knots[:-1])).clamp(0, 1)
 
 
 class LatticeFeatures(SpectrumStream):
@@ -139,8 +159,9 @@ class LatticeStream(nn.Module):
     """The logarithm of how much likelier an image's lattice scores are with a lattice than without.
 
     l = b + sum_j f_j(z_j): an additive model (Hastie and Tibshirani 1986, "Generalized additive models") with one
-    piecewise linear curve a frequency. `fakefreq.train.fit_lattice.fit_lattice` fits it to photographs and to the same
-    photographs with planted lattices: no gradient reaches it, and no generator's fakes. Before that the stream says 0.
+    piecewise linear curve a frequency, by the image's side. `fakefreq.train.fit_lattice.fit_lattice` fits it to
+    photographs and to the same photographs with planted lattices: no gradient reaches it, and no generator's fakes.
+    Before that the stream says 0.
 
     WebP leaves a lattice of its own, and its decoder another trace, that of studio range. So there are two sets of
     curves, and an image's trace chooses between them. Neither has to be careful on the other's account.
@@ -153,7 +174,8 @@ class LatticeStream(nn.Module):
 
     Attributes:
         knots: (K,), of all curves.
-        curves: (2, 33, K), their values at the knots; the second set is for images of studio range.
+        sides: (S,), log2 of the sides for which there are curves; between them they are mixed.
+        curves: (2, S, 33, K), their values at the knots; the second set is for images of studio range.
         calibration: (2, 2), scale and offset of each set that make the sum a log likelihood ratio.
         null: quantiles of l over photographs, at even steps; infinite before the fit.
     """
@@ -161,6 +183,7 @@ class LatticeStream(nn.Module):
     width = 1
     minimum_size = 1
     knots: Tensor
+    sides: Tensor
     curves: Tensor
     calibration: Tensor
     null: Tensor
@@ -168,7 +191,8 @@ class LatticeStream(nn.Module):
     def __init__(self, frequencies: int = FREQUENCIES) -> None:
         super().__init__()
         self.register_buffer("knots", torch.tensor(KNOTS))
-        self.register_buffer("curves", torch.zeros(2, frequencies, len(KNOTS)))
+        self.register_buffer("sides", torch.tensor(SIDES).log2())
+        self.register_buffer("curves", torch.zeros(2, len(SIDES), frequencies, len(KNOTS)))
         self.register_buffer("calibration", torch.tensor([[1.0, 0.0]] * 2))
         self.register_buffer("null", torch.full((NULL_QUANTILES,), math.inf))
 
@@ -183,18 +207,22 @@ class LatticeStream(nn.Module):
             return self.judge(read_lattice(pixels))
 
     def judge(self, scores: Tensor) -> Tensor:
-        """Return l of what `read_lattice` gives: (B, 34) -> (B, 1)."""
+        """Return l of what `read_lattice` gives: (B, 35) -> (B, 1)."""
         values, offset = self.contributions(scores)
         return (values.sum(dim=1) + offset).unsqueeze(1)
 
     def contributions(self, scores: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what each frequency adds to l, and the constant b: (B, 34) -> (B, 33) and (B,); their sum is l."""
+        """Return what each frequency adds to l, and the constant b: (B, 35) -> (B, 33) and (B,); their sum is l."""
         scores = scores.to(self.curves.dtype)
-        which = (scores[:, -1] > STUDIO_RANGE).long()
-        curves, calibration = self.curves[which], self.calibration[which]
-        widths = self.knots[1:] - self.knots[:-1]
-        # Share of each piece that lies below z: 1 for those passed, 0 for those ahead.
-        shares = ((scores[:, :-1].unsqueeze(2) - self.knots[:-1]) / widths).clamp(0, 1)
+        trace, side = scores[:, -2], scores[:, -1]
+        which = (trace > STUDIO_RANGE).long()
+        calibration = self.calibration[which]
+        passed = _shares(side.clamp_min(1.0).log2().unsqueeze(1), self.sides)
+        # Of each side: what is passed before it, less what is passed behind it.
+        ends = passed.new_ones(len(passed), 1)
+        weights = torch.cat([ends, passed], dim=1) - torch.cat([passed, 0 * ends], dim=1)
+        curves = (weights[:, :, None, None] * self.curves[which]).sum(dim=1)
+        shares = _shares(scores[:, :-2].unsqueeze(2), self.knots)
         values = curves[..., 0] + (shares * (curves[..., 1:] - curves[..., :-1])).sum(dim=2)
         return calibration[:, :1] * values, calibration[:, 1]
 
