@@ -18,8 +18,8 @@ SMALLEST = 2 * PERIOD
 KNOTS = (
     0.0, 0.75, 1.125, 1.375, 1.625, 1.875, 2.125, 2.375, 2.625, 2.875, 3.25, 3.75, 4.5, 5.5, 7.0, 9.5, 13.0,
 )  # fmt: skip
-# Sides of images for which there are curves, in pixels; between them, curves are mixed. What belongs to a side is fitted
-# to images of up to half an octave less or more.
+# Sides of images for which there are curves, in pixels; between them, curves are mixed. What belongs to a side is
+# fitted to images of up to half an octave less or more.
 SIDES = (90.5, 181.0, 362.0)
 # In 8-bit steps: areas whose residual is quieter are left out.
 QUIET = 0.5
@@ -60,11 +60,11 @@ def lattice_map(values: Tensor) -> Tensor:
 
 
 def read_lattice(images: Tensor) -> Tensor:
-    """Return luma's lattice scores z at the independent multiples of 1/8 cycles/pixel, and what tells which z to expect.
+    """Return luma's lattice scores z at the independent multiples of 1/8 cycles/pixel, and which z to expect.
 
-    That is the trace of studio range, and the image's side, the root of its pixels: z of any lattice grows with it, of
-    JPEG's too. Chroma is left out: JPEG and WebP keep it at half the size, and what decoders make of that has a lattice
-    of its own. So are flat areas, where JPEG's lattice is all there is.
+    The latter is told by the trace of studio range, and by the image's side, the root of its pixels: z of any lattice
+    grows with it, of JPEG's too. Chroma is left out: JPEG and WebP keep it at half the size, and what decoders make of
+    that has a lattice of its own. So are flat areas, where JPEG's lattice is all there is.
 
     Args:
         images: RGB, uint8 or floats in [0, 1].
