@@ -18,7 +18,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, QuantileRegressor
 
 from fakefreq.data.degrade.distortions import jpeg, webp
 from fakefreq.data.degrade.history import History
@@ -59,6 +59,8 @@ _JPEG, _WEBP_PAIRS = 0.78, 1 / 2
 _JPEG_QUALITY, _WEBP_QUALITY = (60, 97), (40, 97)
 # The share of photographs above which the two sets of curves raise equally many alarms.
 _EQUAL_ALARMS = 0.05
+# So many of them at least say what the share of a side is.
+_ENOUGH = 20
 # Which z falls to which knot of a curve: the edges lie between the knots.
 _EDGES = (0.5, 1.0, 1.25, 1.5, 1.75, 2.0, 2.25, 2.5, 2.75, 3.0, 3.5, 4.0, 5.0, 6.0, 8.0, 11.0)
 # Which side falls to which of `SIDES`.
@@ -144,17 +146,18 @@ def fit_lattice(
     sets, count = [], 0
     for in_webp, share, suffix in ((False, 1.0, ""), (True, _WEBP_PAIRS, " in WebP")):
         train = pairs_of(fitted, share, f"fit{suffix}", in_webp)
-        sets.append(_fit_set(train, pairs_of(held, share / 3, f"test{suffix}", in_webp), fit.seed))
+        sets.append(_fit_set(train, pairs_of(held, share / 2, f"test{suffix}", in_webp), fit.seed))
         count += len(train[0])
-    plain, webp_set = sets
-    # What is so much likelier of a fake would raise another share of alarms among WebP photographs: their l is shifted.
-    plain_limit, webp_limit = (float(np.quantile(of.photographs, 1 - _EQUAL_ALARMS)) for of in sets)
-    offsets = (plain.offset, webp_set.offset + plain_limit - webp_limit)
+    plain = sets[0]
+    # What is so much likelier of a fake would raise another share of alarms among WebP photographs, and among small
+    # ones, which say little: their l is shifted.
+    limit = float(np.quantile(plain.photographs, 1 - _EQUAL_ALARMS))
+    calibration = [[(of.scale, of.offset + limit - found) for found in of.limits] for of in sets]
     stream.curves.copy_(torch.from_numpy(np.stack([of.curves for of in sets])))
-    stream.calibration.copy_(torch.tensor([(of.scale, offset) for of, offset in zip(sets, offsets, strict=True)]))
+    stream.calibration.copy_(torch.tensor(calibration))
     # The null: whole photographs that were kept out, as they are, and the processed crops of the test.
     whole = np.stack(_in_threads(lambda number: read(pictures[number]), held, "null", jobs))
-    null = torch.from_numpy(np.concatenate([_says(stream, whole), plain.photographs]))
+    null = torch.from_numpy(np.concatenate([_says(stream, whole), _says(stream, plain.read)]))
     stream.null.copy_(torch.quantile(null, torch.linspace(0, 1, NULL_QUANTILES, dtype=torch.float64)))
     better = plain.fakes[:, None] - plain.photographs[None]
     return {
@@ -168,11 +171,16 @@ def fit_lattice(
 
 @dataclass(frozen=True)
 class _Set:
-    """One set of curves, what calibrates it, and what it says of pairs that were kept out of the fit."""
+    """One set of curves, what calibrates it, and what it says of pairs that were kept out of the fit.
+
+    `limits` are what the share `_EQUAL_ALARMS` of photographs exceeds, by side; `read` is what was read in them.
+    """
 
     curves: Floats
     scale: float
     offset: float
+    limits: list[float]
+    read: Floats
     photographs: NDArray[np.float64]
     fakes: NDArray[np.float64]
 
@@ -187,7 +195,23 @@ def _fit_set(train: tuple[Floats, Floats], test: tuple[Floats, Floats], seed: in
     logistic = LogisticRegression(C=1e6).fit(np.concatenate(totals)[:, None], labels)
     scale, offset = max(float(logistic.coef_[0, 0]), 1e-3), float(logistic.intercept_[0])
     photographs, fakes = (scale * part + offset for part in totals)
-    return _Set(curves, scale, offset, photographs, fakes)
+    return _Set(curves, scale, offset, _limits(photographs, test[0][:, -1]), test[0], photographs, fakes)
+
+
+def _limits(said: NDArray[np.float64], sides: Floats) -> list[float]:
+    """What the share `_EQUAL_ALARMS` exceeds, by side: linear between `SIDES`, by quantile regression.
+
+    Koenker and Bassett 1978, "Regression quantiles". Sides with fewer than 20 photographs have the limit of all.
+    """
+    base = float(np.quantile(said, 1 - _EQUAL_ALARMS))
+    place = np.interp(np.log2(sides), np.log2(SIDES), np.arange(len(SIDES)))
+    near = np.clip(1 - np.abs(place[:, None] - np.arange(len(SIDES))), 0, 1)
+    shifts = np.zeros(len(SIDES))
+    enough = near.sum(axis=0) >= _ENOUGH
+    if enough.any():
+        model = QuantileRegressor(quantile=1 - _EQUAL_ALARMS, alpha=0.0, fit_intercept=False)
+        shifts[enough] = model.fit(near[:, enough], said - base).coef_
+    return [base + float(shift) for shift in shifts]
 
 
 def _says(stream: LatticeStream, scores: Floats) -> NDArray[np.float64]:
@@ -266,9 +290,10 @@ class _PairMaker:
 
 
 def _crop(photo: Image, random: np.random.Generator) -> Image:
-    """A square of 64 pixels up to the photograph's side, anywhere; in three of ten draws the largest."""
+    """A square of 64 pixels up to the photograph's side, its logarithm even, anywhere; in three of ten the largest."""
     largest = min(photo.shape[:2])
-    side = largest if random.random() < 0.3 else int(random.integers(min(_SMALLEST_CROP, largest), largest + 1))
+    smallest = min(_SMALLEST_CROP, largest)
+    side = largest if random.random() < 0.3 else round(smallest * (largest / smallest) ** random.random())
     top, left = (int(random.integers(length - side + 1)) for length in photo.shape[:2])
     return np.ascontiguousarray(photo[top : top + side, left : left + side])
 

@@ -133,7 +133,7 @@ def test_webp_photographs_raise_about_as_many_alarms_as_others(
 def test_an_image_s_trace_chooses_its_curves() -> None:
     stream = LatticeStream()
     stream.curves[1] = 1.0
-    stream.calibration.copy_(torch.tensor([[1.0, 0.5], [2.0, -0.5]]))
+    stream.calibration.copy_(torch.tensor([[1.0, 0.5], [2.0, -0.5]]).unsqueeze(1).expand(2, len(SIDES), 2))
     read = torch.zeros(2, READ)
     read[1, TRACE] = STUDIO_RANGE + 0.01
     assert stream.judge(read).squeeze(1).tolist() == [0.5, 2.0 * 33 - 0.5]
@@ -143,12 +143,14 @@ def test_an_image_s_trace_chooses_its_curves() -> None:
 
 def test_an_image_s_side_mixes_its_curves() -> None:
     stream = LatticeStream()
-    stream.curves[0] = torch.tensor([1.0, 2.0, 4.0]).view(-1, 1, 1)
+    stream.curves[0] = torch.tensor([1.0, 2.0, 4.0, 8.0]).view(-1, 1, 1)
+    stream.calibration[0, :, 1] = torch.tensor([3.0, 5.0, 7.0, 9.0])
     read = torch.zeros(6, READ)
     middle = (SIDES[0] * SIDES[1]) ** 0.5
     read[:, SIDE] = torch.tensor([0.0, SIDES[0], middle, SIDES[1], SIDES[2], 5000.0])
-    values, _ = stream.contributions(read)
-    torch.testing.assert_close(values[:, 0], torch.tensor([1.0, 1.0, 1.5, 2.0, 4.0, 4.0]))
+    values, constants = stream.contributions(read)
+    torch.testing.assert_close(values[:, 0], torch.tensor([1.0, 1.0, 1.5, 2.0, 4.0, 8.0]))
+    torch.testing.assert_close(constants, torch.tensor([3.0, 3.0, 4.0, 5.0, 7.0, 9.0]))
 
 
 def test_pvalues_fall_with_evidence_and_go_on_beyond_the_null(fitted: LatticeStream) -> None:

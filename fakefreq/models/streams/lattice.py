@@ -20,7 +20,7 @@ KNOTS = (
 )  # fmt: skip
 # Sides of images for which there are curves, in pixels; between them, curves are mixed. What belongs to a side is
 # fitted to images of up to half an octave less or more.
-SIDES = (90.5, 181.0, 362.0)
+SIDES = (64.0, 128.0, 256.0, 512.0)
 # In 8-bit steps: areas whose residual is quieter are left out.
 QUIET = 0.5
 # From this trace on an image is taken for one of studio range: WebP leaves 0.39 to 0.60, others up to 0.35 but where
@@ -176,7 +176,7 @@ class LatticeStream(nn.Module):
         knots: (K,), of all curves.
         sides: (S,), log2 of the sides for which there are curves; between them they are mixed.
         curves: (2, S, 33, K), their values at the knots; the second set is for images of studio range.
-        calibration: (2, 2), scale and offset of each set that make the sum a log likelihood ratio.
+        calibration: (2, S, 2), scale and offset of each set and side that make the sum a log likelihood ratio.
         null: quantiles of l over photographs, at even steps; infinite before the fit.
     """
 
@@ -193,7 +193,7 @@ class LatticeStream(nn.Module):
         self.register_buffer("knots", torch.tensor(KNOTS))
         self.register_buffer("sides", torch.tensor(SIDES).log2())
         self.register_buffer("curves", torch.zeros(2, len(SIDES), frequencies, len(KNOTS)))
-        self.register_buffer("calibration", torch.tensor([[1.0, 0.0]] * 2))
+        self.register_buffer("calibration", torch.tensor([1.0, 0.0]).repeat(2, len(SIDES), 1))
         self.register_buffer("null", torch.full((NULL_QUANTILES,), math.inf))
 
     @property
@@ -216,12 +216,12 @@ class LatticeStream(nn.Module):
         scores = scores.to(self.curves.dtype)
         trace, side = scores[:, -2], scores[:, -1]
         which = (trace > STUDIO_RANGE).long()
-        calibration = self.calibration[which]
         passed = _shares(side.clamp_min(1.0).log2().unsqueeze(1), self.sides)
         # Of each side: what is passed before it, less what is passed behind it.
         ends = passed.new_ones(len(passed), 1)
         weights = torch.cat([ends, passed], dim=1) - torch.cat([passed, 0 * ends], dim=1)
         curves = (weights[:, :, None, None] * self.curves[which]).sum(dim=1)
+        calibration = (weights[:, :, None] * self.calibration[which]).sum(dim=1)
         shares = _shares(scores[:, :-2].unsqueeze(2), self.knots)
         values = curves[..., 0] + (shares * (curves[..., 1:] - curves[..., :-1])).sum(dim=2)
         return calibration[:, :1] * values, calibration[:, 1]
