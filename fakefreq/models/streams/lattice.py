@@ -218,8 +218,8 @@ class LatticeStream(nn.Module):
         which = (trace > STUDIO_RANGE).long()
         passed = _shares(side.clamp_min(1.0).log2().unsqueeze(1), self.sides)
         # Of each side: what is passed before it, less what is passed behind it.
-        ends = passed.new_ones(len(passed), 1)
-        weights = torch.cat([ends, passed], dim=1) - torch.cat([passed, 0 * ends], dim=1)
+        ends = torch.ones_like(passed[:, :1])  # by shape: `len` would fix the batch of what is exported
+        weights = torch.cat([ends, passed], dim=1) - torch.cat([passed, torch.zeros_like(ends)], dim=1)
         curves = (weights[:, :, None, None] * self.curves[which]).sum(dim=1)
         calibration = (weights[:, :, None] * self.calibration[which]).sum(dim=1)
         shares = _shares(scores[:, :-2].unsqueeze(2), self.knots)
