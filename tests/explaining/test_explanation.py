@@ -18,6 +18,7 @@ from fakefreq.explaining.terms import CONSTANT, EVIDENCE, LEARNT, _shapley, spli
 from fakefreq.models import Detector, create_detector, save_detector
 from fakefreq.models.fusion import FUSIONS, EvidenceFusion
 from fakefreq.simulated.planted import PlantedLattice
+from fakefreq.models.streams.lattice import QUIET
 from fakefreq.spectra import lattice_pvalue, lattice_scores, lattice_tile, rgb_to_ycbcr, studio_range_trace, to_float
 from tests.helpers.photo_files import photo, save
 
@@ -33,7 +34,8 @@ def make(name: str = "two_stream", seed: int = 0, crop: int = 96, views: int = 1
     if detector.lattice is not None:
         curves = detector.lattice.curves
         curves.copy_(torch.rand(curves.shape, generator=generator).cumsum(dim=-1) / 20)
-        detector.lattice.calibration.copy_(torch.tensor([[1.2, -3.0], [0.8, -2.0]]))
+        calibration = torch.tensor([[1.2, -3.0], [0.8, -2.0]]).unsqueeze(1)
+        detector.lattice.calibration.copy_(calibration.expand_as(detector.lattice.calibration))
         detector.lattice.null.copy_(torch.linspace(-3, 1, len(detector.lattice.null)))
     if isinstance(detector.head, EvidenceFusion):
         detector.head.calibrate(1.5, 0.2)
@@ -114,9 +116,10 @@ def test_the_lattice_is_that_of_fakefreq_spectra_and_sums_to_l(image: Path) -> N
     assert found is not None and detector.lattice is not None
     pixels = to_float(tensor(planted(3, 128, 4, 6.0)))
     luma = rgb_to_ycbcr(pixels)[:, :1]
-    np.testing.assert_allclose(found.tile, lattice_tile(luma, 8)[0, 0].numpy(), atol=1e-5)
-    shown, expected = found.as_plane(found.scores), lattice_scores(luma, 8)[0, 0].numpy()
+    np.testing.assert_allclose(found.tile, lattice_tile(luma, 8, QUIET)[0, 0].numpy(), atol=1e-5)
+    shown, expected = found.as_plane(found.scores), lattice_scores(luma, 8, QUIET)[0, 0].numpy()
     assert np.isnan(shown[0, 0])
+    assert found.side == 128
     assert found.studio_range == pytest.approx(float(studio_range_trace(pixels)), abs=1e-5)
     np.testing.assert_allclose(np.nan_to_num(shown), expected, atol=2e-3)
     assert found.added.sum() + found.constant == pytest.approx(found.likelihood, abs=1e-4)
