@@ -17,8 +17,8 @@ from fakefreq.explaining.pixels import map_pixels
 from fakefreq.explaining.terms import CONSTANT, EVIDENCE, LEARNT, _shapley, split_logit
 from fakefreq.models import Detector, create_detector, save_detector
 from fakefreq.models.fusion import FUSIONS, EvidenceFusion
-from fakefreq.simulated.planted import PlantedLattice
 from fakefreq.models.streams.lattice import QUIET
+from fakefreq.simulated.planted import PlantedLattice
 from fakefreq.spectra import lattice_pvalue, lattice_scores, lattice_tile, rgb_to_ycbcr, studio_range_trace, to_float
 from tests.helpers.photo_files import photo, save
 
