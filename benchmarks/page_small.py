@@ -111,6 +111,8 @@ READINGS = {
     "period 4": "period 4",
     "period 16": "period 16",
     "laplacian": "Laplacian",
+    "with chroma": "Cb and Cr too",
+    "with flat areas": "flat areas too",
     "crop of 128": "crop of 128 pixels",
 }
 _TESTS = ("stylegan", "stylegan2", "dcgan", "mobilestylegan_native", UNSEEN)

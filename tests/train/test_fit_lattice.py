@@ -141,6 +141,13 @@ def test_an_image_s_trace_chooses_its_curves() -> None:
     torch.testing.assert_close(values.sum(dim=1) + constants, stream.judge(read).squeeze(1))
 
 
+@pytest.mark.parametrize("size", [(1, 1), (15, 200), (16, 16), (64, 64), (300, 300)])
+def test_an_image_with_nothing_in_it_has_p_1(size: tuple[int, int], fitted: LatticeStream) -> None:
+    read = torch.from_numpy(read_lattice_of_image(np.full((*size, 3), 90, np.uint8)))[None]
+    assert fitted.pvalue(fitted.judge(read)).item() == 1.0
+    assert LatticeStream().judge(read).item() == 0.0
+
+
 def test_an_image_s_side_mixes_its_curves() -> None:
     stream = LatticeStream()
     stream.curves[0] = torch.tensor([1.0, 2.0, 4.0, 8.0]).view(-1, 1, 1)

@@ -26,6 +26,8 @@ QUIET = 0.5
 # From this trace on an image is taken for one of studio range: WebP leaves 0.39 to 0.60, others up to 0.35 but where
 # they have few levels or are mostly one colour (up to 0.52).
 STUDIO_RANGE = 0.4
+# Of a flat image or a tiny one no z is as large.
+_NOTHING = 1e-3
 # Values of the null kept with the weights: its quantiles at even steps.
 NULL_QUANTILES = 401
 # Beyond this quantile the null's tail is continued by an exponential law.
@@ -224,7 +226,10 @@ class LatticeStream(nn.Module):
         calibration = (weights[:, :, None] * self.calibration[which]).sum(dim=1)
         shares = _shares(scores[:, :-2].unsqueeze(2), self.knots)
         values = curves[..., 0] + (shares * (curves[..., 1:] - curves[..., :-1])).sum(dim=2)
-        return calibration[:, :1] * values, calibration[:, 1]
+        values, constant = calibration[:, :1] * values, calibration[:, 1]
+        # Where there is nothing to see, of any side, l is the lowest of the null, and the p-value 1.
+        is_silent = self.null[0].isfinite() & (scores[:, :-2].amax(dim=1) < _NOTHING)
+        return values, torch.where(is_silent, self.null[0] - values.sum(dim=1), constant)
 
     def pvalue(self, logits: Tensor) -> Tensor:
         """Return how often a photograph's l is at least as large: the share of the null, and beyond it a tail.
