@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fakefreq.errors import UserError
-from fakefreq.spectra._tensor import check_images, no_autocast
+from fakefreq.spectra._tensor import by_pieces, check_images, no_autocast
 from fakefreq.spectra.residuals import median_residual
 
 JPEG_PERIOD = 8
@@ -72,15 +72,32 @@ def lattice_residual(images: Tensor, quiet: float = 0.0) -> Tensor:
         scaled = (residual * (255.0 / (_SCALE * usual + _FLOOR))).clamp(-_CLIP, _CLIP)
         if quiet <= 0:
             return scaled
-        ratio = (_mean_around(255.0 * residual.abs()) / quiet) ** 4
-        return scaled * (ratio / (1.0 + ratio))
+        rows, columns = torch.ones_like(residual[:1, :1, :, :1]), torch.ones_like(residual[:1, :1, :1])
+        scale = (255.0 / quiet) / (_sum_of_rows(rows) * _sum_of_columns(columns))[0]
+
+        def weight(planes: Tensor, _: Tensor | None) -> Tensor:
+            ratio = (_sum_of_rows(_sum_of_columns(planes.abs())) * scale).square().square()
+            return ratio / (1.0 + ratio)
+
+        return scaled * by_pieces(weight, residual.flatten(0, 1)).reshape(residual.shape)
 
 
-def _mean_around(planes: Tensor) -> Tensor:
-    """The mean over 15x15 pixels, of those that there are at the border."""
-    reach = _AREA // 2
-    rows = F.avg_pool2d(planes, (_AREA, 1), 1, (reach, 0), count_include_pad=False)
-    return F.avg_pool2d(rows, (1, _AREA), 1, (0, reach), count_include_pad=False)
+def _sum_of_rows(planes: Tensor) -> Tensor:
+    """The sum over the 15 rows about each, of those that there are, as 8 + 4 + 2 + 1: a pooling adds one by one."""
+    one = F.pad(planes, (0, 0, 7, 7))
+    two = one[..., :-1, :] + one[..., 1:, :]
+    four = two[..., :-2, :] + two[..., 2:, :]
+    eight = four[..., :-4, :] + four[..., 4:, :]
+    return eight[..., :-7, :] + four[..., 8:-3, :] + two[..., 12:-1, :] + one[..., 14:, :]
+
+
+def _sum_of_columns(planes: Tensor) -> Tensor:
+    """The same along columns."""
+    one = F.pad(planes, (7, 7))
+    two = one[..., :-1] + one[..., 1:]
+    four = two[..., :-2] + two[..., 2:]
+    eight = four[..., :-4] + four[..., 4:]
+    return eight[..., :-7] + four[..., 8:-3] + two[..., 12:-1] + one[..., 14:]
 
 
 def scale_residual(residual: NDArray[np.float32], quiet: float = 0.0) -> NDArray[np.float32]:
