@@ -1,4 +1,4 @@
-"""What the lattice stream reads: other periods, another residual, a crop instead of the whole image.
+"""What the lattice stream reads: other periods, another residual, chroma, flat areas, a crop of the image.
 
 For each reading the curves of the detector `lattice` are fitted anew, to the training photographs of a benchmark, and
 its images are scored. Written is a score table with a detector for each reading; `fakefreq report` makes the tables.

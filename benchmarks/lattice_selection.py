@@ -45,8 +45,8 @@ HISTORIES = {
     "halved": "rescale:0.5:any+jpeg:75..95",
     "moved": "rescale:0.6..0.9:any+jpeg:75..95",
 }
-# Constants of the fusion: rho, pi, and a margin that is taken from l; the fusion has none.
-CANDIDATES = list(itertools.product((0.6, 0.75, 0.9), (0.2, 0.5, 0.8), (0.0, 1.0, 2.0)))
+# Constants of the fusion: rho and pi.
+CANDIDATES = list(itertools.product((0.5, 0.6, 0.7, 0.8, 0.9), (0.1, 0.15, 0.2, 0.3, 0.5)))
 RATES = (0.05, 0.01)
 
 
@@ -151,10 +151,10 @@ def _tasks(config: Config, manifests: dict[str, Path]) -> list[tuple[str, str, p
     ]
 
 
-def evidence(parts: pd.DataFrame, rho: float, pi: float, margin: float) -> pd.Series:
+def evidence(parts: pd.DataFrame, rho: float, pi: float) -> pd.Series:
     """The fusion's sum for other constants, as `EvidenceFusion` says it."""
     learnt = np.logaddexp(np.log(1 - rho), np.log(rho) + parts["learnt"])
-    total: pd.Series = learnt + np.logaddexp(np.log(1 - pi), np.log(pi) + parts["lattice"] - margin)
+    total: pd.Series = learnt + np.logaddexp(np.log(1 - pi), np.log(pi) + parts["lattice"])
     return total
 
 
@@ -207,8 +207,8 @@ def compare(parts: pd.DataFrame) -> pd.DataFrame:
         ({"sum": "lattice"}, parts["lattice"]),
     ]
     for candidate in CANDIDATES:
-        facts = dict(zip(("rho", "pi", "margin"), candidate, strict=True))
-        is_default = candidate == (LEARNT_SHARE, LATTICE_SHARE, 0.0)
+        facts = dict(zip(("rho", "pi"), candidate, strict=True))
+        is_default = candidate == (LEARNT_SHARE, LATTICE_SHARE)
         sums.append(({"sum": "evidence", **facts, "is_default": is_default}, evidence(parts, *candidate)))
     keys = ["source", "history", "subset"]
     rows, before = [], pd.Series(dtype=float)
@@ -246,7 +246,7 @@ def main(config: Config) -> None:
         parts = pd.read_parquet(kept)
         judged.append(judge(parts).assign(run=number))
         compared.append(compare(parts).assign(run=number))
-    keys = {"sets": ["detector", "source", "set", "history"], "fusion": ["sum", "rho", "pi", "margin"]}
+    keys = {"sets": ["detector", "source", "set", "history"], "fusion": ["sum", "rho", "pi"]}
     for (name, by), tables in zip(keys.items(), (judged, compared), strict=True):
         table = pd.concat(tables).groupby(by, sort=False, dropna=False).mean().drop(columns="run").reset_index()
         with atomic_path(config.out / f"{name}.csv") as temporary:

@@ -29,7 +29,7 @@ _CLIP = 3.0
 # The usual size is taken this often, which keeps a generous part of it out of edges; the floor is in 8-bit steps, what
 # a flat, noiseless plane is divided by.
 _SCALE, _FLOOR = 1.5, 0.15
-# Side in pixels of the area whose mean abs residual says whether it is flat.
+# Side in pixels of the area whose mean abs residual says whether it is flat; `_sum_along` is made for it.
 _AREA = 15
 # The usual size is measured at every third row and column: all phases of the common periods are among them.
 _STEP = 3
@@ -57,7 +57,7 @@ def lattice_residual(images: Tensor, quiet: float = 0.0) -> Tensor:
 
     Args:
         images: uint8, or floats in [0, 1] (chroma: [-0.5, 0.5]).
-        quiet: in 8-bit steps; an area of this activity counts half.
+        quiet: in 8-bit steps; an area of this activity counts half. 0 leaves nothing out.
 
     Shape:
         - input: (B, C, H, W)
@@ -73,31 +73,26 @@ def lattice_residual(images: Tensor, quiet: float = 0.0) -> Tensor:
         if quiet <= 0:
             return scaled
         rows, columns = torch.ones_like(residual[:1, :1, :, :1]), torch.ones_like(residual[:1, :1, :1])
-        scale = (255.0 / quiet) / (_sum_of_rows(rows) * _sum_of_columns(columns))[0]
+        scale = (255.0 / quiet) / (_sum_along(rows, -2) * _sum_along(columns, -1))[0]
 
         def weight(planes: Tensor, _: Tensor | None) -> Tensor:
-            ratio = (_sum_of_rows(_sum_of_columns(planes.abs())) * scale).square().square()
+            ratio = (_sum_along(_sum_along(planes.abs(), -1), -2) * scale).square().square()
             return ratio / (1.0 + ratio)
 
         return scaled * by_pieces(weight, residual.flatten(0, 1)).reshape(residual.shape)
 
 
-def _sum_of_rows(planes: Tensor) -> Tensor:
-    """The sum over the 15 rows about each, of those that there are, as 8 + 4 + 2 + 1: a pooling adds one by one."""
-    one = F.pad(planes, (0, 0, 7, 7))
-    two = one[..., :-1, :] + one[..., 1:, :]
-    four = two[..., :-2, :] + two[..., 2:, :]
-    eight = four[..., :-4, :] + four[..., 4:, :]
-    return eight[..., :-7, :] + four[..., 8:-3, :] + two[..., 12:-1, :] + one[..., 14:, :]
+def _sum_along(planes: Tensor, axis: int) -> Tensor:
+    """The sum over the 15 pixels about each, of those that there are, along the rows (-2) or the columns (-1).
 
-
-def _sum_of_columns(planes: Tensor) -> Tensor:
-    """The same along columns."""
-    one = F.pad(planes, (7, 7))
+    15 = 8 + 4 + 2 + 1: a pooling would add them one by one.
+    """
+    reach = _AREA // 2
+    one = F.pad(planes, (reach, reach) if axis == -1 else (0, 0, reach, reach)).transpose(axis, -1)
     two = one[..., :-1] + one[..., 1:]
     four = two[..., :-2] + two[..., 2:]
     eight = four[..., :-4] + four[..., 4:]
-    return eight[..., :-7] + four[..., 8:-3] + two[..., 12:-1] + one[..., 14:]
+    return (eight[..., :-7] + four[..., 8:-3] + two[..., 12:-1] + one[..., 14:]).transpose(axis, -1)
 
 
 def scale_residual(residual: NDArray[np.float32], quiet: float = 0.0) -> NDArray[np.float32]:

@@ -27,6 +27,7 @@ from fakefreq.data.images.decode import read_image
 from fakefreq.data.images.headers.formats import ImageError
 from fakefreq.data.loading.samples import bring
 from fakefreq.errors import UserError
+from fakefreq.evaluate.metrics import auc
 from fakefreq.models.streams.lattice import (
     KNOTS,
     NULL_QUANTILES,
@@ -151,38 +152,42 @@ def fit_lattice(
     plain = sets[0]
     # What is so much likelier of a fake would raise another share of alarms among WebP photographs, and among small
     # ones, which say little: their l is shifted.
-    limit = float(np.quantile(plain.photographs, 1 - _EQUAL_ALARMS))
-    calibration = [[(of.scale, of.offset + limit - found) for found in of.limits] for of in sets]
+    calibration = [[(of.scale, of.offset + plain.limit - found) for found in of.limits] for of in sets]
     stream.curves.copy_(torch.from_numpy(np.stack([of.curves for of in sets])))
     stream.calibration.copy_(torch.tensor(calibration))
     # The null: whole photographs that were kept out, as they are, and the processed crops of the test.
     whole = np.stack(_in_threads(lambda number: read(pictures[number]), held, "null", jobs))
-    null = torch.from_numpy(np.concatenate([_says(stream, whole), _says(stream, plain.read)]))
+    photos, fakes = (_says(stream, part) for part in plain.test)
+    null = torch.from_numpy(np.concatenate([_says(stream, whole), photos]))
     stream.null.copy_(torch.quantile(null, torch.linspace(0, 1, NULL_QUANTILES, dtype=torch.float64)))
-    better = plain.fakes[:, None] - plain.photographs[None]
+    labels = np.repeat([0, 1], [len(photos), len(fakes)])
     return {
         "photographs": len(pictures),
         "pairs": count,
-        "held_out_pairs": len(plain.fakes),
-        "held_out_auc": float((better > 0).mean() + 0.5 * (better == 0).mean()),
+        "held_out_pairs": len(fakes),
+        "held_out_auc": auc(labels, np.concatenate([photos, fakes])),
         "mean_of_photographs": float(null.mean()),
     }
 
 
 @dataclass(frozen=True)
 class _Set:
-    """One set of curves, what calibrates it, and what it says of pairs that were kept out of the fit.
+    """One set of curves, and what calibrates it.
 
-    `limits` are what the share `_EQUAL_ALARMS` of photographs exceeds, by side; `read` is what was read in them.
+    Attributes:
+        curves: (S, 33, K).
+        scale, offset: of its sum, for a log likelihood ratio.
+        limit: what the share `_EQUAL_ALARMS` of photographs that were kept out exceeds.
+        limits: the same by side.
+        test: what was read in these photographs and in their fakes, two of (N, 35).
     """
 
     curves: Floats
     scale: float
     offset: float
+    limit: float
     limits: list[float]
-    read: Floats
-    photographs: NDArray[np.float64]
-    fakes: NDArray[np.float64]
+    test: tuple[Floats, Floats]
 
 
 def _fit_set(train: tuple[Floats, Floats], test: tuple[Floats, Floats], seed: int) -> _Set:
@@ -194,24 +199,24 @@ def _fit_set(train: tuple[Floats, Floats], test: tuple[Floats, Floats], seed: in
     labels = np.repeat([0, 1], [len(part) for part in totals])
     logistic = LogisticRegression(C=1e6).fit(np.concatenate(totals)[:, None], labels)
     scale, offset = max(float(logistic.coef_[0, 0]), 1e-3), float(logistic.intercept_[0])
-    photographs, fakes = (scale * part + offset for part in totals)
-    return _Set(curves, scale, offset, _limits(photographs, test[0][:, -1]), test[0], photographs, fakes)
+    photographs = scale * totals[0] + offset
+    limit = float(np.quantile(photographs, 1 - _EQUAL_ALARMS))
+    return _Set(curves, scale, offset, limit, _limits(photographs, test[0][:, -1], limit), test)
 
 
-def _limits(said: NDArray[np.float64], sides: Floats) -> list[float]:
+def _limits(said: NDArray[np.float64], sides: Floats, limit: float) -> list[float]:
     """What the share `_EQUAL_ALARMS` exceeds, by side: linear between `SIDES`, by quantile regression.
 
     Koenker and Bassett 1978, "Regression quantiles". Sides with fewer than 20 photographs have the limit of all.
     """
-    base = float(np.quantile(said, 1 - _EQUAL_ALARMS))
     place = np.interp(np.log2(sides), np.log2(SIDES), np.arange(len(SIDES)))
     near = np.clip(1 - np.abs(place[:, None] - np.arange(len(SIDES))), 0, 1)
     shifts = np.zeros(len(SIDES))
     enough = near.sum(axis=0) >= _ENOUGH
     if enough.any():
         model = QuantileRegressor(quantile=1 - _EQUAL_ALARMS, alpha=0.0, fit_intercept=False)
-        shifts[enough] = model.fit(near[:, enough], said - base).coef_
-    return [base + float(shift) for shift in shifts]
+        shifts[enough] = model.fit(near[:, enough], said - limit).coef_
+    return [limit + float(shift) for shift in shifts]
 
 
 def _says(stream: LatticeStream, scores: Floats) -> NDArray[np.float64]:

@@ -178,7 +178,8 @@ class LatticeStream(nn.Module):
         knots: (K,), of all curves.
         sides: (S,), log2 of the sides for which there are curves; between them they are mixed.
         curves: (2, S, 33, K), their values at the knots; the second set is for images of studio range.
-        calibration: (2, S, 2), scale and offset of each set and side that make the sum a log likelihood ratio.
+        calibration: (2, S, 2), scale and offset of each set and side. They make the sum a log likelihood ratio, shifted
+            until the same share of photographs exceeds the same value in every set and at every side.
         null: quantiles of l over photographs, at even steps; infinite before the fit.
     """
 
