@@ -1,4 +1,4 @@
-"""What the lattice stream reads: other periods, another residual, chroma, flat areas, a crop of the image.
+"""What the lattice stream reads: other periods, another residual, no fields, chroma, flat areas, a crop of the image.
 
 For each reading the curves of the detector `lattice` are fitted anew, to the training photographs of a benchmark, and
 its images are scored. Written is a score table with a detector for each reading; `fakefreq report` makes the tables.
@@ -30,6 +30,7 @@ from fakefreq.models.streams.lattice import QUIET, LatticeStream, read_lattice_o
 from fakefreq.progress import track
 from fakefreq.spectra import lattice_frequencies, rgb_to_ycbcr, studio_range_trace
 from fakefreq.spectra.lattice import scale_residual, scores_of_segments, segment_side
+from fakefreq.spectra.lattice_fields import FIELDS, fields_of_image
 from fakefreq.train.fit_lattice import LatticeFit, Read, fit_lattice
 
 Image = NDArray[np.uint8]
@@ -47,25 +48,35 @@ def laplacian(plane: Floats) -> Floats:
     return np.asarray(cv2.filter2D(plane, -1, _NEIGHBOURS))
 
 
-def reading(period: int, residual: Callable[[Floats], Floats], planes: int = 1, quiet: float = QUIET) -> Read:
-    """Return what reads the lattice scores of a period in luma, or in three planes, the trace and the side.
+def reading(
+    period: int, residual: Callable[[Floats], Floats], planes: int = 1, quiet: float = QUIET, fields: int = len(FIELDS)
+) -> Read:
+    """Return what reads the lattice scores of a period, the trace and the side; all are 0 below two periods.
 
-    All are 0 where an image is below two periods.
+    Args:
+        period: in pixels.
+        residual: of a plane.
+        planes: luma, or luma and both planes of chroma.
+        quiet: in 8-bit steps, see `fakefreq.spectra.lattice_residual`.
+        fields: which weigh luma, the first of `FIELDS`; chroma has none.
     """
     chosen = lattice_frequencies(period).flatten()
 
     def read(image: Image) -> Floats:
         height, width = image.shape[:2]
         if min(height, width) < 2 * period:
-            return np.zeros(planes * int(chosen.sum()) + 2, np.float32)
+            return np.zeros((fields + planes - 1) * int(chosen.sum()) + 2, np.float32)
         side = segment_side(height, width, period)
         down, across, blocks = height // side, width // side, side // period
         pixels = torch.from_numpy(image).permute(2, 0, 1).unsqueeze(0)
+        weights = fields_of_image(image.astype(np.float32), period)[:fields, : down * blocks, : across * blocks]
         tiles = []
-        for plane in 255 * rgb_to_ycbcr(pixels)[0, :planes].numpy():
+        for number, plane in enumerate(255 * rgb_to_ycbcr(pixels)[0, :planes].numpy()):
             scaled = scale_residual(residual(plane), quiet)[: down * side, : across * side]
-            parts = scaled.reshape(down, blocks, period, across, blocks, period).mean(axis=(1, 4))
-            tiles.append(parts.swapaxes(1, 2).reshape(-1, period, period))
+            for weight in weights if number == 0 else weights[:1]:
+                weighted = scaled * weight.repeat(period, axis=0).repeat(period, axis=1)
+                parts = weighted.reshape(down, blocks, period, across, blocks, period).mean(axis=(1, 4))
+                tiles.append(parts.swapaxes(1, 2).reshape(-1, period, period))
         with torch.inference_mode():
             scores = scores_of_segments(torch.from_numpy(np.stack(tiles)).unsqueeze(0), period)
             read = torch.cat([scores.flatten(2)[0, :, chosen].flatten(), studio_range_trace(pixels)])
@@ -84,6 +95,7 @@ READINGS: dict[str, Read] = {
     "period 4": reading(4, median),
     "period 16": reading(16, median),
     "laplacian": reading(8, laplacian),
+    "without fields": reading(8, median, fields=1),
     "with chroma": reading(8, median, planes=3),
     "with flat areas": reading(8, median, quiet=0.0),
     "crop of 128": lambda image: read_lattice_of_image(_centre(image, 128)),

@@ -176,7 +176,7 @@ def _pictures(explanation: Explanation) -> dict[str, list[str]]:
         drawn = draw_spectrum(seen)
         found[f"Spectrum {seen.name}"] = _figures(drawn, "seen", "seen_0", "added", "added_0", "bands")
     if explanation.lattice is not None:
-        found["Lattice"] = _figures(draw_lattice(explanation.lattice), "tile", "z", "added")
+        found["Lattice"] = _figures(draw_lattice(explanation.lattice), "tile", "z", "z_by_field", "added")
     bars = draw_terms(explanation.terms, explanation.logit, explanation.threshold)
     found["The logit, term by term"] = _figures({"terms": (bars, "each bar begins where the one above it ends")})
     return found

@@ -16,6 +16,7 @@ from fakefreq.explaining.terms import learnt_logit, split_logit
 from fakefreq.models import Detector
 from fakefreq.models.fusion import EvidenceFusion
 from fakefreq.models.streams.lattice import PERIOD
+from fakefreq.spectra.lattice_fields import FIELDS
 from fakefreq.version import __version__
 
 
@@ -159,8 +160,9 @@ def _of_spectrum(seen: SpectrumSeen) -> dict[str, Any]:
 
 def _of_lattice(seen: LatticeSeen) -> dict[str, Any]:
     frequencies = [
-        {"vertical": vertical / PERIOD, "horizontal": horizontal / PERIOD, "z": z, "adds": adds}
-        for (vertical, horizontal), z, adds in zip(seen.places, seen.scores.tolist(), seen.added.tolist(), strict=True)
+        {"vertical": vertical / PERIOD, "horizontal": horizontal / PERIOD, "field": field, "z": z, "adds": adds}
+        for field, scores, added in zip(FIELDS, seen.scores.tolist(), seen.added.tolist(), strict=True)
+        for (vertical, horizontal), z, adds in zip(seen.places, scores, added, strict=True)
     ]
     return {
         "l": seen.likelihood,

@@ -104,13 +104,18 @@ def draw_spectrum(seen: SpectrumSeen) -> dict[str, tuple[Figure, str]]:
 
 def draw_lattice(seen: LatticeSeen) -> dict[str, tuple[Figure, str]]:
     """Return the panels of the lattice: name -> (figure, caption)."""
-    scores, added = seen.as_plane(seen.scores), seen.as_plane(seen.added)
+    scores, by_field = seen.as_plane(seen.scores[0]), seen.as_plane(seen.scores[1:].max(axis=0))
+    added = seen.as_plane(seen.added.sum(axis=0))
     size = float(np.abs(seen.tile).max()) or 1.0
-    highest, reach = max(float(np.nanmax(scores)), 3.0), float(np.nanmax(np.abs(added))) or 1.0
+    highest, reach = max(float(seen.scores.max()), 3.0), float(np.nanmax(np.abs(added))) or 1.0
     tile = _map("tile", seen.tile, SIGNED, -size, size)
     return {
         "tile": (tile, "tile of luma, mean scaled residual by position modulo 8"),
-        "z": (_cells(scores, "cividis", 0.0, highest, "{:.1f}"), "z by frequency"),
+        "z": (_cells(scores, "cividis", 0.0, highest, "{:.1f}"), "z by frequency, of the mean over the image"),
+        "z_by_field": (
+            _cells(by_field, "cividis", 0.0, highest, "{:.1f}"),
+            "z by frequency, weighted with brightness, its square, Cb or Cr: the largest of the four",
+        ),
         "added": (_cells(added, SIGNED, -reach, reach, "{:+.2f}"), "what each frequency adds to l"),
     }
 

@@ -22,6 +22,7 @@ from fakefreq.models.streams.lattice import (
     FREQUENCIES,
     PERIOD,
     QUIET,
+    SCORES,
     SIDE,
     SMALLEST,
     TRACE,
@@ -277,11 +278,12 @@ class LatticeSeen:
 
     Args:
         tile: (8, 8), `fakefreq.spectra.lattice_tile`; 0 where the image is below 16 pixels a side.
-        scores: (33,), z of the independent multiples of 1/8 cycles/pixel, as `read_lattice` orders them.
+        scores: (5, 33), z by field (`fakefreq.spectra.lattice_fields.FIELDS`) at the independent multiples of 1/8
+            cycles/pixel, as `read_lattice` orders them.
         studio_range: the trace that chooses between the two sets of curves, see `fakefreq.spectra.studio_range_trace`.
         side: of the image in pixels, the root of its area; it chooses among the curves of a set.
-        added: (33,), what each adds to l.
-        constant: what no frequency adds.
+        added: (5, 33), what each adds to l.
+        constant: what no z adds.
         likelihood: l, the sum of these.
         pvalue: how often a photograph's l is as large; None before the fit.
     """
@@ -326,10 +328,10 @@ def explain_lattice(stream: LatticeStream, sight: Sight) -> LatticeSeen:
         pvalue = float(stream.pvalue(likelihood)) if stream.is_fitted else None
     return LatticeSeen(
         np.asarray(tile.double().numpy()),
-        np.asarray(scores[0, :FREQUENCIES].double().cpu().numpy()),
+        np.asarray(scores[0, :SCORES].reshape(-1, FREQUENCIES).double().cpu().numpy()),
         float(scores[0, TRACE]),
         float(scores[0, SIDE]),
-        np.asarray(added[0].double().cpu().numpy()),
+        np.asarray(added[0].reshape(-1, FREQUENCIES).double().cpu().numpy()),
         float(constant),
         float(likelihood),
         pvalue,

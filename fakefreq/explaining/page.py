@@ -31,6 +31,7 @@ from fakefreq.report.html import (
     table,
     write_page,
 )
+from fakefreq.spectra.lattice_fields import FIELDS
 
 logger = logging.getLogger(__name__)
 
@@ -224,7 +225,7 @@ def _of_lattice(seen: LatticeSeen) -> tuple[str, str]:
     )
     above = bullets(
         [
-            f"l = {seen.likelihood:+.3f}, the sum of what each frequency adds and {seen.constant:+.3f}. {chance}",
+            f"l = {seen.likelihood:+.3f}, the sum of what each z adds and {seen.constant:+.3f}. {chance}",
             "The whole image is read, not the crop. Period 8 and its divisors are JPEG's too: the curves know what "
             "JPEG does to photographs.",
             f"The trace of studio range is {seen.studio_range:.2f}: "
@@ -238,12 +239,13 @@ def _of_lattice(seen: LatticeSeen) -> tuple[str, str]:
         ]
     )
     rows, places = [], seen.places
-    for number in np.argsort(-np.abs(seen.added))[:LISTED]:
+    for place in np.argsort(-np.abs(seen.added), axis=None)[:LISTED]:
+        field, number = divmod(int(place), len(places))
         vertical, horizontal = places[number]
         where = f"({vertical}/8, {horizontal}/8)"
-        rows.append([where, f"{seen.scores[number]:.2f}", f"{seen.added[number]:+.3f}"])
-    caption = f"The {LISTED} frequencies (vertical, horizontal; cycles/pixel) that add or take most"
-    return above, table(["frequency", "z", "adds to l"], rows, caption)
+        rows.append([where, FIELDS[field], f"{seen.scores[field, number]:.2f}", f"{seen.added[field, number]:+.3f}"])
+    caption = f"The {LISTED} scores that add or take most, by frequency (vertical, horizontal; cycles/pixel) and field"
+    return above, table(["frequency", "weighted with", "z", "adds to l"], rows, caption)
 
 
 def _facts(explanation: Explanation) -> dict[str, object]:

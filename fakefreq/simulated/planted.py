@@ -22,8 +22,12 @@ class PlantedLattice:
         periods: of the octaves in pixels, each 2 to 32; each must divide the largest.
         amplitude: standard deviation of the pattern in grey levels of 255, lowest and highest; drawn evenly in its
             logarithm.
-        follow: whether two thirds of the patterns are stronger where the photograph is busier (in proportion to its
-            local activity, or to the activity's root), as a generator's own are.
+        follow: whether patterns follow the picture, as a generator's own do: two thirds are stronger where it is
+            busier (in proportion to its local activity, or to the activity's root), and `varying` of them change with
+            brightness and colour.
+        varying: share of the patterns whose strength and sign change with what is drawn, in [0, 1]. Each is the sum of
+            one to three, weighted with sin(s v + t): v is brightness and colour in one direction, smoothed; direction,
+            s and t are random. Such patterns are twice as strong, as opposite signs cancel in the mean.
 
     Raises:
         UserError: a value out of range.
@@ -32,6 +36,7 @@ class PlantedLattice:
     periods: tuple[int, ...] = (2, 4, 8, 16)
     amplitude: tuple[float, float] = (0.4, 6.0)
     follow: bool = True
+    varying: float = 0.4
 
     def __post_init__(self) -> None:
         if not self.periods or any(not 2 <= period <= 32 or max(self.periods) % period for period in self.periods):
@@ -39,6 +44,8 @@ class PlantedLattice:
         low, high = self.amplitude
         if not 0 < low <= high <= 128:
             raise UserError(f"amplitude is {self.amplitude}; it takes two values above 0 and at most 128, in order")
+        if not 0 <= self.varying <= 1:
+            raise UserError(f"varying is {self.varying}; it takes a share, 0 to 1")
 
     def plant(self, image: Image, random: np.random.Generator) -> Image:
         """Return the photograph with a lattice on it.
@@ -55,17 +62,27 @@ class PlantedLattice:
         (True, False)
         """
         low, high = np.log(self.amplitude)
-        pattern = self._pattern(random) * np.exp(random.uniform(low, high))
-        height, width = image.shape[:2]
-        side = len(pattern)
-        down, right = random.integers(side, size=2)
-        repeats = (height // side + 2, width // side + 2, 1)
-        lattice = np.tile(pattern, repeats)[down : down + height, right : right + width]
+        strength = np.exp(random.uniform(low, high))
+        if self.follow and random.random() < self.varying:
+            count = int(random.integers(1, 4))
+            lattice = sum(self._laid(image, random) * _field(image, random)[..., None] for _ in range(count))
+            lattice = lattice * (2 * strength / max(float(np.sqrt(np.square(lattice).mean())), 1e-6))
+        else:
+            lattice = strength * self._laid(image, random)
         kind = random.integers(3) if self.follow else 0
         if kind:
             activity = _activity(image)
             lattice = lattice * _relative(activity if kind == 1 else np.sqrt(activity))[..., None]
         return np.asarray(np.clip(np.round(image + lattice), 0, 255), dtype=np.uint8)
+
+    def _laid(self, image: Image, random: np.random.Generator) -> NDArray[np.float64]:
+        """A pattern of deviation 1 all over the image, at a random phase."""
+        pattern = self._pattern(random)
+        height, width = image.shape[:2]
+        side = len(pattern)
+        down, right = random.integers(side, size=2)
+        repeats = (height // side + 2, width // side + 2, 1)
+        return np.tile(pattern, repeats)[down : down + height, right : right + width]
 
     def _pattern(self, random: np.random.Generator) -> NDArray[np.float64]:
         """One period, (P, P, 3), of mean 0 in each colour and deviation 1."""
@@ -85,6 +102,18 @@ class PlantedLattice:
             pattern += weight * repeated[..., None] * colour
         pattern -= pattern.mean(axis=(0, 1))
         return np.asarray(pattern / (pattern.std() + 1e-9))
+
+
+def _field(image: Image, random: np.random.Generator) -> NDArray[np.float32]:
+    """sin(s v + t), v the smoothed picture's brightness and colour in a random direction, in deviations."""
+    width = float(np.exp(random.uniform(np.log(3), np.log(12))))
+    smooth = cv2.GaussianBlur(cv2.cvtColor(image, cv2.COLOR_RGB2YCrCb).astype(np.float32), (0, 0), width)
+    planes = (smooth - smooth.mean(axis=(0, 1))) / np.maximum(smooth.std(axis=(0, 1)), (2, 1, 1))
+    direction = random.normal(size=3)
+    direction = direction / np.linalg.norm(direction)
+    turns = np.exp(random.uniform(np.log(0.3), np.log(2.0)))
+    angle = turns * (planes * direction).sum(axis=2) + random.uniform(0, 2 * np.pi)
+    return np.asarray(np.sin(angle), dtype=np.float32)
 
 
 def _activity(image: Image) -> NDArray[np.float32]:

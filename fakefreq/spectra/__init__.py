@@ -18,6 +18,7 @@ from fakefreq.spectra.lattice import (
     lattice_scores,
     lattice_tile,
 )
+from fakefreq.spectra.lattice_fields import LatticeFieldScores, lattice_field_scores, lattice_fields
 from fakefreq.spectra.peaks import Peaks, PeakScores, SpectralPeaks, peak_scores, spectral_peaks
 from fakefreq.spectra.profiles import (
     AngularProfile,
@@ -57,6 +58,7 @@ __all__ = [
     "CrossSpectrum",
     "Gray",
     "HighpassResidual",
+    "LatticeFieldScores",
     "LatticePValue",
     "LatticeScores",
     "LatticeTile",
@@ -88,6 +90,8 @@ __all__ = [
     "highpass_residual",
     "idct2",
     "jpeg_quality",
+    "lattice_field_scores",
+    "lattice_fields",
     "lattice_frequencies",
     "lattice_pvalue",
     "lattice_residual",

@@ -139,7 +139,7 @@ def lattice_tile(images: Tensor, period: int = 8, quiet: float = 0.0) -> Tensor:
     >>> lattice_tile(torch.zeros(1, 3, 20, 17), period=4).shape
     torch.Size([1, 3, 4, 4])
     """
-    _check(images, period)
+    check_period(images, period)
     with no_autocast(images):
         return _means(lattice_residual(images, quiet), period, period).mean(dim=2)
 
@@ -175,7 +175,7 @@ def lattice_scores(images: Tensor, period: int = 8, quiet: float = 0.0) -> Tenso
     >>> divmod(int(z.argmax()), z.shape[1])  # 1/2 and 1/2 cycles/pixel
     (2, 2)
     """
-    _check(images, period)
+    check_period(images, period)
     with no_autocast(images):
         return _scores(lattice_residual(images, quiet), period)
 
@@ -234,7 +234,7 @@ def lattice_pvalue(images: Tensor, period: int = 8, without: int | None = None, 
     >>> lattice_pvalue(torch.full((1, 3, 32, 32), 0.5)).item() > 0.99
     True
     """
-    _check(images, period)
+    check_period(images, period)
     chosen = _independent(period, without)
     if not chosen:
         raise UserError(f"a period of {period} has no frequency that is no multiple of 1/{without}; give without=None")
@@ -246,7 +246,8 @@ def lattice_pvalue(images: Tensor, period: int = 8, without: int | None = None, 
         return torch.atan2(torch.ones_like(statistic), statistic) / math.pi
 
 
-def _check(images: Tensor, period: int) -> None:
+def check_period(images: Tensor, period: int) -> None:
+    """Raise UserError for a period that is out of range, or images that are below two of it."""
     check_images(images)
     if not SMALLEST_PERIOD <= period <= LARGEST_PERIOD:
         raise UserError(f"period is {period}; it takes {SMALLEST_PERIOD} to {LARGEST_PERIOD} pixels")

@@ -118,7 +118,7 @@ def fit_lattice(
         history: what every image goes through on its way in.
         make_fake: of simulated fakes, such as `fakefreq.simulated.fakes` gives.
         simulated: share of the pairs whose fake it makes, instead of a planted lattice, in [0, 1].
-        read: what reads an image: as many scores as the stream has frequencies, and what chooses among its curves.
+        read: what reads an image: as many scores as the stream has curves, and what chooses among these.
         jobs: threads; -1 is one a core. They do not change the result.
 
     Returns:
@@ -147,7 +147,8 @@ def fit_lattice(
     sets, count = [], 0
     for in_webp, share, suffix in ((False, 1.0, ""), (True, _WEBP_PAIRS, " in WebP")):
         train = pairs_of(fitted, share, f"fit{suffix}", in_webp)
-        sets.append(_fit_set(train, pairs_of(held, share / 2, f"test{suffix}", in_webp), fit.seed))
+        test = pairs_of(held, share / 2, f"test{suffix}", in_webp)
+        sets.append(_fit_set(train, test, fit.seed))
         count += len(train[0])
     plain = sets[0]
     # What is so much likelier of a fake would raise another share of alarms among WebP photographs, and among small
@@ -175,11 +176,11 @@ class _Set:
     """One set of curves, and what calibrates it.
 
     Attributes:
-        curves: (S, 33, K).
+        curves: (S, 165, K).
         scale, offset: of its sum, for a log likelihood ratio.
         limit: what the share `_EQUAL_ALARMS` of photographs that were kept out exceeds.
         limits: the same by side.
-        test: what was read in these photographs and in their fakes, two of (N, 35).
+        test: what was read in these photographs and in their fakes, two of (N, 167).
     """
 
     curves: Floats
@@ -255,7 +256,7 @@ class _PairMaker:
         self.processing = parse_augmentation(fit.processing)
 
     def make(self, numbers: list[int], times: int, name: str, in_webp: bool, jobs: int) -> tuple[Floats, Floats]:
-        """Return what is read in photographs and in their fakes, two of (N, 35)."""
+        """Return what is read in photographs and in their fakes, two of (N, 167)."""
         tasks = [(number, time) for number in numbers for time in range(times)]
 
         def pair(task: tuple[int, int]) -> tuple[Floats, Floats]:
@@ -304,12 +305,12 @@ def _crop(photo: Image, random: np.random.Generator) -> Image:
 
 
 def _fit_curves(photos: Floats, fakes: Floats, seed: int) -> Floats:
-    """Boosted trees of a frequency and the side are a table of step functions: read them off.
+    """Boosted trees of one z and the side are a table of step functions: read them off.
 
     Of each tree the splits are in one z and in the side (Friedman 2001, "Greedy function approximation"). The last
     column but one, which chooses between the sets of curves, has no part in it.
 
-    Shape: two of (N, 35) -> (S, 33, K)
+    Shape: two of (N, 167) -> (S, 165, K)
     """
     read = np.concatenate([photos, fakes])
     width, knots, sides = read.shape[1] - 2, len(KNOTS), len(SIDES)

@@ -42,6 +42,7 @@ TRANSFORMS: dict[str, Callable[[], nn.Module]] = {
     "lattice_tile": spectra.LatticeTile,
     "lattice_scores": spectra.LatticeScores,
     "lattice_scores_6": lambda: spectra.LatticeScores(6),
+    "lattice_field_scores": spectra.LatticeFieldScores,
     "lattice_pvalue": lambda: spectra.LatticePValue(4),
     "peak_scores": lambda: spectra.PeakScores(width="full"),
     "gray": spectra.Gray,
@@ -50,6 +51,7 @@ TRANSFORMS: dict[str, Callable[[], nn.Module]] = {
     "studio_range_trace": spectra.StudioRangeTrace,
 }
 MIXES_CHANNELS = {
+    "lattice_field_scores",
     "lattice_pvalue",
     "cross_spectrum",
     "coherency",

@@ -17,6 +17,8 @@ from fakefreq.errors import UserError
 from fakefreq.models.streams.lattice import FREQUENCIES, QUIET, read_lattice, read_lattice_of_image
 from fakefreq.simulated.planted import PlantedLattice
 from fakefreq.spectra import (
+    lattice_field_scores,
+    lattice_fields,
     lattice_frequencies,
     lattice_pvalue,
     lattice_residual,
@@ -24,6 +26,7 @@ from fakefreq.spectra import (
     lattice_tile,
     rgb_to_ycbcr,
 )
+from fakefreq.spectra.lattice_fields import FIELDS, fields_of_image
 
 
 def noise(count: int, side: int, colour: str, seed: int = 0) -> Tensor:
@@ -225,3 +228,49 @@ def test_a_wrong_period_is_answered_with_what_is_allowed(arguments: tuple[int], 
 def test_a_period_whose_frequencies_are_all_jpegs_is_refused() -> None:
     with pytest.raises(UserError, match="no frequency"):
         lattice_pvalue(torch.zeros(1, 1, 48, 48), 4, without=8)
+
+
+def coloured(side: int, seed: int) -> tuple[Tensor, Tensor]:
+    """A picture of smooth colours and noise, and its smooth luma less the mean, in deviations."""
+    random = np.random.default_rng(seed)
+    smooth = cv2.GaussianBlur(random.normal(size=(side, side, 3)).astype(np.float32), (0, 0), side / 10)
+    smooth = np.asarray(smooth / smooth.std(axis=(0, 1)), dtype=np.float32)
+    picture = 128 + 25 * smooth + random.normal(0, 4, (side, side, 3)).astype(np.float32)
+    luma = torch.from_numpy(smooth @ np.array([0.299, 0.587, 0.114], np.float32))
+    return torch.from_numpy(picture / 255).float().permute(2, 0, 1).unsqueeze(0), (luma - luma.mean()) / luma.std()
+
+
+@pytest.mark.slow
+def test_under_every_field_squares_are_exponential_where_there_is_no_lattice() -> None:
+    chosen = lattice_frequencies(8)
+    z = torch.cat([lattice_field_scores(coloured(160, seed)[0]) for seed in range(60)])[:, :, chosen]
+    for field in range(len(FIELDS)):
+        squares = z[:, field].square().flatten().double().numpy()
+        assert stats.kstest(squares, "expon").statistic < 0.06
+        assert squares.mean() == pytest.approx(1.0, abs=0.12)
+
+
+def test_a_lattice_whose_sign_follows_brightness_is_seen_under_that_field_alone() -> None:
+    picture, luma = coloured(256, 0)
+    checks = 2.0 * ((torch.arange(256).view(-1, 1) + torch.arange(256)) % 2) - 1
+    z = lattice_field_scores((picture + 3 / 255 * luma * checks).clamp(0, 1))[0, :, 4, 4]
+    assert float(z[1]) > 4.5
+    assert float(z[0]) < 3
+
+
+def test_of_the_constant_field_the_scores_are_those_of_luma() -> None:
+    picture = coloured(100, 1)[0]
+    torch.testing.assert_close(
+        lattice_field_scores(picture, 8, 0.5)[:, :1], lattice_scores(rgb_to_ycbcr(picture)[:, :1], 8, 0.5),
+        rtol=1e-3, atol=1e-3,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("size", [(16, 16), (17, 40), (131, 97)])
+def test_fields_by_opencv_are_those_of_the_tensors(size: tuple[int, int]) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    expected = lattice_fields(torch.from_numpy(image).permute(2, 0, 1).unsqueeze(0))[0].numpy()
+    np.testing.assert_allclose(fields_of_image(image.astype(np.float32), 8), expected, atol=1e-4)
+    assert np.abs(expected[1:].mean(axis=(1, 2))).max() < 0.2
+    flat = lattice_fields(torch.full((1, 3, 32, 32), 0.3))[0]
+    assert bool((flat[0] == 1).all()) and float(flat[1:].abs().max()) < 1e-3

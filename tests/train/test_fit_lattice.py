@@ -18,7 +18,16 @@ from fakefreq.evaluate.predict import predict_files
 from fakefreq.evaluate.scores import read_scores
 from fakefreq.models import load_detector
 from fakefreq.models.fusion import LATTICE_SHARE, LEARNT_SHARE, EvidenceFusion
-from fakefreq.models.streams.lattice import READ, SIDE, SIDES, STUDIO_RANGE, TRACE, LatticeStream, read_lattice_of_image
+from fakefreq.models.streams.lattice import (
+    READ,
+    SCORES,
+    SIDE,
+    SIDES,
+    STUDIO_RANGE,
+    TRACE,
+    LatticeStream,
+    read_lattice_of_image,
+)
 from fakefreq.simulated.planted import PlantedLattice
 from fakefreq.train.fit_lattice import LatticeFit, fit_lattice
 from fakefreq.train.train import train
@@ -136,7 +145,7 @@ def test_an_image_s_trace_chooses_its_curves() -> None:
     stream.calibration.copy_(torch.tensor([[1.0, 0.5], [2.0, -0.5]]).unsqueeze(1).expand(2, len(SIDES), 2))
     read = torch.zeros(2, READ)
     read[1, TRACE] = STUDIO_RANGE + 0.01
-    assert stream.judge(read).squeeze(1).tolist() == [0.5, 2.0 * 33 - 0.5]
+    assert stream.judge(read).squeeze(1).tolist() == [0.5, 2.0 * SCORES - 0.5]
     values, constants = stream.contributions(read)
     torch.testing.assert_close(values.sum(dim=1) + constants, stream.judge(read).squeeze(1))
 

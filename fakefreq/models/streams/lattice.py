@@ -9,8 +9,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fakefreq.models.streams.base import SpectrumStream
-from fakefreq.spectra import lattice_frequencies, lattice_scores, rgb_to_ycbcr, studio_range_trace, to_float
+from fakefreq.spectra import (
+    lattice_field_scores,
+    lattice_frequencies,
+    lattice_scores,
+    rgb_to_ycbcr,
+    studio_range_trace,
+    to_float,
+)
 from fakefreq.spectra.lattice import scale_residual, scores_of_transforms, segment_side
+from fakefreq.spectra.lattice_fields import FIELDS, fields_of_image
 
 PERIOD = 8
 SMALLEST = 2 * PERIOD
@@ -35,10 +43,12 @@ TAIL = 0.9
 
 _CHOSEN: list[int] = lattice_frequencies(PERIOD).flatten().nonzero().squeeze(1).tolist()
 _LUMA = rgb_to_ycbcr(torch.eye(3).view(3, 3, 1, 1))[:, :1, 0, 0].T.numpy()
-# What `read_lattice` gives of an image: z at so many frequencies, and then the trace of studio range and the side.
 FREQUENCIES = len(_CHOSEN)
-TRACE, SIDE = FREQUENCIES, FREQUENCIES + 1
-READ = FREQUENCIES + 2
+# What `read_lattice` gives of an image: z at the frequencies, field by field, then the trace of studio range and the
+# side.
+SCORES = len(FIELDS) * FREQUENCIES
+TRACE, SIDE = SCORES, SCORES + 1
+READ = SCORES + 2
 
 
 def lattice_map(values: Tensor) -> Tensor:
@@ -62,7 +72,7 @@ def lattice_map(values: Tensor) -> Tensor:
 
 
 def read_lattice(images: Tensor) -> Tensor:
-    """Return luma's lattice scores z at the independent multiples of 1/8 cycles/pixel, and which z to expect.
+    """Return luma's lattice scores z at the independent multiples of 1/8 cycles/pixel by field, and which z to expect.
 
     The latter is told by the trace of studio range, and by the image's side, the root of its pixels: z of any lattice
     grows with it, of JPEG's too. Chroma is left out: JPEG and WebP keep it at half the size, and what decoders make of
@@ -73,22 +83,19 @@ def read_lattice(images: Tensor) -> Tensor:
 
     Shape:
         - input: (B, 3, H, W), any size; below 16 pixels a side there is nothing to see, and all is 0
-        - output: (B, 35), 0 or more; see `fakefreq.spectra.lattice_scores` and `fakefreq.spectra.studio_range_trace`
+        - output: (B, 167), 0 or more; see `fakefreq.spectra.lattice_field_scores` and
+          `fakefreq.spectra.studio_range_trace`
     """
     if images.shape[-2] < SMALLEST or images.shape[-1] < SMALLEST:
         return to_float(images).new_zeros(len(images), READ)
-    scores = _chosen(rgb_to_ycbcr(images)[:, :1], QUIET)
+    scores = _independent(lattice_field_scores(images, PERIOD, QUIET))
     # As a sum, so that sizes stay free in what is exported.
     side = torch.ones_like(images[:, 0], dtype=scores.dtype).sum(dim=(1, 2)).sqrt()
     return torch.cat([scores, studio_range_trace(images).unsqueeze(1), side.unsqueeze(1)], dim=1)
 
 
-def _chosen(planes: Tensor, quiet: float = 0.0) -> Tensor:
-    """z at the independent frequencies of each plane: (B, C, H, W) -> (B, 33 C)."""
-    return _independent(lattice_scores(planes, PERIOD, quiet))
-
-
 def _independent(scores: Tensor) -> Tensor:
+    """z at the independent frequencies of each plane: (B, C, 8, 5) -> (B, 33 C)."""
     return scores.flatten(2).index_select(2, torch.tensor(_CHOSEN, device=scores.device)).flatten(1)
 
 
@@ -98,19 +105,16 @@ def read_lattice_of_image(image: NDArray[np.uint8]) -> NDArray[np.float32]:
     The same steps by OpenCV and numpy, which are faster on a CPU; a test holds the two together. No step multiplies
     matrices: in a forked process MKL can wait for ever for a lock that another thread held in the parent.
 
-    Shape: (H, W, 3) uint8 -> (35,).
+    Shape: (H, W, 3) uint8 -> (167,).
     """
     height, width = image.shape[:2]
     if min(height, width) < SMALLEST:
         return np.zeros(READ, np.float32)
-    side = segment_side(height, width, PERIOD)
-    down, across, blocks = height // side, width // side, side // PERIOD
-    luma = cv2.transform(image.astype(np.float32), _LUMA)
+    pixels = image.astype(np.float32)
+    luma = cv2.transform(pixels, _LUMA)
     residual = scale_residual(luma - cv2.medianBlur(luma, 3), QUIET)
-    strips = _sum_of(residual[: down * side, : across * side].reshape(down, blocks, PERIOD, -1).swapaxes(0, 1))
-    parts = _sum_of(strips.reshape(down, PERIOD, across, blocks, PERIOD).transpose(3, 0, 1, 2, 4))
-    tiles = parts.transpose(0, 2, 1, 3).reshape(-1, PERIOD, PERIOD) / np.float32(blocks**2)
-    waves = np.fft.rfft2(tiles).reshape(1, 1, len(tiles), -1)
+    tiles = _tiles(residual, fields_of_image(pixels, PERIOD))
+    waves = np.fft.rfft2(tiles).reshape(1, *tiles.shape[:2], -1)
     transforms = np.concatenate([waves.real, waves.imag], axis=-1).astype(np.float32)
     with torch.inference_mode():
         scores = _independent(scores_of_transforms(torch.from_numpy(transforms), PERIOD))[0]
@@ -118,12 +122,18 @@ def read_lattice_of_image(image: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.concatenate([scores.numpy(), trace.numpy(), [math.sqrt(height * width)]], dtype=np.float32)
 
 
-def _sum_of(parts: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The sum over the first axis: a few large parts, for which numpy's reduction is slower."""
-    total: NDArray[np.float32] = parts[0].copy()
-    for part in parts[1:]:
-        total += part
-    return total
+def _tiles(residual: NDArray[np.float32], fields: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Tiles of the residual's segments by field: (H, W) and (F, H // 8, W // 8) -> (F, M, 8, 8)."""
+    height, width = residual.shape
+    side = segment_side(height, width, PERIOD)
+    down, across, count = height // side, width // side, side // PERIOD
+    cut = residual[: down * side, : across * side].reshape(down, count, PERIOD, across, count, PERIOD)
+    blocks = np.ascontiguousarray(cut.transpose(0, 3, 1, 4, 2, 5)).reshape(down * across, count**2, PERIOD**2)
+    weights = fields[:, : down * count, : across * count].reshape(len(fields), down, count, across, count)
+    weights = np.ascontiguousarray(weights.transpose(1, 3, 0, 2, 4)).reshape(down * across, len(fields), count**2)
+    # By numpy's own loops: see `read_lattice_of_image`.
+    tiles = np.einsum("sfb,sbp->fsp", weights, blocks) / np.float32(count**2)
+    return np.asarray(tiles.reshape(len(fields), -1, PERIOD, PERIOD))
 
 
 def _shares(values: Tensor, knots: Tensor) -> Tensor:
@@ -150,7 +160,7 @@ class LatticeFeatures(SpectrumStream):
 
     def spectrum(self, pixels: Tensor) -> Tensor:
         """Return log(z + 0.3), (B, 99)."""
-        return (_chosen(rgb_to_ycbcr(pixels)) + 0.3).log()
+        return (_independent(lattice_scores(rgb_to_ycbcr(pixels), PERIOD)) + 0.3).log()
 
     def read(self, spectrum: Tensor) -> Tensor:
         """Return features, (B, 99)."""
@@ -161,8 +171,8 @@ class LatticeStream(nn.Module):
     """The logarithm of how much likelier an image's lattice scores are with a lattice than without.
 
     l = b + sum_j f_j(z_j): an additive model (Hastie and Tibshirani 1986, "Generalized additive models") with one
-    piecewise linear curve a frequency, by the image's side. `fakefreq.train.fit_lattice.fit_lattice` fits it to
-    photographs and to the same photographs with planted lattices: no gradient reaches it, and no generator's fakes.
+    piecewise linear curve a frequency and field, by the image's side. `fakefreq.train.fit_lattice.fit_lattice` fits it
+    to photographs and to the same photographs with planted lattices: no gradient reaches it, and no generator's fakes.
     Before that the stream says 0.
 
     WebP leaves a lattice of its own, and its decoder another trace, that of studio range. So there are two sets of
@@ -177,7 +187,7 @@ class LatticeStream(nn.Module):
     Attributes:
         knots: (K,), of all curves.
         sides: (S,), log2 of the sides for which there are curves; between them they are mixed.
-        curves: (2, S, 33, K), their values at the knots; the second set is for images of studio range.
+        curves: (2, S, 165, K), their values at the knots; the second set is for images of studio range.
         calibration: (2, S, 2), scale and offset of each set and side. They make the sum a log likelihood ratio, shifted
             until the same share of photographs exceeds the same value in every set and at every side.
         null: quantiles of l over photographs, at even steps; infinite before the fit.
@@ -191,11 +201,11 @@ class LatticeStream(nn.Module):
     calibration: Tensor
     null: Tensor
 
-    def __init__(self, frequencies: int = FREQUENCIES) -> None:
+    def __init__(self, scores: int = SCORES) -> None:
         super().__init__()
         self.register_buffer("knots", torch.tensor(KNOTS))
         self.register_buffer("sides", torch.tensor(SIDES).log2())
-        self.register_buffer("curves", torch.zeros(2, len(SIDES), frequencies, len(KNOTS)))
+        self.register_buffer("curves", torch.zeros(2, len(SIDES), scores, len(KNOTS)))
         self.register_buffer("calibration", torch.tensor([1.0, 0.0]).repeat(2, len(SIDES), 1))
         self.register_buffer("null", torch.full((NULL_QUANTILES,), math.inf))
 
@@ -210,12 +220,12 @@ class LatticeStream(nn.Module):
             return self.judge(read_lattice(pixels))
 
     def judge(self, scores: Tensor) -> Tensor:
-        """Return l of what `read_lattice` gives: (B, 35) -> (B, 1)."""
+        """Return l of what `read_lattice` gives: (B, 167) -> (B, 1)."""
         values, offset = self.contributions(scores)
         return (values.sum(dim=1) + offset).unsqueeze(1)
 
     def contributions(self, scores: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what each frequency adds to l, and the constant b: (B, 35) -> (B, 33) and (B,); their sum is l."""
+        """Return what each z adds to l, and the constant b: (B, 167) -> (B, 165) and (B,); their sum is l."""
         scores = scores.to(self.curves.dtype)
         trace, side = scores[:, -2], scores[:, -1]
         which = (trace > STUDIO_RANGE).long()
