@@ -69,12 +69,12 @@ def reading(
         side = segment_side(height, width, period)
         down, across, blocks = height // side, width // side, side // period
         pixels = torch.from_numpy(image).permute(2, 0, 1).unsqueeze(0)
-        weights = fields_of_image(image.astype(np.float32), period)[:fields, : down * blocks, : across * blocks]
+        weights = [np.ones((1, 1), np.float32), *fields_of_image(image.astype(np.float32), period)][:fields]
         tiles = []
         for number, plane in enumerate(255 * rgb_to_ycbcr(pixels)[0, :planes].numpy()):
-            scaled = scale_residual(residual(plane), quiet)[: down * side, : across * side]
+            scaled = scale_residual(residual(plane), quiet)[: height // period * period, : width // period * period]
             for weight in weights if number == 0 else weights[:1]:
-                weighted = scaled * weight.repeat(period, axis=0).repeat(period, axis=1)
+                weighted = (scaled * weight)[: down * side, : across * side]
                 parts = weighted.reshape(down, blocks, period, across, blocks, period).mean(axis=(1, 4))
                 tiles.append(parts.swapaxes(1, 2).reshape(-1, period, period))
         with torch.inference_mode():

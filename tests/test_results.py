@@ -3,11 +3,14 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 
 from fakefreq.benchmarking.plan import PROTOCOLS
 from fakefreq.cli import main
 from fakefreq.evaluate.scores import load_scores
+from fakefreq.models.fusion import LATTICE_SHARE, LEARNT_SHARE, EvidenceFusion
 from fakefreq.models.streams.lattice import FREQUENCIES, read_lattice_of_image
 from fakefreq.simulated.planted import PlantedLattice
 from tests.helpers.scripts import BENCHMARKS, script
@@ -83,3 +86,42 @@ def test_the_strongest_score_of_a_period_is_that_of_its_own_frequencies(period: 
     read = read_lattice_of_image(planted)
     assert strongest(read, period) == read[:FREQUENCIES].max() > 2 * strongest(read_lattice_of_image(photo), period)
     assert strongest(read, 8) == read[:FREQUENCIES].max()
+
+
+def test_the_selection_table_says_what_constants_do_to_the_seen_and_the_unseen() -> None:
+    selection = script("lattice_selection")
+    random = np.random.default_rng(0)
+
+    def part(source: str, subset: str, label: int, learnt: float, lattice: float) -> pd.DataFrame:
+        values = {"learnt": random.normal(learnt, 1, 60), "lattice": random.normal(lattice, 1, 60)}
+        names = [f"{source}{subset}{label}{number}" for number in range(60)]
+        return pd.DataFrame({"sha256": names, "source": source, "subset": subset, "label": label, **values})
+
+    parts = pd.concat([
+        part("validation", "stylegan", 0, -2, -2), part("validation", "stylegan", 1, 0, -2),
+        part("celeba", "srgan", 0, -3, -2), part("celeba", "srgan", 1, -3, 4),
+        part("ffhq", "control_webp", 0, -3, 0),
+    ], ignore_index=True)  # fmt: skip
+    parts = pd.concat([parts.assign(history=history) for history in ("raw", "native")], ignore_index=True)
+    parts["fused"] = selection.evidence(parts, LEARNT_SHARE, LATTICE_SHARE)
+    head = EvidenceFusion({"pixel": 1, "lattice": 1}, dropout=0.0)
+    head.calibrate(1.0, 0.0)
+    learnt, lattice = (torch.tensor(parts[name].to_numpy()) for name in ("learnt", "lattice"))
+    np.testing.assert_allclose(parts["fused"], head.of_learnt(learnt) + head.of_lattice(lattice), atol=1e-5)
+
+    judged = selection.judge(parts).set_index(["source", "set", "history", "detector"]).sort_index()
+    unseen = judged.loc["celeba", "srgan", "native"]
+    assert unseen.loc["pixel", "auc"] < 0.65 < 0.99 < unseen.loc["lattice", "auc"]
+    assert unseen.loc["two_stream", "auc"] > 0.95
+    assert judged.loc[("validation", "stylegan", "raw", "lattice"), "alarms_at_5%"] == pytest.approx(0.05, abs=0.01)
+    assert judged.loc[("ffhq", "control_webp", "raw", "lattice"), "alarms_at_5%"] > 0.3
+    assert ("crossed", "ffhq control_webp", "raw", "pixel") in judged.index
+    table = selection.compare(parts)
+    default, other = table[table["is_default"].eq(True)], table[table["sum"] == "pixel"]
+    assert len(default) == 1 and other["seen_worst"].item() == 0.0
+    assert default["mean"].item() == pytest.approx(
+        judged.xs("two_stream", level="detector").loc["celeba", "auc"].mean()
+    )
+    assert default["seen_worst"].item() < default["seen_mean"].item() <= 0
+    deeper = table.query("rho == @LEARNT_SHARE and pi > @LATTICE_SHARE")
+    assert (deeper["mean"].to_numpy() >= default["mean"].item()).all()

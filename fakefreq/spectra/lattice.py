@@ -7,7 +7,7 @@ correlations, and add no such mean. JPEG adds one of period 8.
 """
 
 import math
-from functools import cache
+from functools import cache, lru_cache
 from typing import cast
 
 import cv2
@@ -106,18 +106,22 @@ def scale_residual(residual: NDArray[np.float32], quiet: float = 0.0) -> NDArray
     np.clip(residual, -_CLIP, _CLIP, out=residual)
     if quiet > 0:
         sums = cv2.boxFilter(size, -1, (_AREA, _AREA), normalize=False, borderType=cv2.BORDER_CONSTANT)
-        rows, columns = (_pixels_around(length) for length in size.shape)
-        ratio = np.divide(sums, np.outer(rows, columns) * np.float32(quiet), dtype=np.float32)
+        ratio = np.divide(sums, _pixels_around(*size.shape) * np.float32(quiet), dtype=np.float32)
         # The fourth power, and of it the share.
         np.square(np.square(ratio, out=ratio), out=ratio)
         np.multiply(residual, ratio / (1 + ratio), out=residual)
     return residual
 
 
-def _pixels_around(length: int) -> NDArray[np.float32]:
-    """How many of the 15 pixels about each lie inside."""
-    place, reach = np.arange(length), _AREA // 2
-    return (np.minimum(place + reach, length - 1) - np.maximum(place - reach, 0) + 1).astype(np.float32)
+@lru_cache(maxsize=4)
+def _pixels_around(height: int, width: int) -> NDArray[np.float32]:
+    """How many of the 15 x 15 pixels about each lie inside."""
+
+    def along(length: int) -> NDArray[np.int64]:
+        place, reach = np.arange(length), _AREA // 2
+        return np.minimum(place + reach, length - 1) - np.maximum(place - reach, 0) + 1
+
+    return np.outer(along(height), along(width)).astype(np.float32)
 
 
 def lattice_tile(images: Tensor, period: int = 8, quiet: float = 0.0) -> Tensor:
@@ -177,7 +181,7 @@ def lattice_scores(images: Tensor, period: int = 8, quiet: float = 0.0) -> Tenso
     """
     check_period(images, period)
     with no_autocast(images):
-        return _scores(lattice_residual(images, quiet), period)
+        return scores_of_residual(lattice_residual(images, quiet), period)
 
 
 def lattice_frequencies(period: int, without: int | None = None) -> Tensor:
@@ -269,7 +273,8 @@ def _means(residual: Tensor, period: int, side: int) -> Tensor:
     return parts.transpose(3, 4).flatten(2, 3)
 
 
-def _scores(residual: Tensor, period: int) -> Tensor:
+def scores_of_residual(residual: Tensor, period: int) -> Tensor:
+    """Return z of residuals, (B, C, H, W) -> (B, C, P, P // 2 + 1); see `lattice_scores`."""
     side = segment_side(residual.shape[-2], residual.shape[-1], period)
     return scores_of_segments(_means(residual, period, side), period)
 

@@ -6,6 +6,8 @@ with a field that varies slowly over the picture, such as its brightness, the re
 no mean by position modulo P, under whatever weights. And a lattice that follows the field adds up.
 """
 
+from collections.abc import Iterator
+
 import cv2
 import numpy as np
 import torch
@@ -15,7 +17,7 @@ from torch import Tensor, nn
 
 from fakefreq.spectra._tensor import check_images, no_autocast
 from fakefreq.spectra.color import rgb_to_gray, rgb_to_ycbcr, to_float
-from fakefreq.spectra.lattice import check_period, lattice_residual, scores_of_segments, segment_side
+from fakefreq.spectra.lattice import check_period, lattice_residual, scores_of_residual
 
 FIELDS = ("constant", "brightness", "brightness squared", "Cb", "Cr")
 
@@ -26,10 +28,11 @@ _CLIP = 2.5
 
 
 def lattice_fields(images: Tensor, period: int = 8) -> Tensor:
-    """Return what weighs the residual: 1, brightness b, b^2, Cb and Cr, a value for each block of P x P pixels.
+    """Return what weighs the residual: 1, brightness b, b^2, Cb and Cr.
 
-    Means of blocks, smoothed by [1, 2, 1] / 4 both ways, less their mean, over their deviation, clipped to
-    [-2.5, 2.5]; b^2 less its mean. A weight that is constant over a block can bring no lattice of its own in.
+    Means of P x P blocks, smoothed by [1, 6, 1] / 8 both ways, less their mean, over their deviation, clipped to
+    [-2.5, 2.5]; b^2 less its mean. Between the blocks' centres they are interpolated: a weight that jumped from block
+    to block would have the period itself, and with the slope of the picture bring a lattice of its own in.
 
     Args:
         images: RGB, uint8 or floats in [0, 1].
@@ -37,7 +40,7 @@ def lattice_fields(images: Tensor, period: int = 8) -> Tensor:
 
     Shape:
         - input: (B, 3, H, W), H and W at least 2P
-        - output: (B, 5, H // P, W // P), in the order of `FIELDS`
+        - output: (B, 5, P (H // P), P (W // P)), in the order of `FIELDS`: without what is left over of whole blocks
 
     Raises:
         UserError: images without three channels, a period out of range, or an image below two periods.
@@ -50,9 +53,9 @@ def lattice_fields(images: Tensor, period: int = 8) -> Tensor:
     with no_autocast(images):
         planes = rgb_to_ycbcr(F.avg_pool2d(to_float(images), period))
         down = F.pad(planes, (0, 0, 1, 1), mode="replicate")
-        planes = (down[..., :-2, :] + 2 * down[..., 1:-1, :] + down[..., 2:, :]) / 4
+        planes = (down[..., :-2, :] + 6 * down[..., 1:-1, :] + down[..., 2:, :]) / 8
         across = F.pad(planes, (1, 1, 0, 0), mode="replicate")
-        planes = (across[..., :-2] + 2 * across[..., 1:-1] + across[..., 2:]) / 4
+        planes = (across[..., :-2] + 6 * across[..., 1:-1] + across[..., 2:]) / 8
         planes = planes - planes.mean(dim=(-2, -1), keepdim=True)
         least = torch.tensor(_LEAST, dtype=planes.dtype, device=planes.device).view(1, 3, 1, 1) / 255.0
         # The root's slope is infinite at 0.
@@ -61,7 +64,8 @@ def lattice_fields(images: Tensor, period: int = 8) -> Tensor:
         brightness, chroma = scaled[:, :1], scaled[:, 1:]
         square = brightness.square()
         square = square - square.mean(dim=(-2, -1), keepdim=True)
-        return torch.cat([torch.ones_like(square), brightness, square, chroma], dim=1)
+        blocks = torch.cat([torch.ones_like(square), brightness, square, chroma], dim=1)
+        return F.interpolate(blocks, scale_factor=float(period), mode="bilinear", align_corners=False)
 
 
 def lattice_field_scores(images: Tensor, period: int = 8, quiet: float = 0.0) -> Tensor:
@@ -93,40 +97,32 @@ def lattice_field_scores(images: Tensor, period: int = 8, quiet: float = 0.0) ->
     check_images(images, 3)
     check_period(images, period)
     with no_autocast(images):
-        residual = lattice_residual(rgb_to_gray(images), quiet)[:, 0]
         fields = lattice_fields(images, period)
-        side = segment_side(residual.shape[-2], residual.shape[-1], period)
-        down, across, count = residual.shape[-2] // side, residual.shape[-1] // side, side // period
-        batch = residual.shape[0]
-        cut = residual[..., : down * side, : across * side]
-        blocks = cut.reshape(batch, down, count, period, across, count, period)
-        blocks = blocks.permute(0, 1, 4, 2, 5, 3, 6).reshape(batch, down * across, count * count, period * period)
-        weights = fields[..., : down * count, : across * count].reshape(batch, -1, down, count, across, count)
-        weights = weights.permute(0, 2, 4, 1, 3, 5).reshape(batch, down * across, -1, count * count)
-        tiles = (weights @ blocks / (count * count)).transpose(1, 2)
-        return scores_of_segments(tiles.reshape(*tiles.shape[:3], period, period), period)
+        residual = lattice_residual(rgb_to_gray(images), quiet)[..., : fields.shape[-2], : fields.shape[-1]]
+        return scores_of_residual(residual * fields, period)
 
 
-def fields_of_image(image: NDArray[np.float32], period: int) -> NDArray[np.float32]:
-    """Return `lattice_fields` of one image by OpenCV, which is faster on a CPU.
+def fields_of_image(image: NDArray[np.float32], period: int) -> Iterator[NDArray[np.float32]]:
+    """Yield `lattice_fields` of one image but for the first, which is 1, by OpenCV, which is faster on a CPU.
 
     Args:
         image: RGB in 8-bit steps.
         period: P in pixels.
 
-    Shape: (H, W, 3) -> (5, H // P, W // P).
+    Shape: (H, W, 3) -> four of (P (H // P), P (W // P)).
     """
     rows, columns = image.shape[0] // period, image.shape[1] // period
     # Of whole factors this is the mean of each block.
     blocks = cv2.resize(image[: rows * period, : columns * period], (columns, rows), interpolation=cv2.INTER_AREA)
-    smooth = np.array([0.25, 0.5, 0.25], np.float32)
+    smooth = np.array([0.125, 0.75, 0.125], np.float32)
     smoothed = cv2.sepFilter2D(cv2.transform(blocks, _YCC), -1, smooth, smooth, borderType=cv2.BORDER_REPLICATE)
     planes = smoothed.transpose(2, 0, 1)
     planes = planes - planes.mean(axis=(1, 2), keepdims=True)
     deviation = np.sqrt(np.square(planes).mean(axis=(1, 2), keepdims=True))
     scaled = np.clip(planes / np.maximum(deviation, np.reshape(_LEAST, (3, 1, 1))), -_CLIP, _CLIP)
     square = np.square(scaled[0])
-    return np.stack([np.ones_like(square), scaled[0], square - square.mean(), scaled[1], scaled[2]]).astype(np.float32)
+    for field in (scaled[0], square - square.mean(), scaled[1], scaled[2]):
+        yield cv2.resize(field.astype(np.float32), None, fx=period, fy=period, interpolation=cv2.INTER_LINEAR)
 
 
 _YCC = rgb_to_ycbcr(torch.eye(3).view(3, 3, 1, 1))[..., 0, 0].T.contiguous().numpy()

@@ -110,10 +110,7 @@ def read_lattice_of_image(image: NDArray[np.uint8]) -> NDArray[np.float32]:
     height, width = image.shape[:2]
     if min(height, width) < SMALLEST:
         return np.zeros(READ, np.float32)
-    pixels = image.astype(np.float32)
-    luma = cv2.transform(pixels, _LUMA)
-    residual = scale_residual(luma - cv2.medianBlur(luma, 3), QUIET)
-    tiles = _tiles(residual, fields_of_image(pixels, PERIOD))
+    tiles = _tiles(image.astype(np.float32))
     waves = np.fft.rfft2(tiles).reshape(1, *tiles.shape[:2], -1)
     transforms = np.concatenate([waves.real, waves.imag], axis=-1).astype(np.float32)
     with torch.inference_mode():
@@ -122,18 +119,28 @@ def read_lattice_of_image(image: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.concatenate([scores.numpy(), trace.numpy(), [math.sqrt(height * width)]], dtype=np.float32)
 
 
-def _tiles(residual: NDArray[np.float32], fields: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Tiles of the residual's segments by field: (H, W) and (F, H // 8, W // 8) -> (F, M, 8, 8)."""
-    height, width = residual.shape
+def _tiles(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Tiles of the segments of luma's residual by field, of an image in 8-bit steps: (H, W, 3) -> (F, M, 8, 8)."""
+    height, width = pixels.shape[:2]
+    luma = cv2.transform(pixels, _LUMA)
+    residual = scale_residual(luma - cv2.medianBlur(luma, 3), QUIET)
+    residual = np.ascontiguousarray(residual[: height // PERIOD * PERIOD, : width // PERIOD * PERIOD])
     side = segment_side(height, width, PERIOD)
-    down, across, count = height // side, width // side, side // PERIOD
-    cut = residual[: down * side, : across * side].reshape(down, count, PERIOD, across, count, PERIOD)
-    blocks = np.ascontiguousarray(cut.transpose(0, 3, 1, 4, 2, 5)).reshape(down * across, count**2, PERIOD**2)
-    weights = fields[:, : down * count, : across * count].reshape(len(fields), down, count, across, count)
-    weights = np.ascontiguousarray(weights.transpose(1, 3, 0, 2, 4)).reshape(down * across, len(fields), count**2)
-    # By numpy's own loops: see `read_lattice_of_image`.
-    tiles = np.einsum("sfb,sbp->fsp", weights, blocks) / np.float32(count**2)
-    return np.asarray(tiles.reshape(len(fields), -1, PERIOD, PERIOD))
+    down, across, blocks = height // side, width // side, side // PERIOD
+    tiles = []
+    for weighted in (residual, *(residual * field for field in fields_of_image(pixels, PERIOD))):
+        strips = _sum_of(weighted[: down * side, : across * side].reshape(down, blocks, PERIOD, -1).swapaxes(0, 1))
+        parts = _sum_of(strips.reshape(down, PERIOD, across, blocks, PERIOD).transpose(3, 0, 1, 2, 4))
+        tiles.append(parts.transpose(0, 2, 1, 3).reshape(-1, PERIOD, PERIOD))
+    return np.stack(tiles) / np.float32(blocks**2)
+
+
+def _sum_of(parts: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The sum over the first axis: a few large parts, for which numpy's reduction is slower."""
+    total: NDArray[np.float32] = parts[0].copy()
+    for part in parts[1:]:
+        total += part
+    return total
 
 
 def _shares(values: Tensor, knots: Tensor) -> Tensor:
