@@ -14,11 +14,11 @@ from fakefreq.spectra.lattice import (
     LatticeTile,
     lattice_frequencies,
     lattice_pvalue,
-    lattice_residual,
     lattice_scores,
     lattice_tile,
 )
 from fakefreq.spectra.lattice_fields import LatticeFieldScores, lattice_field_scores, lattice_fields
+from fakefreq.spectra.lattice_residual import lattice_residual
 from fakefreq.spectra.peaks import Peaks, PeakScores, SpectralPeaks, peak_scores, spectral_peaks
 from fakefreq.spectra.profiles import (
     AngularProfile,

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from fakefreq.spectra._tensor import check_images, no_autocast
 from fakefreq.spectra.color import rgb_to_gray, rgb_to_ycbcr, to_float
-from fakefreq.spectra.lattice import check_period, lattice_residual, scores_of_residual
+from fakefreq.spectra.lattice import check_period, scores_of_segments, segment_side
+from fakefreq.spectra.lattice_residual import lattice_residual
 
 FIELDS = ("constant", "brightness", "brightness squared", "Cb", "Cr")
 
@@ -48,24 +49,29 @@ def lattice_fields(images: Tensor, period: int = 8) -> Tensor:
     >>> [round(value, 2) for value in lattice_fields(torch.full((1, 3, 16, 16), 0.5)).mean(dim=(2, 3))[0].tolist()]
     [1.0, 0.0, 0.0, 0.0, 0.0]
     """
+    with no_autocast(images):
+        blocks = _fields_of_blocks(images, period)
+        return F.interpolate(blocks, scale_factor=float(period), mode="bilinear", align_corners=False)
+
+
+def _fields_of_blocks(images: Tensor, period: int) -> Tensor:
+    """The fields at the centres of the blocks: (B, 3, H, W) -> (B, 5, H // P, W // P)."""
     check_images(images, 3)
     check_period(images, period)
-    with no_autocast(images):
-        planes = rgb_to_ycbcr(F.avg_pool2d(to_float(images), period))
-        down = F.pad(planes, (0, 0, 1, 1), mode="replicate")
-        planes = (down[..., :-2, :] + 6 * down[..., 1:-1, :] + down[..., 2:, :]) / 8
-        across = F.pad(planes, (1, 1, 0, 0), mode="replicate")
-        planes = (across[..., :-2] + 6 * across[..., 1:-1] + across[..., 2:]) / 8
-        planes = planes - planes.mean(dim=(-2, -1), keepdim=True)
-        least = torch.tensor(_LEAST, dtype=planes.dtype, device=planes.device).view(1, 3, 1, 1) / 255.0
-        # The root's slope is infinite at 0.
-        deviation = (planes.square().mean(dim=(-2, -1), keepdim=True) + 1e-12).sqrt()
-        scaled = (planes / torch.maximum(deviation, least)).clamp(-_CLIP, _CLIP)
-        brightness, chroma = scaled[:, :1], scaled[:, 1:]
-        square = brightness.square()
-        square = square - square.mean(dim=(-2, -1), keepdim=True)
-        blocks = torch.cat([torch.ones_like(square), brightness, square, chroma], dim=1)
-        return F.interpolate(blocks, scale_factor=float(period), mode="bilinear", align_corners=False)
+    planes = rgb_to_ycbcr(F.avg_pool2d(to_float(images), period))
+    down = F.pad(planes, (0, 0, 1, 1), mode="replicate")
+    planes = (down[..., :-2, :] + 6 * down[..., 1:-1, :] + down[..., 2:, :]) / 8
+    across = F.pad(planes, (1, 1, 0, 0), mode="replicate")
+    planes = (across[..., :-2] + 6 * across[..., 1:-1] + across[..., 2:]) / 8
+    planes = planes - planes.mean(dim=(-2, -1), keepdim=True)
+    least = torch.tensor(_LEAST, dtype=planes.dtype, device=planes.device).view(1, 3, 1, 1) / 255.0
+    # The root's slope is infinite at 0.
+    deviation = (planes.square().mean(dim=(-2, -1), keepdim=True) + 1e-12).sqrt()
+    scaled = (planes / torch.maximum(deviation, least)).clamp(-_CLIP, _CLIP)
+    brightness, chroma = scaled[:, :1], scaled[:, 1:]
+    square = brightness.square()
+    square = square - square.mean(dim=(-2, -1), keepdim=True)
+    return torch.cat([torch.ones_like(square), brightness, square, chroma], dim=1)
 
 
 def lattice_field_scores(images: Tensor, period: int = 8, quiet: float = 0.0) -> Tensor:
@@ -94,12 +100,41 @@ def lattice_field_scores(images: Tensor, period: int = 8, quiet: float = 0.0) ->
     >>> bool(z[0] < 3), bool(z[1] > 5)
     (True, True)
     """
-    check_images(images, 3)
-    check_period(images, period)
     with no_autocast(images):
-        fields = lattice_fields(images, period)
-        residual = lattice_residual(rgb_to_gray(images), quiet)[..., : fields.shape[-2], : fields.shape[-1]]
-        return scores_of_residual(residual * fields, period)
+        fields = _fields_of_blocks(images, period)
+        residual = lattice_residual(rgb_to_gray(images), quiet)[:, 0]
+        return scores_of_segments(_weighted_tiles(residual, fields, period), period)
+
+
+def _weighted_tiles(residual: Tensor, fields: Tensor, period: int) -> Tensor:
+    """Tiles of the segments of the residual times each field, without the weights of single pixels.
+
+    A field at a pixel is a mean of the four blocks about it, whose shares depend on the place in the block alone. So
+    each field is summed over a segment's blocks, as it is and moved by one block each way, and then comes the share.
+
+    Shape: (B, H, W) and (B, F, H // P, W // P), the first of the fields 1 -> (B, F, M, P, P).
+    """
+    side = segment_side(residual.shape[-2], residual.shape[-1], period)
+    down, across, count = residual.shape[-2] // side, residual.shape[-1] // side, side // period
+    cut = residual[..., : down * side, : across * side].reshape(-1, down, count, period, across, count, period)
+    pixels = cut.permute(0, 1, 4, 2, 5, 3, 6).reshape(-1, down * across, count * count, period * period)
+    around = F.pad(fields[:, 1:], (1, 1, 1, 1), mode="replicate")
+    height, width = down * count, across * count
+    moved = [around[..., y : y + height, x : x + width] for y in range(3) for x in range(3)]
+    weights = torch.cat([fields[:, :1, :height, :width], *moved], dim=1)
+    weights = weights.reshape(weights.shape[0], -1, down, count, across, count).permute(0, 2, 4, 1, 3, 5)
+    sums = weights.reshape(*weights.shape[:3], -1, count * count).flatten(1, 2) @ pixels
+    others = sums[:, :, 1:].reshape(*sums.shape[:2], 9, -1, period * period)
+    others = (others * _shares(period, sums).unsqueeze(1)).sum(dim=2)
+    tiles = torch.cat([sums[:, :, :1], others], dim=2) / (count * count)
+    return tiles.transpose(1, 2).reshape(sums.shape[0], -1, sums.shape[1], period, period)
+
+
+def _shares(period: int, like: Tensor) -> Tensor:
+    """What each of the nine blocks about a place in a block adds to a field there: (9, P P)."""
+    place = (torch.arange(period, dtype=like.dtype, device=like.device) + 0.5) / period - 0.5
+    along = torch.stack([(-place).clamp_min(0), 1 - place.abs(), place.clamp_min(0)])
+    return (along[:, None, :, None] * along[None, :, None, :]).reshape(9, -1)
 
 
 def fields_of_image(image: NDArray[np.float32], period: int) -> Iterator[NDArray[np.float32]]:

@@ -24,8 +24,10 @@ from fakefreq.spectra import (
     lattice_residual,
     lattice_scores,
     lattice_tile,
+    rgb_to_gray,
     rgb_to_ycbcr,
 )
+from fakefreq.spectra.lattice import scores_of_segments, segment_side
 from fakefreq.spectra.lattice_fields import FIELDS, fields_of_image
 
 
@@ -275,3 +277,25 @@ def test_fields_by_opencv_are_those_of_the_tensors(size: tuple[int, int]) -> Non
     assert np.abs(expected[1:].mean(axis=(1, 2))).max() < 0.4
     flat = lattice_fields(torch.full((1, 3, 32, 32), 0.3))[0]
     assert bool((flat[0] == 1).all()) and float(flat[1:].abs().max()) < 1e-3
+
+
+@pytest.mark.parametrize("size", [(16, 16), (40, 71), (131, 97)])
+def test_scores_by_field_are_those_of_the_residual_times_each_field(size: tuple[int, int]) -> None:
+    images = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    fields = lattice_fields(images)
+    residual = lattice_residual(rgb_to_gray(images), 0.5)[..., : fields.shape[-2], : fields.shape[-1]]
+    side = segment_side(*size, 8)
+    tiles = (residual * fields)[..., : size[0] // side * side, : size[1] // side * side]
+    tiles = tiles.reshape(2, 5, size[0] // side, side // 8, 8, size[1] // side, side // 8, 8).mean(dim=(3, 6))
+    expected = scores_of_segments(tiles.transpose(3, 4).flatten(2, 3), 8)
+    torch.testing.assert_close(lattice_field_scores(images, 8, 0.5), expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("quiet", [0.0, 0.5])
+def test_without_gradients_the_residual_is_the_same(quiet: float) -> None:
+    images = torch.rand(2, 3, 50, 61, generator=torch.Generator().manual_seed(0))
+    expected = lattice_residual(images, quiet)
+    with torch.no_grad():
+        torch.testing.assert_close(lattice_residual(images, quiet), expected, rtol=1e-4, atol=1e-4)
+        over_first = torch.func.vmap(lambda image: lattice_residual(image[None], quiet)[0])
+        torch.testing.assert_close(over_first(images), expected, rtol=1e-4, atol=1e-4)

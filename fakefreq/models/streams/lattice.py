@@ -17,8 +17,9 @@ from fakefreq.spectra import (
     studio_range_trace,
     to_float,
 )
-from fakefreq.spectra.lattice import scale_residual, scores_of_transforms, segment_side
+from fakefreq.spectra.lattice import scores_of_transforms, segment_side
 from fakefreq.spectra.lattice_fields import FIELDS, fields_of_image
+from fakefreq.spectra.lattice_residual import scale_residual
 
 PERIOD = 8
 SMALLEST = 2 * PERIOD
