@@ -91,15 +91,16 @@ def _centre(image: Image, side: int) -> Image:
     return crop_image(image, side, 0.5, 0.5) if min(image.shape[:2]) > side else image
 
 
-READINGS: dict[str, Read] = {
-    "lattice": read_lattice_of_image,
-    "period 4": reading(4, median),
-    "period 16": reading(16, median),
-    "laplacian": reading(8, laplacian),
-    "without fields": reading(8, median, fields=1),
-    "with chroma": reading(8, median, planes=3),
-    "with flat areas": reading(8, median, quiet=0.0),
-    "crop of 128": lambda image: read_lattice_of_image(_centre(image, 128)),
+# With the period of the scores.
+READINGS: dict[str, tuple[int, Read]] = {
+    "lattice": (8, read_lattice_of_image),
+    "period 4": (4, reading(4, median)),
+    "period 16": (16, reading(16, median)),
+    "laplacian": (8, reading(8, laplacian)),
+    "without fields": (8, reading(8, median, fields=1)),
+    "with chroma": (8, reading(8, median, planes=3)),
+    "with flat areas": (8, reading(8, median, quiet=0.0)),
+    "crop of 128": (8, lambda image: read_lattice_of_image(_centre(image, 128))),
 }
 
 
@@ -126,10 +127,10 @@ class Config:
     out: Path = Path("runs/lattice_readings")
 
 
-def fitted(read: Read, photographs: pd.DataFrame, root: Path, pairs: int, seed: int) -> LatticeStream:
+def fitted(read: Read, period: int, photographs: pd.DataFrame, root: Path, fit: LatticeFit) -> LatticeStream:
     """Return a stream whose curves are those of a reading."""
     stream = LatticeStream(len(read(np.zeros((64, 64, 3), np.uint8))) - 2)
-    fit_lattice(stream, photographs, root, LatticeFit(pairs=pairs, seed=seed), read=read)
+    fit_lattice(stream, photographs, root, fit, read=read, period=period)
     return stream
 
 
@@ -143,14 +144,14 @@ def score(config: Config) -> Iterator[pd.DataFrame]:
     cells = scores[scores["detector"] == scores["detector"].iloc[0]].groupby(["train_on", "seed"], sort=False)
     paths = sorted(scores["path"].unique())
     for name in config.readings:
-        read = READINGS[name]
+        period, read = READINGS[name]
         with ThreadPoolExecutor(2) as pool:
             found = track(pool.map(lambda path: read(read_image(root / path)), paths), f"read: {name}", len(paths))  # noqa: B023
             read_of = dict(zip(paths, found, strict=True))
         for (train_on, seed), cell in cells:
             is_real = manifest["subset"].isin(str(train_on).split("+")) & (manifest["label"] == 0)
             photographs = manifest[is_real & (manifest["split"] == "train")]
-            stream = fitted(read, photographs, root, config.pairs, int(seed))
+            stream = fitted(read, period, photographs, root, LatticeFit(pairs=config.pairs, seed=int(seed)))
             said = stream.judge(torch.from_numpy(np.stack([read_of[path] for path in cell["path"]])))
             threshold = float(torch.quantile(stream.null.double(), 0.95))
             yield cell.assign(detector=name, logit=said.squeeze(1).double().numpy(), threshold=threshold)

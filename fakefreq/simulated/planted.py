@@ -36,7 +36,7 @@ class PlantedLattice:
     periods: tuple[int, ...] = (2, 4, 8, 16)
     amplitude: tuple[float, float] = (0.4, 6.0)
     follow: bool = True
-    varying: float = 0.4
+    varying: float = 0.5
 
     def __post_init__(self) -> None:
         if not self.periods or any(not 2 <= period <= 32 or max(self.periods) % period for period in self.periods):

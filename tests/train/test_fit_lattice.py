@@ -4,6 +4,7 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -29,7 +30,7 @@ from fakefreq.models.streams.lattice import (
     read_lattice_of_image,
 )
 from fakefreq.simulated.planted import PlantedLattice
-from fakefreq.train.fit_lattice import LatticeFit, fit_lattice
+from fakefreq.train.fit_lattice import LatticeFit, _turned, fit_lattice
 from fakefreq.train.train import train
 from tests.helpers.small_runs import CONFIG as LEARNT
 from tests.helpers.small_runs import assert_same, weights
@@ -222,3 +223,15 @@ def test_the_whole_image_is_read_and_not_the_crop(manifest_path: Path, tmp_path:
         cv2.imwrite(str(tmp_path / f"{name}.png"), picture)
     table = predict_files(detector, [tmp_path / "photo.png", tmp_path / "fake.png"])
     assert table["lattice_pvalue"].iloc[1] < 0.03 < table["lattice_pvalue"].iloc[0]
+
+
+def test_mirrored_and_turned_images_are_read_as_the_fit_takes_them() -> None:
+    random = np.random.default_rng(0)
+    smooth = cv2.GaussianBlur(random.integers(0, 256, (128, 128, 3), dtype=np.uint8), (0, 0), 0.7)
+    image = PlantedLattice().plant(np.asarray(smooth, dtype=np.uint8), random)
+    expected = _turned(read_lattice_of_image(image)[None], 8)
+    for read, same in zip(
+        expected, (image, image.swapaxes(0, 1), image[::-1], image[::-1].swapaxes(0, 1)), strict=True
+    ):
+        # Which pixels tell the usual size changes a little.
+        np.testing.assert_allclose(read_lattice_of_image(np.ascontiguousarray(same))[:SCORES], read[:SCORES], atol=0.03)
