@@ -31,7 +31,15 @@ from fakefreq.data.images.decode import read_image
 from fakefreq.simulated.families import UPSAMPLERS, SimulatedFamily
 from fakefreq.simulated.planted import PlantedLattice
 from fakefreq.simulated.upsamplers import simulate
-from fakefreq.spectra import lattice_pvalue, lattice_scores, lattice_tile, rgb_to_gray
+from fakefreq.spectra import (
+    lattice_field_scores,
+    lattice_frequencies,
+    lattice_pvalue,
+    lattice_scores,
+    lattice_tile,
+    rgb_to_gray,
+)
+from fakefreq.spectra.lattice_fields import FIELDS
 
 SMALL = os.environ.get("FAKEFREQ_NOTEBOOK_SIZE") == "small"  # CI runs this notebook on fewer, smaller pictures
 FACES = os.environ.get("FAKEFREQ_FACEBENCH")
@@ -120,6 +128,38 @@ if FACES:
     show(sets)
 else:
     print("set FAKEFREQ_FACEBENCH to a folder of faces to see real generators")
+
+# %% [markdown]
+# ## Under fields
+#
+# What an upsampler adds depends on what is drawn, so its sign may differ between bright and dark areas, and the mean
+# cancels. Weighted with brightness, its square or a colour difference, the residual shows it. z² of photographs stays
+# near 1 (dashed) under each field.
+
+
+# %%
+def mean_square(images: list[np.ndarray]) -> np.ndarray:
+    """Mean of z² over images and frequencies, by field."""
+    pictures = [torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1).unsqueeze(0) for image in images]
+    scores = torch.cat([lattice_field_scores(picture, 8, 0.5) for picture in pictures])
+    return scores[:, :, lattice_frequencies(8)].square().mean(dim=(0, 2)).numpy()
+
+
+sets = {"photographs": photos[:12], **made}
+if FACES:
+    for name in ("dcgan", "mobilestylegan_native"):
+        for kind in ("0_real", "1_fake"):
+            paths = sorted((Path(FACES) / name / kind).glob("*"))[:COUNT]
+            sets[f"{name}\n{kind[2:]}"] = [read_image(path) for path in paths]
+squares = np.array([mean_square(images) for images in sets.values()])
+figure, axis = plt.subplots(figsize=(8.5, 2.8), layout="constrained")
+for number, field in enumerate(FIELDS):
+    axis.bar(np.arange(len(sets)) + 0.16 * (number - 2), squares[:, number], 0.15, label=field)
+axis.axhline(1, color="black", linewidth=0.8, linestyle="--")
+axis.set(ylabel="mean z² of luma", yscale="log", ylim=(0.6, None), xticks=range(len(sets)))
+axis.set_xticklabels(list(sets), rotation=30, ha="right")
+axis.legend(ncols=5, fontsize=7, loc="upper left")
+plt.show()
 
 # %% [markdown]
 # ## What processing does

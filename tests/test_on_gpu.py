@@ -66,7 +66,9 @@ def test_bytes_and_autocast(name: str) -> None:
     transforms.close(outside.cpu(), transforms.make(name)(pixels), 1e-4)
 
 
-@pytest.mark.parametrize("name", ["power_spectrum", "block_dct", "dct2", "lattice_scores", "srm"])
+@pytest.mark.parametrize(
+    "name", ["power_spectrum", "block_dct", "dct2", "lattice_scores", "lattice_field_scores", "srm"]
+)
 def test_a_compiled_transform(name: str) -> None:
     torch._dynamo.reset()
     transform, images = transforms.make(name).cuda(), transforms.pictures(2, 3, 64, 72, dtype=torch.float32).cuda()
