@@ -13,7 +13,7 @@ from fakefreq.errors import UserError, choose
 LATTICE = "lattice"
 # rho and pi of `EvidenceFusion`: benchmarks/results/README.md tells how they were chosen, and what had been seen of
 # test folders before.
-LEARNT_SHARE = 0.7
+LEARNT_SHARE = 0.6
 LATTICE_SHARE = 0.15
 # The logarithm of a share that is none.
 SILENT = -1e4
