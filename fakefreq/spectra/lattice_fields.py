@@ -22,6 +22,8 @@ from fakefreq.spectra.lattice_residual import lattice_residual
 
 FIELDS = ("constant", "brightness", "brightness squared", "Cb", "Cr")
 
+# Rows Y, Cb and Cr, of R, G and B.
+YCBCR = rgb_to_ycbcr(torch.eye(3).view(3, 3, 1, 1))[..., 0, 0].T.contiguous().numpy()
 # In 8-bit steps of Y, Cb and Cr: a field that varies less is taken for noise, and counts less.
 _LEAST = (1.0, 0.5, 0.5)
 # Of the fields, in deviations: beyond it nothing counts more.
@@ -150,7 +152,7 @@ def fields_of_image(image: NDArray[np.float32], period: int) -> Iterator[NDArray
     # Of whole factors this is the mean of each block.
     blocks = cv2.resize(image[: rows * period, : columns * period], (columns, rows), interpolation=cv2.INTER_AREA)
     smooth = np.array([0.125, 0.75, 0.125], np.float32)
-    smoothed = cv2.sepFilter2D(cv2.transform(blocks, _YCC), -1, smooth, smooth, borderType=cv2.BORDER_REPLICATE)
+    smoothed = cv2.sepFilter2D(cv2.transform(blocks, YCBCR), -1, smooth, smooth, borderType=cv2.BORDER_REPLICATE)
     planes = smoothed.transpose(2, 0, 1)
     planes = planes - planes.mean(axis=(1, 2), keepdims=True)
     deviation = np.sqrt(np.square(planes).mean(axis=(1, 2), keepdims=True))
@@ -158,9 +160,6 @@ def fields_of_image(image: NDArray[np.float32], period: int) -> Iterator[NDArray
     square = np.square(scaled[0])
     for field in (scaled[0], square - square.mean(), scaled[1], scaled[2]):
         yield cv2.resize(field.astype(np.float32), None, fx=period, fy=period, interpolation=cv2.INTER_LINEAR)
-
-
-_YCC = rgb_to_ycbcr(torch.eye(3).view(3, 3, 1, 1))[..., 0, 0].T.contiguous().numpy()
 
 
 class LatticeFieldScores(nn.Module):

@@ -18,7 +18,7 @@ from fakefreq.spectra import (
     to_float,
 )
 from fakefreq.spectra.lattice import scores_of_transforms, segment_side
-from fakefreq.spectra.lattice_fields import FIELDS, fields_of_image
+from fakefreq.spectra.lattice_fields import FIELDS, YCBCR, fields_of_image
 from fakefreq.spectra.lattice_residual import scale_residual
 
 PERIOD = 8
@@ -43,7 +43,6 @@ NULL_QUANTILES = 401
 TAIL = 0.9
 
 _CHOSEN: list[int] = lattice_frequencies(PERIOD).flatten().nonzero().squeeze(1).tolist()
-_LUMA = rgb_to_ycbcr(torch.eye(3).view(3, 3, 1, 1))[:, :1, 0, 0].T.numpy()
 FREQUENCIES = len(_CHOSEN)
 # What `read_lattice` gives of an image: z at the frequencies, field by field, then the trace of studio range and the
 # side.
@@ -123,7 +122,7 @@ def read_lattice_of_image(image: NDArray[np.uint8]) -> NDArray[np.float32]:
 def _tiles(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
     """Tiles of the segments of luma's residual by field, of an image in 8-bit steps: (H, W, 3) -> (F, M, 8, 8)."""
     height, width = pixels.shape[:2]
-    luma = cv2.transform(pixels, _LUMA)
+    luma = cv2.transform(pixels, YCBCR[:1])
     residual = scale_residual(luma - cv2.medianBlur(luma, 3), QUIET)
     residual = np.ascontiguousarray(residual[: height // PERIOD * PERIOD, : width // PERIOD * PERIOD])
     side = segment_side(height, width, PERIOD)
