@@ -9,6 +9,8 @@ import torch
 
 from fakefreq.benchmarking.plan import PROTOCOLS
 from fakefreq.cli import main
+from fakefreq.errors import UserError
+from fakefreq.evaluate.metrics import auc
 from fakefreq.evaluate.scores import load_scores
 from fakefreq.models.fusion import LATTICE_SHARE, LEARNT_SHARE, EvidenceFusion
 from fakefreq.models.streams.lattice import FREQUENCIES, read_lattice_of_image
@@ -67,6 +69,30 @@ def test_two_streams_said_what_pixels_and_lattice_add_up_to(track: str) -> None:
         np.testing.assert_allclose(variants["evidence"], both.loc[variants["evidence"].index], atol=1e-3)
         for other in set(parts.VARIANTS) - {"evidence"}:
             assert np.abs(variants[other] - variants["evidence"]).max() > 0.1
+
+
+def test_the_default_among_other_constants_is_what_two_streams_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    constants = script("evidence_constants")
+    monkeypatch.setattr(constants, "RHO", (LEARNT_SHARE, 0.2))
+    monkeypatch.setattr(constants, "PI", (LATTICE_SHARE,))
+    scores = load_scores(RESULTS / "scores" / "lattice_one_to_all_native.parquet")
+    cell = scores[scores["seed"] == 0]
+    table = constants.trade(constants.gains(cell), "stylegan").set_index("rho")
+    tested = cell[cell["role"] != "val"]
+    areas = {
+        (str(detector), str(subset)): auc(part["label"].to_numpy(), part["logit"].to_numpy())
+        for (detector, subset), part in tested.groupby(["detector", "subset"], observed=True)
+    }
+    gains = {name: areas["two_stream", name] - areas["pixel", name] for name in cell["subset"].unique()}
+    for name in gains:
+        assert table.loc[LEARNT_SHARE, f"auc_{name}"] == pytest.approx(areas["two_stream", name], abs=1e-4)
+    unseen = [gain for name, gain in gains.items() if name != "stylegan"]
+    assert table.loc[LEARNT_SHARE, "gain_unseen"] == pytest.approx(np.mean(unseen), abs=1e-4)
+    assert table.loc[LEARNT_SHARE, "worst_change"] == pytest.approx(min(gains.values()), abs=1e-4)
+    assert table.loc[0.2, "auc_dcgan"] > table.loc[LEARNT_SHARE, "auc_dcgan"] + 0.02
+    assert table.loc[0.2, "worst_change"] < table.loc[LEARNT_SHARE, "worst_change"]
+    with pytest.raises(UserError, match="hold no lattice"):
+        constants.gains(cell[cell["detector"] != "lattice"])
 
 
 @pytest.mark.parametrize("shape", [(16, 16), (64, 64), (100, 128), (256, 300)])
