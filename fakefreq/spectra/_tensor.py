@@ -3,15 +3,19 @@
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache, wraps
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fakefreq.errors import UserError
 
 P = ParamSpec("P")
 T = TypeVar("T")
+# Makes a plane of a plane, both (H, W).
+PlaneWork = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
 class Constant(nn.Module):
@@ -151,3 +155,24 @@ def by_pieces(transform: Callable[[Tensor, Tensor | None], Tensor], planes: Tens
         if found is not place:
             place.copy_(found)
     return whole
+
+
+class EachPlane(torch.autograd.Function):
+    """What a function makes of each plane in numpy, (..., H, W) float32, where no gradient is taken."""
+
+    @staticmethod
+    def forward(pixels: Tensor, work: PlaneWork) -> Tensor:
+        planes = pixels.contiguous().numpy().reshape(-1, *pixels.shape[-2:])
+        made = np.empty_like(planes)
+        for plane, place in zip(planes, made, strict=True):
+            place[...] = work(plane)
+        return torch.from_numpy(made).view(pixels.shape)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, PlaneWork], output: Tensor) -> None:
+        del ctx, inputs, output
+
+    @staticmethod
+    def vmap(info: Any, places: tuple[int | None, None], pixels: Tensor, work: PlaneWork) -> tuple[Tensor, int]:
+        del info
+        return EachPlane.apply(pixels.movedim(places[0] or 0, 0), work), 0

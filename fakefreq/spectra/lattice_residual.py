@@ -1,7 +1,6 @@
 """The residual that lattices are read in: a plane less its 3x3 median, over its usual size, flat areas left out."""
 
 from functools import lru_cache
-from typing import Any
 
 import cv2
 import numpy as np
@@ -10,7 +9,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fakefreq.spectra._tensor import by_pieces, check_images, in_cpu_memory, no_autocast
+from fakefreq.spectra._tensor import EachPlane, by_pieces, check_images, in_cpu_memory, no_autocast
 from fakefreq.spectra.color import to_float
 from fakefreq.spectra.residuals import median_residual
 
@@ -47,7 +46,11 @@ def lattice_residual(images: Tensor, quiet: float = 0.0) -> Tensor:
     check_images(images)
     with no_autocast(images):
         if in_cpu_memory(images) and images.dtype in (torch.uint8, torch.float32) and not torch.is_grad_enabled():
-            return _ResidualByOpenCV.apply(to_float(images), quiet)  # type: ignore[no-any-return]
+
+            def of_plane(plane: NDArray[np.float32]) -> NDArray[np.float32]:
+                return scale_residual(plane - cv2.medianBlur(plane, 3), quiet)
+
+            return EachPlane.apply(255.0 * to_float(images), of_plane)  # type: ignore[no-any-return]
         residual = median_residual(images)
         # The square root's slope is infinite at 0, so that a gradient needs an offset far below one step.
         sample = 255.0 * residual[..., ::_STEP, ::_STEP]
@@ -76,25 +79,6 @@ def _sum_along(planes: Tensor, axis: int) -> Tensor:
     four = two[..., :-2] + two[..., 2:]
     eight = four[..., :-4] + four[..., 4:]
     return (eight[..., :-7] + four[..., 8:-3] + two[..., 12:-1] + one[..., 14:]).transpose(axis, -1)
-
-
-class _ResidualByOpenCV(torch.autograd.Function):
-    """`lattice_residual` of float32 planes, (..., H, W), where no gradient is taken: one after the other."""
-
-    @staticmethod
-    def forward(pixels: Tensor, quiet: float) -> Tensor:
-        planes = (255.0 * pixels).contiguous().numpy().reshape(-1, *pixels.shape[-2:])
-        residuals = [scale_residual(plane - cv2.medianBlur(plane, 3), quiet) for plane in planes]
-        return torch.from_numpy(np.stack(residuals)).view(pixels.shape)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, float], output: Tensor) -> None:
-        del ctx, inputs, output
-
-    @staticmethod
-    def vmap(info: Any, places: tuple[int | None, None], pixels: Tensor, quiet: float) -> tuple[Tensor, int]:
-        del info
-        return _ResidualByOpenCV.apply(pixels.movedim(places[0] or 0, 0), quiet), 0
 
 
 def scale_residual(residual: NDArray[np.float32], quiet: float = 0.0) -> NDArray[np.float32]:

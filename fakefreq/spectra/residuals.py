@@ -4,15 +4,16 @@ All keep their sign: a rectified residual has lost half of its signal.
 """
 
 import math
-from typing import Any, Literal
+from typing import Literal
 
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fakefreq.errors import UserError, choose
-from fakefreq.spectra._tensor import by_pieces, check_images, in_cpu_memory, no_autocast
+from fakefreq.spectra._tensor import EachPlane, by_pieces, check_images, in_cpu_memory, no_autocast
 from fakefreq.spectra.color import to_float
 
 Border = Literal["mirror", "periodic"]
@@ -72,29 +73,12 @@ def median_residual(images: Tensor) -> Tensor:
     with no_autocast(images):
         pixels = to_float(images)
         if in_cpu_memory(pixels) and pixels.dtype == torch.float32 and not torch.is_grad_enabled():
-            return pixels - _MedianByOpenCV.apply(pixels)  # type: ignore[no-any-return]
+            return pixels - EachPlane.apply(pixels, _median_plane)  # type: ignore[no-any-return]
         return by_pieces(_less_median, pixels.flatten(0, 1)).reshape(pixels.shape)
 
 
-class _MedianByOpenCV(torch.autograd.Function):
-    """The 3x3 median of each plane, (..., H, W) float32, where no gradient is taken."""
-
-    @staticmethod
-    def forward(pixels: Tensor) -> Tensor:
-        planes = pixels.contiguous().numpy().reshape(-1, *pixels.shape[-2:])
-        medians = np.empty_like(planes)
-        for plane, median in zip(planes, medians, strict=True):
-            cv2.medianBlur(plane, 3, dst=median)
-        return torch.from_numpy(medians).view(pixels.shape)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
-        del ctx, inputs, output
-
-    @staticmethod
-    def vmap(info: Any, places: tuple[int | None], pixels: Tensor) -> tuple[Tensor, int]:
-        del info
-        return _MedianByOpenCV.apply(pixels.movedim(places[0] or 0, 0)), 0
+def _median_plane(plane: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.asarray(cv2.medianBlur(plane, 3))
 
 
 def _less_median(planes: Tensor, _: Tensor | None) -> Tensor:
