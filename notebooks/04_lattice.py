@@ -150,7 +150,7 @@ if FACES:
     for name in ("dcgan", "mobilestylegan_native"):
         for kind in ("0_real", "1_fake"):
             paths = sorted((Path(FACES) / name / kind).glob("*"))[:COUNT]
-            sets[f"{name}\n{kind[2:]}"] = [read_image(path) for path in paths]
+            sets[f"{name} {kind[2:]}"] = [read_image(path) for path in paths]
 squares = np.array([mean_square(images) for images in sets.values()])
 figure, axis = plt.subplots(figsize=(8.5, 2.8), layout="constrained")
 for number, field in enumerate(FIELDS):
