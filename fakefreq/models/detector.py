@@ -132,7 +132,7 @@ class Detector(nn.Module):
         Args:
             images: RGB.
             lattice: what `fakefreq.models.streams.lattice.read_lattice` found in the whole images that `images` are
-                crops of, (B, 35); None reads it in `images`.
+                crops of, (B, 167); None reads it in `images`.
         """
         return self.head(self.features(images, lattice))  # type: ignore[no-any-return]
 
