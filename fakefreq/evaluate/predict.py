@@ -62,7 +62,7 @@ def infer(
     Args:
         detector: put into evaluation mode for the while.
         batches: pixels (B, 3, H, W), the image's number of each, several times for several crops, and what the lattice
-            stream reads in the whole images, (B, 35), or None.
+            stream reads in the whole images, (B, 167), or None.
         names: of the images, for messages; their number is that of the result.
         batch_size: pictures that go through the network at once.
         progress: the progress bar's label.
