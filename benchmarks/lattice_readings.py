@@ -27,10 +27,11 @@ from fakefreq.data.manifests import read_manifest
 from fakefreq.errors import UserError
 from fakefreq.evaluate.scores import CELL_COLUMNS, load_scores, write_scores
 from fakefreq.models.streams.lattice import QUIET, LatticeStream, read_lattice_of_image
+from fakefreq.models.streams.lattice_of_image import fields_of_image
 from fakefreq.progress import track
 from fakefreq.spectra import lattice_frequencies, rgb_to_ycbcr, studio_range_trace
 from fakefreq.spectra.lattice import scores_of_segments, segment_side
-from fakefreq.spectra.lattice_fields import FIELDS, fields_of_image
+from fakefreq.spectra.lattice_fields import FIELDS
 from fakefreq.spectra.lattice_residual import scale_residual
 from fakefreq.train.fit_lattice import LatticeFit, Read, fit_lattice
 

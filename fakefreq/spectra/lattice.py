@@ -24,7 +24,7 @@ SMALLEST_PERIOD, LARGEST_PERIOD = 2, 32
 # Side in pixels that a segment has where the image is large. Segments of 16 to 64 pixels keep the null alike.
 _SEGMENT = 32
 # Added to the spread of the segments, whose usual size is above 1: rounding of a flat plane is no lattice.
-_NO_NOISE = 1e-3
+NO_NOISE = 1e-3
 # Of t^0, t^1, ... in the logarithm of erfc; see `_normal_tail`.
 _ERFC = (
     -1.26551223, 1.00002368, 0.37409196, 0.09678418, -0.18628806, 0.27886807, -1.13520398, 1.48851587, -0.82215223,
@@ -211,20 +211,7 @@ def scores_of_segments(tiles: Tensor, period: int) -> Tensor:
         - output: (B, C, P, P // 2 + 1)
     """
     # One matrix product for all segments: P * P values to the real and the imaginary parts of P x (P // 2 + 1).
-    return scores_of_transforms(tiles.flatten(3) @ _fourier_matrix(period).to(tiles), period)
-
-
-def scores_of_transforms(parts: Tensor, period: int) -> Tensor:
-    """Return z of the Fourier transforms of an image's segments; see `lattice_scores`.
-
-    Args:
-        parts: real parts, and behind them imaginary parts, whatever their sign.
-        period: P in pixels.
-
-    Shape:
-        - input: (B, C, M, 2 P (P // 2 + 1)), M at least 2
-        - output: (B, C, P, P // 2 + 1)
-    """
+    parts = tiles.flatten(3) @ _fourier_matrix(period).to(tiles)
     segments = parts.shape[2]
     columns = period // 2 + 1
     mean = parts.mean(dim=2)
@@ -233,7 +220,7 @@ def scores_of_transforms(parts: Tensor, period: int) -> Tensor:
         for squares in ((parts - mean.unsqueeze(2)).square().sum(dim=2), mean.square())
     )
     # In units of its own variance; the small number keeps an image without any noise finite.
-    ratio = segments * power / (spread + _NO_NOISE)
+    ratio = segments * power / (spread + NO_NOISE)
     freedom = segments - 1
     squares = freedom * torch.log1p(ratio)
     # At the frequencies 0 and 1/2 A is real.

@@ -6,13 +6,8 @@ with a field that varies slowly over the picture, such as its brightness, the re
 no mean by position modulo P, under whatever weights. And a lattice that follows the field adds up.
 """
 
-from collections.abc import Iterator
-
-import cv2
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fakefreq.spectra._tensor import check_images, no_autocast
@@ -25,9 +20,9 @@ FIELDS = ("constant", "brightness", "brightness squared", "Cb", "Cr")
 # Rows Y, Cb and Cr, of R, G and B.
 YCBCR = rgb_to_ycbcr(torch.eye(3).view(3, 3, 1, 1))[..., 0, 0].T.contiguous().numpy()
 # In 8-bit steps of Y, Cb and Cr: a field that varies less is taken for noise, and counts less.
-_LEAST = (1.0, 0.5, 0.5)
+LEAST = (1.0, 0.5, 0.5)
 # Of the fields, in deviations: beyond it nothing counts more.
-_CLIP = 2.5
+CLIP = 2.5
 
 
 def lattice_fields(images: Tensor, period: int = 8) -> Tensor:
@@ -66,10 +61,10 @@ def _fields_of_blocks(images: Tensor, period: int) -> Tensor:
     across = F.pad(planes, (1, 1, 0, 0), mode="replicate")
     planes = (across[..., :-2] + 6 * across[..., 1:-1] + across[..., 2:]) / 8
     planes = planes - planes.mean(dim=(-2, -1), keepdim=True)
-    least = torch.tensor(_LEAST, dtype=planes.dtype, device=planes.device).view(1, 3, 1, 1) / 255.0
+    least = torch.tensor(LEAST, dtype=planes.dtype, device=planes.device).view(1, 3, 1, 1) / 255.0
     # The root's slope is infinite at 0.
     deviation = (planes.square().mean(dim=(-2, -1), keepdim=True) + 1e-12).sqrt()
-    scaled = (planes / torch.maximum(deviation, least)).clamp(-_CLIP, _CLIP)
+    scaled = (planes / torch.maximum(deviation, least)).clamp(-CLIP, CLIP)
     brightness, chroma = scaled[:, :1], scaled[:, 1:]
     square = brightness.square()
     square = square - square.mean(dim=(-2, -1), keepdim=True)
@@ -137,29 +132,6 @@ def _shares(period: int, like: Tensor) -> Tensor:
     place = (torch.arange(period, dtype=like.dtype, device=like.device) + 0.5) / period - 0.5
     along = torch.stack([(-place).clamp_min(0), 1 - place.abs(), place.clamp_min(0)])
     return (along[:, None, :, None] * along[None, :, None, :]).reshape(9, -1)
-
-
-def fields_of_image(image: NDArray[np.float32], period: int) -> Iterator[NDArray[np.float32]]:
-    """Yield `lattice_fields` of one image but for the first, which is 1, by OpenCV, which is faster on a CPU.
-
-    Args:
-        image: RGB in 8-bit steps.
-        period: P in pixels.
-
-    Shape: (H, W, 3) -> four of (P (H // P), P (W // P)).
-    """
-    rows, columns = image.shape[0] // period, image.shape[1] // period
-    # Of whole factors this is the mean of each block.
-    blocks = cv2.resize(image[: rows * period, : columns * period], (columns, rows), interpolation=cv2.INTER_AREA)
-    smooth = np.array([0.125, 0.75, 0.125], np.float32)
-    smoothed = cv2.sepFilter2D(cv2.transform(blocks, YCBCR), -1, smooth, smooth, borderType=cv2.BORDER_REPLICATE)
-    planes = smoothed.transpose(2, 0, 1)
-    planes = planes - planes.mean(axis=(1, 2), keepdims=True)
-    deviation = np.sqrt(np.square(planes).mean(axis=(1, 2), keepdims=True))
-    scaled = np.clip(planes / np.maximum(deviation, np.reshape(_LEAST, (3, 1, 1))), -_CLIP, _CLIP)
-    square = np.square(scaled[0])
-    for field in (scaled[0], square - square.mean(), scaled[1], scaled[2]):
-        yield cv2.resize(field.astype(np.float32), None, fx=period, fy=period, interpolation=cv2.INTER_LINEAR)
 
 
 class LatticeFieldScores(nn.Module):

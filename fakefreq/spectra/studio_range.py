@@ -11,11 +11,11 @@ from fakefreq.spectra.color import to_float
 
 # Y = 16 + (65.738 R + 129.057 G + 25.064 B) / 256 of 8-bit R, G, B: ITU-R BT.601, studio range. Whole steps of Y count,
 # so its constant does not.
-_LUMA = (65.738 / 256, 129.057 / 256, 25.064 / 256)
+LUMA = (65.738 / 256, 129.057 / 256, 25.064 / 256)
 # Every third row and column is read.
-_STEP = 3
+STEP = 3
 # Added to the number of pixels: what a handful says is little.
-_FEW = 16.0
+FEW = 16.0
 
 
 def studio_range_trace(images: Tensor) -> Tensor:
@@ -46,11 +46,11 @@ def studio_range_trace(images: Tensor) -> Tensor:
     if images.shape[1] != 3:
         raise UserError(f"the images have {images.shape[1]} channels; the trace of studio range takes R, G and B")
     with no_autocast(images):
-        steps = 255.0 * to_float(images[..., ::_STEP, ::_STEP])
+        steps = 255.0 * to_float(images[..., ::STEP, ::STEP])
         inside = ((steps.amin(dim=1) > 0.5) & (steps.amax(dim=1) < 254.5)).to(steps.dtype)
-        weights = torch.tensor(_LUMA, dtype=steps.dtype, device=steps.device).view(-1, 1, 1)
+        weights = torch.tensor(LUMA, dtype=steps.dtype, device=steps.device).view(-1, 1, 1)
         angle = 2 * math.pi * (weights * steps).sum(dim=1)
-        count = inside.sum(dim=(1, 2)) + _FEW
+        count = inside.sum(dim=(1, 2)) + FEW
         real, imaginary = ((inside * part).sum(dim=(1, 2)) / count for part in (angle.cos(), angle.sin()))
         return (real.square() + imaginary.square() + 1e-12).sqrt()
 

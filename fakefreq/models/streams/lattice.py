@@ -2,13 +2,13 @@
 
 import math
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fakefreq.models.streams.base import SpectrumStream
+from fakefreq.models.streams.lattice_of_image import scores_and_trace
 from fakefreq.spectra import (
     lattice_field_scores,
     lattice_frequencies,
@@ -17,9 +17,7 @@ from fakefreq.spectra import (
     studio_range_trace,
     to_float,
 )
-from fakefreq.spectra.lattice import scores_of_transforms, segment_side
-from fakefreq.spectra.lattice_fields import FIELDS, YCBCR, fields_of_image
-from fakefreq.spectra.lattice_residual import scale_residual
+from fakefreq.spectra.lattice_fields import FIELDS
 
 PERIOD = 8
 SMALLEST = 2 * PERIOD
@@ -102,45 +100,15 @@ def _independent(scores: Tensor) -> Tensor:
 def read_lattice_of_image(image: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Return `read_lattice` of one decoded image, for the loader's worker processes.
 
-    The same steps by OpenCV and numpy, which are faster on a CPU; a test holds the two together. No step multiplies
-    matrices: in a forked process MKL can wait for ever for a lock that another thread held in the parent.
+    The same as read without tensors, which is faster there; see `fakefreq.models.streams.lattice_of_image`.
 
     Shape: (H, W, 3) uint8 -> (167,).
     """
     height, width = image.shape[:2]
     if min(height, width) < SMALLEST:
         return np.zeros(READ, np.float32)
-    tiles = _tiles(image.astype(np.float32))
-    waves = np.fft.rfft2(tiles).reshape(1, *tiles.shape[:2], -1)
-    transforms = np.concatenate([waves.real, waves.imag], axis=-1).astype(np.float32)
-    with torch.inference_mode():
-        scores = _independent(scores_of_transforms(torch.from_numpy(transforms), PERIOD))[0]
-        trace = studio_range_trace(torch.from_numpy(image).permute(2, 0, 1).unsqueeze(0))
-    return np.concatenate([scores.numpy(), trace.numpy(), [math.sqrt(height * width)]], dtype=np.float32)
-
-
-def _tiles(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Tiles of the segments of luma's residual by field, of an image in 8-bit steps: (H, W, 3) -> (F, M, 8, 8)."""
-    height, width = pixels.shape[:2]
-    luma = cv2.transform(pixels, YCBCR[:1])
-    residual = scale_residual(luma - cv2.medianBlur(luma, 3), QUIET)
-    residual = np.ascontiguousarray(residual[: height // PERIOD * PERIOD, : width // PERIOD * PERIOD])
-    side = segment_side(height, width, PERIOD)
-    down, across, blocks = height // side, width // side, side // PERIOD
-    tiles = []
-    for weighted in (residual, *(residual * field for field in fields_of_image(pixels, PERIOD))):
-        strips = _sum_of(weighted[: down * side, : across * side].reshape(down, blocks, PERIOD, -1).swapaxes(0, 1))
-        parts = _sum_of(strips.reshape(down, PERIOD, across, blocks, PERIOD).transpose(3, 0, 1, 2, 4))
-        tiles.append(parts.transpose(0, 2, 1, 3).reshape(-1, PERIOD, PERIOD))
-    return np.stack(tiles) / np.float32(blocks**2)
-
-
-def _sum_of(parts: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The sum over the first axis: a few large parts, for which numpy's reduction is slower."""
-    total: NDArray[np.float32] = parts[0].copy()
-    for part in parts[1:]:
-        total += part
-    return total
+    scores, trace = scores_and_trace(image, PERIOD, QUIET)
+    return np.concatenate([scores, [trace, math.sqrt(height * width)]], dtype=np.float32)
 
 
 def _shares(values: Tensor, knots: Tensor) -> Tensor:
