@@ -4,6 +4,10 @@ The sum is a function of what `pixel` and `lattice` say of an image and of the p
 table of a benchmark holds all that it takes. The script says what the constants trade. It chooses nothing: the
 constants come from the selection sets (`lattice_selection.py`), as test images may not choose them.
 
+For a bound there are functions of both logits that are fitted to the test images and their labels: logistic regressions
+on products of splines, with the known generator and the one that loses most, or the one to be found, weighing more.
+What they do not reach no fusion of these two logits will.
+
 Example:
     python benchmarks/evidence_constants.py runs/benchmark/scores.parquet --out runs/evidence_constants.csv
 """
@@ -18,6 +22,8 @@ import tyro
 from evidence_parts import NEEDED
 from lattice_selection import evidence
 from matplotlib import pyplot as plt
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import SplineTransformer
 
 from fakefreq.errors import UserError
 from fakefreq.evaluate.metrics import auc
@@ -29,6 +35,10 @@ from fakefreq.train.evidence import platt
 
 RHO = (0.2, 0.4, 0.6, 0.8, 0.9, 0.97)
 PI = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.8)
+# Weights of the folders that gain most (`Config.found`), and of those that have most to lose (`Config.kept`).
+WEIGHTS = ((1, 1), (1, 3), (1, 10), (3, 1), (3, 10), (10, 10), (10, 3), (10, 1))
+FITTED = "fitted to the test images"
+_CURVES = 8
 
 
 @dataclass
@@ -38,18 +48,22 @@ class Config:
     Args:
         scores: of benchmarks with the detectors pixel, lattice and two_stream; a row of panels each track.
         out: the table; the figure lies beside it.
+        found: folders that weigh more where functions are fitted to find them.
+        kept: folders that weigh more where functions are fitted to lose nothing on them.
         loss: of the folder that loses most, a dotted line in the figure.
         gain: mean over the unseen generators, a dotted line in the figure.
     """
 
     scores: tyro.conf.Positional[tuple[Path, ...]]
     out: Path = Path("runs/evidence_constants.csv")
+    found: tuple[str, ...] = ("dcgan",)
+    kept: tuple[str, ...] = ("stylegan", "stylegan2")
     loss: float = 0.01
     gain: float = 0.15
 
 
-def gains(cell: pd.DataFrame) -> pd.DataFrame:
-    """Return the AUC of pixels and of each sum by folder, of one training: rho, pi, subset, pixel, lattice, evidence.
+def parts_of(cell: pd.DataFrame) -> pd.DataFrame:
+    """Return a row a test image of one training: subset, label, pixel, lattice, and `learnt`, the calibrated pixel.
 
     Raises:
         UserError: a detector is missing.
@@ -57,26 +71,55 @@ def gains(cell: pd.DataFrame) -> pd.DataFrame:
     missing = NEEDED - set(cell["detector"])
     if missing:
         raise UserError(f"the scores hold no {', '.join(sorted(missing))}; give those of a benchmark with all three")
-    said = cell.pivot_table(
-        index=["path", "role", "label", "subset"], columns="detector", values="logit", observed=True
-    )
-    said = said.reset_index()
+    rows = ["path", "role", "label", "subset"]
+    said = cell.pivot_table(index=rows, columns="detector", values="logit", observed=True).reset_index()
     validation = said[said["role"] == "val"]
     scale, offset = platt(validation["label"].to_numpy(np.int64), validation["pixel"].to_numpy(np.float64))
-    parts = said.assign(learnt=scale * said["pixel"] + offset)[said["role"] != "val"]
-    rows = []
+    return said.assign(learnt=scale * said["pixel"] + offset)[said["role"] != "val"]
+
+
+def _areas(scored: pd.DataFrame, names: tuple[str, ...]) -> list[dict[str, object]]:
+    return [
+        {"subset": str(subset)} | {name: auc(part["label"], part[name]) for name in names}
+        for subset, part in scored.groupby("subset", observed=True)
+        if part["label"].nunique() == 2
+    ]
+
+
+def gains(cell: pd.DataFrame) -> pd.DataFrame:
+    """Return the AUC of pixels and of each sum by folder, of one training: rho, pi, subset, pixel, evidence."""
+    parts, rows = parts_of(cell), []
     for rho, pi in itertools.product(RHO, PI):
         scored = parts.assign(evidence=evidence(parts, rho, pi))
-        for subset, part in scored.groupby("subset", observed=True):
-            if part["label"].nunique() == 2:
-                areas = {name: auc(part["label"], part[name]) for name in ("pixel", "lattice", "evidence")}
-                rows.append({"rho": rho, "pi": pi, "subset": str(subset), **areas})
+        rows += [{"rho": rho, "pi": pi, **areas} for areas in _areas(scored, ("pixel", "evidence"))]
     return pd.DataFrame(rows)
 
 
-def trade(table: pd.DataFrame, seen: str) -> pd.DataFrame:
-    """Return a row a pair of constants: mean gain over the unseen generators, the folder that loses most, each AUC."""
-    means = table.groupby(["rho", "pi", "subset"])[["pixel", "evidence"]].mean()
+def gains_of_fitted(cell: pd.DataFrame, config: Config) -> pd.DataFrame:
+    """Return the same of functions that are fitted to the test images themselves, by the weights of `WEIGHTS`.
+
+    Each class of each folder weighs as much as any other before the weights.
+    """
+    parts, rows = parts_of(cell), []
+    bounded = np.column_stack([parts["learnt"].clip(-10, 10), parts["lattice"].clip(-5, 12)])
+    curves = SplineTransformer(n_knots=6, knots="quantile").fit_transform(bounded)
+    pixel, lattice = curves[:, :_CURVES], curves[:, _CURVES:]
+    features = np.column_stack([curves, (pixel[:, :, None] * lattice[:, None]).reshape(len(curves), -1)])
+    even = 1000.0 / parts.groupby(["subset", "label"], observed=True)["path"].transform("size").to_numpy(np.float64)
+    for found, kept in WEIGHTS:
+        weights = even * np.where(parts["subset"].isin(config.found), found, 1)
+        weights *= np.where(parts["subset"].isin(config.kept), kept, 1)
+        model = LogisticRegression(C=10.0, max_iter=3000).fit(features, parts["label"], sample_weight=weights)
+        scored = parts.assign(evidence=model.decision_function(features))
+        rows += [
+            {"weight_found": found, "weight_kept": kept, **areas} for areas in _areas(scored, ("pixel", "evidence"))
+        ]
+    return pd.DataFrame(rows)
+
+
+def trade(table: pd.DataFrame, seen: str, by: tuple[str, str] = ("rho", "pi")) -> pd.DataFrame:
+    """Return a row a pair of constants or weights: mean gain over the unseen, the folder that loses most, each AUC."""
+    means = table.groupby([*by, "subset"])[["pixel", "evidence"]].mean()
     change = (means["evidence"] - means["pixel"]).unstack()
     facts = pd.DataFrame({
         "gain_unseen": change.drop(columns=seen).mean(axis=1),
@@ -89,6 +132,7 @@ def trade(table: pd.DataFrame, seen: str) -> pd.DataFrame:
 def draw(table: pd.DataFrame, config: Config, path: Path) -> None:
     """Mean gain over the unseen against the loss of the folder that loses most: a panel a track, a line a rho."""
     tracks = table["track"].unique()
+    bound, table = table[table["sum"] == FITTED], table[table["sum"] != FITTED]
     figure, axes = plt.subplots(
         1, len(tracks), figsize=(3.4 * len(tracks), 3.4), sharex=True, sharey=True, squeeze=False, layout="constrained"
     )
@@ -104,6 +148,10 @@ def draw(table: pd.DataFrame, config: Config, path: Path) -> None:
             chosen["worst_change"], chosen["gain_unseen"], "o", markersize=12, markerfacecolor="none", color="black",
             linestyle="none", label="the default",
         )  # fmt: skip
+        best = bound[bound["track"] == track]
+        axis.plot(
+            best["worst_change"], best["gain_unseen"], "*", markersize=8, color="0.4", linestyle="none", label=FITTED
+        )
         axis.axvline(-config.loss, color="0.5", linestyle=":")
         axis.axhline(config.gain, color="0.5", linestyle=":")
         axis.set(title=str(track), xlabel="change of the folder that loses most (AUC)")
@@ -120,17 +168,21 @@ def main(config: Config) -> None:
     for path in config.scores:
         scores = load_scores(path).astype({name: str for name in CELL_COLUMNS if name != "seed"})
         for (train_on, track), part in scores.groupby(["train_on", "track"], sort=False):
-            found = pd.concat([gains(cell) for _, cell in part.groupby("seed")])
-            seeds = part["seed"].nunique()
-            tables.append(trade(found, str(train_on)).assign(train_on=str(train_on), track=str(track), seeds=seeds))
+            cells = [cell for _, cell in part.groupby("seed")]
+            sums = trade(pd.concat([gains(cell) for cell in cells]), str(train_on)).assign(sum="evidence")
+            fitted = pd.concat([gains_of_fitted(cell, config) for cell in cells])
+            bound = trade(fitted, str(train_on), ("weight_found", "weight_kept")).assign(sum=FITTED)
+            both = pd.concat([sums, bound], ignore_index=True)
+            tables.append(both.assign(train_on=str(train_on), track=str(track), seeds=len(cells)))
     table = pd.concat(tables, ignore_index=True)
-    table = table[["train_on", "track", "seeds", *table.columns.drop(["train_on", "track", "seeds"])]]
+    first = ["train_on", "track", "seeds", "sum", "rho", "pi", "weight_found", "weight_kept"]
+    table = table[[*first, *table.columns.drop(first)]]
     config.out.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(config.out) as temporary:
         table.to_csv(temporary, index=False, float_format="%.4f")
     draw(table, config, config.out.with_suffix(".png"))
     within = table[table["worst_change"] >= -config.loss]
-    best = within.loc[within.groupby("track")["gain_unseen"].idxmax()]
+    best = within.loc[within.groupby(["track", "sum"])["gain_unseen"].idxmax()]
     print(f"the largest mean gain of those that lose at most {config.loss:g} on any folder:")
     print(best.round(3).to_string(index=False))
 

@@ -91,6 +91,13 @@ def test_the_default_among_other_constants_is_what_two_streams_said(monkeypatch:
     assert table.loc[LEARNT_SHARE, "worst_change"] == pytest.approx(min(gains.values()), abs=1e-4)
     assert table.loc[0.2, "auc_dcgan"] > table.loc[LEARNT_SHARE, "auc_dcgan"] + 0.02
     assert table.loc[0.2, "worst_change"] < table.loc[LEARNT_SHARE, "worst_change"]
+    monkeypatch.setattr(constants, "WEIGHTS", ((1, 1), (10, 1)))
+    by = ("weight_found", "weight_kept")
+    bound = constants.trade(constants.gains_of_fitted(cell, constants.Config(scores=())), "stylegan", by)
+    even, found = bound.set_index("weight_found").loc[1], bound.set_index("weight_found").loc[10]
+    assert even["gain_unseen"] > table.loc[LEARNT_SHARE, "gain_unseen"]
+    assert found["auc_dcgan"] > even["auc_dcgan"] > table.loc[LEARNT_SHARE, "auc_dcgan"]
+    assert found["worst_change"] < even["worst_change"]
     with pytest.raises(UserError, match="hold no lattice"):
         constants.gains(cell[cell["detector"] != "lattice"])
 
