@@ -111,6 +111,7 @@ READINGS = {
     "period 4": "period 4",
     "period 16": "period 16",
     "laplacian": "Laplacian",
+    "without fields": "without fields",
     "with chroma": "Cb and Cr too",
     "with flat areas": "flat areas too",
     "crop of 128": "crop of 128 pixels",
