@@ -61,16 +61,21 @@ VARIANTS: dict[str, Callable[[EvidenceFusion], None]] = {
 }
 
 
+def check_detectors(cell: pd.DataFrame) -> None:
+    """Raise UserError where the scores of a training lack one of the detectors that the sum is made of."""
+    missing = NEEDED - set(cell["detector"])
+    if missing:
+        raise UserError(f"the scores hold no {', '.join(sorted(missing))}; give those of a benchmark with all three")
+
+
 def variants_of(cell: pd.DataFrame) -> list[pd.DataFrame]:
     """Return the rows of `pixel`, and of each variant, of one training.
 
     Raises:
         UserError: a detector is missing, or `evidence` is not what `two_stream` said.
     """
+    check_detectors(cell)
     of = {str(name): part.set_index("path") for name, part in cell.groupby("detector", observed=True)}
-    missing = NEEDED - set(of)
-    if missing:
-        raise UserError(f"the scores hold no {', '.join(sorted(missing))}; give those of a benchmark with all three")
     pixel = of["pixel"]
     said = {
         name: of[name].loc[pixel.index, "logit"].to_numpy(np.float64) for name in ("pixel", "lattice", "two_stream")

@@ -92,6 +92,7 @@ def test_the_default_among_other_constants_is_what_two_streams_said(monkeypatch:
     assert table.loc[0.2, "auc_dcgan"] > table.loc[LEARNT_SHARE, "auc_dcgan"] + 0.02
     assert table.loc[0.2, "worst_change"] < table.loc[LEARNT_SHARE, "worst_change"]
     monkeypatch.setattr(constants, "WEIGHTS", ((1, 1), (10, 1)))
+    monkeypatch.setattr(constants, "SPLINES", {6: 10.0})
     by = ("weight_found", "weight_kept")
     bound = constants.trade(constants.gains_of_fitted(cell, constants.Config(scores=())), "stylegan", by)
     even, found = bound.set_index("weight_found").loc[1], bound.set_index("weight_found").loc[10]

@@ -158,7 +158,16 @@ def by_pieces(transform: Callable[[Tensor, Tensor | None], Tensor], planes: Tens
 
 
 class EachPlane(torch.autograd.Function):
-    """What a function makes of each plane in numpy, (..., H, W) float32, where no gradient is taken."""
+    """What a function makes of each plane in numpy, where no gradient is taken: `EachPlane.apply(pixels, work)`.
+
+    Args:
+        pixels: float32 in a CPU's memory, see `in_cpu_memory`.
+        work: makes a plane of a plane; it may not write on what it is given.
+
+    Shape:
+        - input: (..., H, W)
+        - output: the same
+    """
 
     @staticmethod
     def forward(pixels: Tensor, work: PlaneWork) -> Tensor:

@@ -61,10 +61,13 @@ def test_it_multiplies_no_matrices(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise AssertionError("a matrix product")
 
-    for name in ("__matmul__", "matmul", "mm"):
-        monkeypatch.setattr(torch.Tensor, name, refuse)
-    for library, names in ((torch, ("mm", "bmm", "einsum")), (np, ("dot", "tensordot")), (cv2, ("gemm",))):
-        for name in ("matmul", *names) if library is not cv2 else names:
+    for library, names in (
+        (torch.Tensor, ("__matmul__", "matmul", "mm")),
+        (torch, ("matmul", "mm", "bmm", "einsum")),
+        (np, ("matmul", "dot", "tensordot")),
+        (cv2, ("gemm",)),
+    ):
+        for name in names:
             monkeypatch.setattr(library, name, refuse)
     read_lattice_of_image(blurred_noise((64, 64)))
 

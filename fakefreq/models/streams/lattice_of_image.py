@@ -1,6 +1,6 @@
 """What `fakefreq.models.streams.lattice.read_lattice` gives, of one decoded image: by OpenCV, numpy and scipy.
 
-A loader's worker has one image at a time, and there the steps cost less than as tensors: half of the time at 256
+A loader's worker has one image at a time, and there the steps cost less than as tensors: .6 of the time at 256
 pixels. Tests hold the two ways together. No step multiplies matrices: in a forked process a library for these can wait
 for ever for a lock that another thread held in the parent.
 """
@@ -31,12 +31,14 @@ _SMOOTH = np.array([0.125, 0.75, 0.125], np.float32)
 def scores_and_trace(image: NDArray[np.uint8], period: int, quiet: float) -> tuple[Floats, float]:
     """Return z of luma at the independent frequencies, field by field, and the trace of studio range.
 
+    See `fakefreq.spectra.lattice_field_scores` and `fakefreq.spectra.studio_range_trace`.
+
     Args:
         image: RGB, at least two periods a side.
         period: P in pixels, 2 to 32.
         quiet: see `fakefreq.spectra.lattice_residual`.
 
-    Shape: (H, W, 3) -> (F K,), with F fields and K independent frequencies.
+    Shape: (H, W, 3) -> (F K,), with F fields and K independent frequencies; z is 0 or more, the trace in [0, 1).
     """
     return _scores(_tiles(image.astype(np.float32), period, quiet), period), _trace(image)
 
