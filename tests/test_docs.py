@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[1]
 DOCUMENTS = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
+    ROOT / "benchmarks" / "results" / "README.md",
     ROOT / "data" / "README.md",
     ROOT / "notebooks" / "README.md",
     *sorted((ROOT / "docs").glob("*.md")),

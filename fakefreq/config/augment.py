@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from fakefreq.errors import UserError
 
 # Half of the images change their size and half their quality, by one law for both classes: chosen on photographs and a
-# generator that were kept out of training (benchmarks/results/README.md), where it gained more than any spectrum did.
+# generator that were kept out of training (docs/selection.md), where it gained more than any spectrum did.
 DEFAULT_DEGRADE = "0.5*rescale:0.5..1:any 0.5*jpeg:60..95"
 
 

@@ -11,7 +11,7 @@ from fakefreq.errors import UserError, choose
 
 # The stream whose logit is evidence by itself.
 LATTICE = "lattice"
-# rho and pi of `EvidenceFusion`: benchmarks/results/README.md tells how they were chosen, and what had been seen of
+# rho and pi of `EvidenceFusion`: docs/selection.md tells how they were chosen, and what had been seen of
 # test folders before.
 LEARNT_SHARE = 0.6
 LATTICE_SHARE = 0.15
