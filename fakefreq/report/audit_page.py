@@ -24,6 +24,8 @@ WORDS = {
     "fail": "Fail: a detector trained on this can score well without learning anything of the generator.",
 }
 _REAL, _FAKE = "#0072B2", "#D55E00"
+# Names of sources may hold dollar signs.
+_STYLE: dict[Any, Any] = {"font.size": 9, "text.parse_math": False}
 
 
 def write_audit_page(path: str | Path, audit: AuditResult) -> None:
@@ -95,7 +97,7 @@ def _features(part: str, auc: dict[str, Any]) -> str:
     features = [feature for feature in auc["features"] if abs(feature["alone"] - 0.5) > 1e-9][:10]
     if not features:
         return paragraph("No fact differs from image to image.")
-    with mpl.rc_context({"font.size": 9}):
+    with mpl.rc_context(_STYLE):
         drawn, axes = _axes(len(features), "AUC of the fact alone (bar); drop when it is shuffled (number)")
         places = range(len(features), 0, -1)
         axes.barh(places, [max(feature["alone"] - 0.5, 0) for feature in features], left=0.5, color=_REAL, height=0.6)
@@ -119,7 +121,7 @@ def _history(facts: dict[str, Any]) -> str:
         values = sorted(found["values"].items(), key=lambda item: -sum(item[1]))[:10]
         if not values:
             continue
-        with mpl.rc_context({"font.size": 9}):
+        with mpl.rc_context(_STYLE):
             drawn, axes = _axes(len(values), "share of the class")
             for place, (_, (real, fake)) in enumerate(reversed(values)):
                 axes.barh(place + 0.2, real, height=0.36, color=_REAL, label="real" if not place else None)
@@ -133,7 +135,7 @@ def _history(facts: dict[str, Any]) -> str:
 
 
 def _pairs(pairs: list[dict[str, Any]]) -> str:
-    with mpl.rc_context({"font.size": 9}):
+    with mpl.rc_context(_STYLE):
         drawn, axes = _axes(len(pairs), "AUC between two sets of photographs, 95 % interval")
         for place, pair in enumerate(reversed(pairs)):
             axes.plot([pair["low"], pair["high"]], [place, place], color=_REAL, linewidth=1.5)

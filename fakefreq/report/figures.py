@@ -5,14 +5,18 @@ colormaps with consideration for color vision deficiency (cividis). Panels are s
 a page can set them side by side or below each other at one size of type.
 """
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
@@ -38,6 +42,37 @@ STYLE: dict[Any, Any] = {
     "legend.fontsize": 9,
 }
 DASHES = ["--", "-", "-.", ":"]
+
+
+def _colour(number: int) -> str:
+    return COLOURS[number % len(COLOURS)]
+
+
+def _marker(number: int) -> str:
+    """Of a seventh line the colour comes again, and with it another marker."""
+    return MARKERS[(number + number // len(COLOURS)) % len(MARKERS)]
+
+
+def _legend(figure: Figure, axes: Axes, handles: Sequence[Artist], names: Sequence[str]) -> None:
+    """Put a legend where there is room: inside up to six lines, else below it.
+
+    Names may begin with an underscore; matplotlib leaves such labels out of a legend.
+    """
+    if len(names) > len(COLOURS):
+        _legend_below(figure, handles, names)
+    else:
+        _name(axes.legend(handles, [""] * len(names), loc="best"), names)
+
+
+def _legend_below(figure: Figure, handles: Sequence[Artist], names: Sequence[str], ncols: int = 2) -> None:
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(width, height + 0.2 * math.ceil(len(names) / ncols))
+    _name(figure.legend(handles, [""] * len(names), loc="outside lower center", ncols=ncols), names)
+
+
+def _name(legend: Legend, names: Sequence[str]) -> None:
+    for text, name in zip(legend.get_texts(), names, strict=True):
+        text.set_text(name)
 
 
 def _panel(height: float = 3.2, width: float = WIDTH) -> tuple[Figure, Axes]:
@@ -88,24 +123,29 @@ def difference_figure(table: pd.DataFrame) -> Figure:
     if table.empty:
         raise UserError("there is no difference in AUC to draw: no generator has both reals and fakes")
     names, detectors = list(dict.fromkeys(table["test"])), list(dict.fromkeys(table["detector"]))
-    colours = dict(zip(detectors, (COLOURS[1:] + COLOURS[:1]) * len(detectors), strict=False))
+    colours = {name: _colour(number + 1) for number, name in enumerate(detectors)}
     offsets = np.linspace(-0.28, 0.28, len(detectors)) if len(detectors) > 1 else np.zeros(1)
     with mpl.rc_context({**STYLE, "axes.grid.axis": "x"}):
         figure, axes = _panel(height=1.3 + max(0.38, 0.16 * len(detectors)) * len(names), width=4.4)
         axes.axvline(0, color="#444444", linewidth=1)
         for _, row in table.iterrows():
-            y = names.index(row["test"]) + offsets[detectors.index(row["detector"])]
+            number = detectors.index(row["detector"])
+            y = names.index(row["test"]) + offsets[number]
             colour, mean = colours[row["detector"]], row["kind"] == "mean"
+            marker = MARKERS[number // len(COLOURS) % len(MARKERS)] if number >= len(COLOURS) else "D" if mean else "o"
             if pd.notna(row["low"]):
                 axes.plot([row["low"], row["high"]], [y, y], color=colour, linewidth=2.4 if mean else 1.6)
             face = "white" if str(row.get("seen")).lower() == "true" else colour
-            axes.plot(row["value"], y, marker="D" if mean else "o", color=colour, markerfacecolor=face, markersize=7)
+            axes.plot(row["value"], y, marker=marker, color=colour, markerfacecolor=face, markersize=7)
         axes.set_yticks(range(len(names)), names)
         axes.set_ylim(len(names) - 0.4, -0.6)
         axes.set_xlabel(f"AUC less that of {table['baseline'].iloc[0]}")
         if len(detectors) > 1:
-            handles = [Line2D([], [], color=colour, label=name) for name, colour in colours.items()]
-            axes.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.4, -0.22), ncols=2)
+            marks = [MARKERS[number // len(COLOURS) % len(MARKERS)] for number in range(len(detectors))]
+            lines = [
+                Line2D([], [], color=colours[name], marker=mark) for name, mark in zip(detectors, marks, strict=True)
+            ]
+            _legend_below(figure, lines, detectors)
     return figure
 
 
@@ -126,26 +166,22 @@ def gain_figure(comparison: pd.DataFrame, baseline: str = "pixel") -> Figure:
     )
     detectors = [baseline, *[name for name in rows["detector"].unique() if name != baseline]]
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(7.0, 1.2 + 0.45 * len(order)), layout="constrained")
-        axes = figure.add_subplot()
+        room = max(0.45, 0.13 * len(detectors))
+        figure = Figure(figsize=(7.0, 1.0 + room * len(order)), layout="constrained")
+        axes, handles = figure.add_subplot(), []
         for number, detector in enumerate(detectors):
             part = mean[mean["detector"] == detector].set_index("generator").reindex(order)
-            places = np.arange(len(order)) + (number - (len(detectors) - 1) / 2) * 0.22
+            places = np.arange(len(order)) + (number - (len(detectors) - 1) / 2) * min(0.22, 0.8 / len(detectors))
             bars = np.stack([part["value"] - part["low"], part["high"] - part["value"]]).clip(min=0)
-            axes.errorbar(
-                part["value"],
-                places,
-                xerr=bars,
-                fmt="o",
-                color=COLOURS[number % len(COLOURS)],
-                label=detector,
-                capsize=2,
-            )
+            marker = MARKERS[number // len(COLOURS) % len(MARKERS)]
+            axes.errorbar(part["value"], places, xerr=bars, fmt=marker, color=_colour(number), label=detector,
+                          capsize=2, markersize=5)  # fmt: skip
+            handles.append(Line2D([], [], color=_colour(number), marker=marker))
         seen = set(rows.loc[rows["seen"], "generator"])
         axes.set_yticks(range(len(order)), [f"{name} (seen)" if name in seen else name for name in order])
         axes.axvline(0.5, color="#666666", linestyle=":", linewidth=1)
         axes.set(xlabel="AUC, 95 % interval", ylim=(-0.6, len(order) - 0.4))
-        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=len(detectors), frameon=False)
+        _legend_below(figure, handles, detectors, ncols=min(4, len(detectors)))
     return figure
 
 
@@ -158,8 +194,10 @@ def matrix_figure(part: pd.DataFrame, title: str) -> Figure:
     """
     values = part.pivot_table(index="train_on", columns="test", values="value")
     rows, columns = values.shape
+    labels = _training_sets([str(name) for name in values.index])
     with mpl.rc_context({**STYLE, "axes.grid": False}):
-        figure = Figure(figsize=(max(WIDTH, 2.2 + 0.62 * columns), 1.8 + 0.4 * rows), layout="constrained")
+        width = max(WIDTH, 1.4 + 0.075 * max(map(len, labels)) + 0.62 * columns)
+        figure = Figure(figsize=(width, 1.8 + 0.4 * rows), layout="constrained")
         axes = figure.add_subplot()
         grid = values.to_numpy(dtype=float)
         axes.imshow(grid, cmap="cividis", vmin=0.5, vmax=1.0, aspect="auto")
@@ -168,28 +206,43 @@ def matrix_figure(part: pd.DataFrame, title: str) -> Figure:
                 colour = "white" if value < 0.75 else "black"
                 axes.text(column, row, f"{value:.3f}", ha="center", va="center", color=colour, fontsize=9)
         axes.set_xticks(range(columns), [str(name) for name in values.columns], rotation=35, ha="right")
-        axes.set_yticks(range(rows), [str(name) for name in values.index])
+        axes.set_yticks(range(rows), labels)
         axes.set(xlabel="tested on", ylabel="trained on", title=title)
     return figure
+
+
+def _training_sets(names: list[str]) -> list[str]:
+    """Names of training sets for a figure: that of all generators but one is called so.
+
+    >>> _training_sets(["a+b", "a+c", "b+c"])
+    ['all but c', 'all but b', 'all but a']
+    """
+    everything = set("+".join(names).split("+"))
+    left_out = [everything - set(name.split("+")) for name in names]
+    if len(everything) < 3:
+        return names
+    return [
+        f"all but {others.pop()}" if len(others) == 1 else name for name, others in zip(names, left_out, strict=True)
+    ]
 
 
 def curve_figure(part: pd.DataFrame, title: str, det: bool) -> Figure:
     """Return ROC (or DET) curves with their 95 % bands, a line a detector."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 3.4), layout="constrained")
-        axes = figure.add_subplot()
+        axes, handles = figure.add_subplot(), {}
         for number, (name, rows) in enumerate(part.groupby("detector", sort=False)):
             x = rows["fpr"].to_numpy(dtype=float)
             y, low, high = (rows[column].to_numpy(dtype=float) for column in ("tpr", "low", "high"))
             if det:
                 y, low, high = 1 - y, 1 - high, 1 - low
-            colour = COLOURS[number % len(COLOURS)]
-            axes.plot(x, y, color=colour, linestyle=DASHES[number % len(DASHES)], label=str(name))
+            colour, dash = _colour(number), DASHES[(number + number // len(COLOURS)) % len(DASHES)]
+            handles[str(name)] = axes.plot(x, y, color=colour, linestyle=dash)[0]
             axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
         axes.set(xlabel="false positive rate", ylabel="miss rate" if det else "true positive rate", title=title)
         if det:
             axes.set(xscale="log", yscale="log", xlim=(1e-3, 1), ylim=(1e-3, 1.1))
-        axes.legend(loc="best")
+        _legend(figure, axes, list(handles.values()), list(handles))
     return figure
 
 
@@ -273,14 +326,13 @@ def cost_figure(cost: pd.DataFrame, headline: pd.DataFrame) -> Figure:
     spent = cost.assign(ms=1000 * cost["score_seconds"] / cost["score_images"]).groupby("detector")["ms"].mean()
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 3.2), layout="constrained")
-        axes = figure.add_subplot()
+        axes, handles = figure.add_subplot(), {}
         means = headline.groupby("detector", sort=False)["value"].mean()
         for number, (name, value) in enumerate(zip(map(str, means.index), means, strict=True)):
             if name in spent.index:
-                axes.plot(spent[name], value, MARKERS[number % len(MARKERS)], color=COLOURS[number % len(COLOURS)],
-                          label=str(name), markersize=8)  # fmt: skip
+                handles[name] = axes.plot(spent[name], value, _marker(number), color=_colour(number), markersize=8)[0]
         axes.set(xlabel="milliseconds an image", ylabel="AUC, mean of unseen")
-        axes.legend(loc="best")
+        _legend(figure, axes, list(handles.values()), list(handles))
     return figure
 
 

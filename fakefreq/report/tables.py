@@ -97,7 +97,7 @@ def read_benchmark(folder: Path) -> Benchmark:
 def _read(path: Path) -> pd.DataFrame:
     texts = ["detector", "train_on", "test", "note", "generator", "source", "track", "protocol", "path"]
     try:
-        return pd.read_csv(path, dtype=dict.fromkeys(texts, "string"), keep_default_na=True)
+        return pd.read_csv(path, dtype=dict.fromkeys(texts, "string"), keep_default_na=False, na_values=[""])
     except (FileNotFoundError, pd.errors.EmptyDataError):
         return pd.DataFrame()
 

@@ -1,4 +1,5 @@
 import colorsys
+import warnings
 from pathlib import Path
 
 import matplotlib as mpl
@@ -120,3 +121,53 @@ def test_the_figure_of_ablations_shows_the_only_generator_of_a_kind(tmp_path: Pa
     assert drawn == {"mean of unseen", "a"}
     points = {round(float(np.asarray(line.get_xdata())[0]), 6) for line in figure.axes[0].lines}
     assert points >= {0.2, 0.02}
+
+
+def drawn_texts(figure: mpl.figure.Figure) -> list[str]:
+    """Texts of all legends, once the figure is drawn without a warning."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure.draw_without_rendering()  # type: ignore[no-untyped-call]
+    legends = [*figure.legends, *(axes.get_legend() for axes in figure.axes)]
+    return [text.get_text() for legend in legends if legend is not None for text in legend.get_texts()]
+
+
+@pytest.mark.parametrize("count", [3, 20])
+def test_a_figure_of_many_detectors_keeps_its_axes_and_names_all_of_them(count: int) -> None:
+    names = ["_mine", *(f"detector_{number}" for number in range(1, count))]
+    steps = np.linspace(0, 1, 5)
+    curves = pd.concat(
+        [pd.DataFrame({"detector": name, "fpr": steps, "tpr": steps, "low": steps, "high": steps}) for name in names]
+    )
+    auc = pd.DataFrame({"detector": names, "value": np.linspace(0.5, 0.9, count)})
+    cost = pd.DataFrame({"detector": names, "score_seconds": 1.0, "score_images": np.arange(1, count + 1)})
+    rows = pd.DataFrame({"detector": np.repeat(names, 2), "generator": ["a", "b"] * count})
+    rows = rows.assign(test=rows["generator"], metric="auc", kind="generator", seen=False, baseline="pixel")
+    rows = rows.assign(value=0.7, low=0.6, high=0.8)
+    drawn = {
+        "roc": figures.curve_figure(curves, "ROC", det=False),
+        "cost": figures.cost_figure(cost, auc),
+        "gain": figures.gain_figure(rows, "_mine"),
+        "difference": figures.difference_figure(rows),
+    }
+    for name, figure in drawn.items():
+        assert drawn_texts(figure) == names, name
+        box = figure.axes[0].get_position()
+        width, height = figure.get_size_inches() * (box.width, box.height)
+        assert height > 1 and width > 1.5, name
+    marks = [(line.get_color(), line.get_marker()) for line in drawn["cost"].axes[0].get_lines()]
+    assert len(set(marks)) == count
+
+
+def test_a_map_of_leaving_one_out_has_room_for_its_numbers() -> None:
+    names = ["stylegan", "stylegan2", "dcgan", "mobilestylegan_native", "began", "realesrgan_compact"]
+    rows = [
+        {"train_on": "+".join(other for other in names if other != name), "test": test, "value": 0.7}
+        for name in names
+        for test in names
+    ]
+    figure = figures.matrix_figure(pd.DataFrame(rows), "pixel")
+    figure.draw_without_rendering()  # type: ignore[no-untyped-call]
+    axes = figure.axes[0]
+    assert {label.get_text() for label in axes.get_yticklabels()} == {f"all but {name}" for name in names}
+    assert axes.get_position().width * figure.get_size_inches()[0] > 0.5 * len(names)

@@ -82,3 +82,14 @@ def test_absent_tables_are_left_out_and_no_benchmark_is_an_error(tmp_path: Path)
     content = write_report(tmp_path)[0].read_text()
     assert "No difference in AUC" in content
     assert "ROC" not in content
+
+
+@pytest.mark.parametrize("name", ["null", "NA", "None"])
+def test_a_generator_may_be_called_as_nothing_is_written(name: str, tmp_path: Path) -> None:
+    folder = make_folder(tmp_path)
+    for table in ("summary", "matrix", "differences"):
+        path = folder / f"{table}.csv"
+        path.write_text(path.read_text().replace(NAME, name).replace(",two,", ",None,"))
+    page, text = write_report(folder)
+    assert f"| {name} |" in text.read_text() and "| None |" in text.read_text()
+    assert f">{name}<" in page.read_text()
