@@ -3,7 +3,6 @@
 import hashlib
 import logging
 import operator
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ import pandas as pd
 
 from fakefreq.data.images.decode import read_bytes
 from fakefreq.data.manifest.duplicates import NEAR_BITS, merge_groups, near_duplicates
+from fakefreq.data.manifest.places import PathsFrom
 from fakefreq.data.manifest.splits import check_splits, split_manifest
 from fakefreq.data.manifest.table import COLUMNS, NUMBERS, manifest_digest, read_manifest, write_manifest
 from fakefreq.errors import UserError, choose
@@ -30,13 +30,10 @@ def move_paths(manifest: pd.DataFrame, here: str | Path, there: str | Path) -> p
         here: the folder that its paths are relative to.
         there: the folder that they shall be relative to.
     """
-    here, there = os.path.abspath(here), os.path.abspath(there)  # noqa: PTH100 (resolve() would follow links)
-    if here == there:
+    if Path(here).resolve() == Path(there).resolve():
         return manifest
-    moved = [
-        path if path.startswith("/") else os.path.relpath(f"{here}/{path}", there).replace(os.sep, "/")
-        for path in manifest["path"]
-    ]
+    relative = PathsFrom(there)
+    moved = [path if path.startswith("/") else relative(f"{Path(here)}/{path}") for path in manifest["path"]]
     return manifest.assign(path=moved)
 
 
