@@ -12,7 +12,7 @@ import pandas as pd
 
 from fakefreq.data.index.folders import with_generator
 from fakefreq.data.index.names import SPLIT_NAMES, Columns, Hints, Listing, read_name, text_of
-from fakefreq.data.index.rows import read_rows, refuse_values
+from fakefreq.data.index.rows import names_of, read_rows, refuse_values
 from fakefreq.data.index.videos import Video, group_videos
 from fakefreq.data.index.walk import SUFFIXES
 from fakefreq.errors import UserError
@@ -42,9 +42,10 @@ def read_list(folder: str | Path, path: str | Path, hints: Hints | None = None) 
     wanted = {"--path-column": columns.path, **columns.named}
     if has_heading and not hints.label:
         wanted["--label-column"] = columns.label
+    there = names_of(rows)
     for flag, name in wanted.items():
-        if name not in rows[0]:
-            raise UserError(f"{path} has no column {name!r}; {flag} takes one of {', '.join(map(str, rows[0]))}")
+        if name not in there:
+            raise UserError(f"{path} has no column {name!r}; {flag} takes one of {', '.join(map(str, there))}")
     refuse_values(str(path), {text_of(row.get(columns.label)) for row in rows}, columns)
     found = read_rows(folder, str(path), rows, hints, needs_label=has_heading)
     return with_generator(Listing("list", found.entries, 0, found.problems), hints)
@@ -95,8 +96,8 @@ def _table(text: str, path: Path, columns: Columns) -> tuple[list[dict[str, Any]
             # Which of them is the label would be a guess: a number of a person is 0 or 1 too.
             raise UserError(
                 f"{path} has more than a path and a label in the line {line.strip()!r}, and no heading; write the "
-                f"names of the columns as its first line, such as {columns.path}, {columns.label}, {columns.generator}, "
-                f"{columns.split}; other names: --path-column, --label-column, ..."
+                f"names of the columns as its first line, such as {columns.path}, {columns.label}, "
+                f"{columns.generator}, {columns.split}; other names: --path-column, --label-column, ..."
             )
         place = next((i for i, cell in enumerate(cells) if _is_image(cell)), 0)
         label = next((cell for i, cell in enumerate(cells) if i != place and _is_label(cell, columns)), "")
