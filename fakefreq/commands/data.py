@@ -198,7 +198,7 @@ class Filter:
         from fakefreq.data.manifest.edit import filter_rows
         from fakefreq.data.manifests import move_paths, read_manifest, write_manifest
 
-        manifest = read_manifest(self.manifest)
+        manifest = read_manifest(self.manifest, with_own=True)
         kept = filter_rows(manifest, self.where)
         write_manifest(move_paths(kept, self.manifest.parent, self.out.parent), self.out)
         logger.info(f"{len(kept)} of {len(manifest)} images: {self.out}")
@@ -224,7 +224,7 @@ class Sample:
         from fakefreq.data.manifest.edit import sample_rows
         from fakefreq.data.manifests import move_paths, read_manifest, write_manifest
 
-        manifest = read_manifest(self.manifest)
+        manifest = read_manifest(self.manifest, with_own=True)
         kept = sample_rows(manifest, self.count, self.seed)
         write_manifest(move_paths(kept, self.manifest.parent, self.out.parent), self.out)
         logger.info(f"{len(kept)} of {len(manifest)} images: {self.out}")
@@ -263,7 +263,7 @@ class Seal:
         from fakefreq.data.manifest.splits import check_splits
         from fakefreq.data.manifests import manifest_digest, read_manifest, write_manifest
 
-        manifest = read_manifest(self.manifest, sealed=False)
+        manifest = read_manifest(self.manifest, sealed=False, with_own=True)
         check_labels(manifest)
         check_splits(manifest)
         write_manifest(manifest, self.manifest)

@@ -21,7 +21,15 @@ from fakefreq.data.index.photo_sets import fetch_set
 from fakefreq.data.index.probe import FACTS, IndexCache, probe_paths
 from fakefreq.data.manifest.duplicates import NEAR_BITS, merge_groups, near_duplicates
 from fakefreq.data.manifest.places import PathsFrom
-from fakefreq.data.manifest.table import COLUMNS, NUMBERS, PARQUET_ABOVE, is_ascending, write_manifest, write_skipped
+from fakefreq.data.manifest.table import (
+    COLUMNS,
+    NUMBERS,
+    PARQUET_ABOVE,
+    is_ascending,
+    own_columns,
+    write_manifest,
+    write_skipped,
+)
 from fakefreq.errors import UserError
 from fakefreq.hub import is_hub_name
 from fakefreq.progress import track
@@ -366,4 +374,4 @@ def fill_headers(manifest: pd.DataFrame, root: str | Path) -> pd.DataFrame:
             raise ImageError(path, error.reason) from error
         facts.append((*probe_content(path, content), hashlib.sha256(content).hexdigest()))
     read = pd.DataFrame(facts, index=manifest.index, columns=[name for name in FACTS if name != "phash"])
-    return manifest.assign(**read.to_dict("series"))[COLUMNS]  # type: ignore[arg-type]
+    return manifest.assign(**read.to_dict("series"))[[*COLUMNS, *own_columns(manifest)]]  # type: ignore[arg-type]

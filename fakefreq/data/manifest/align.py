@@ -61,7 +61,8 @@ def align_manifest(
     """Bring every image of a manifest through one history and write files, manifest and recipe; resumable.
 
     Quality and kernel, where the history leaves them open, are drawn by seed and the original's sha256: one law for
-    both classes, and the same bytes whenever it is done again. Groups, splits, generators and sources are kept.
+    both classes, and the same bytes whenever it is done again. Groups, splits, generators, sources
+    and columns of your own are kept.
 
     Args:
         manifest_path: of the originals.
@@ -83,7 +84,7 @@ def align_manifest(
             class.
     """
     manifest_path, out = Path(manifest_path), Path(out)
-    manifest = read_manifest(manifest_path)
+    manifest = read_manifest(manifest_path, with_own=True)
     if (manifest["sha256"] == "").any():
         raise UserError(f"{manifest_path} lacks sha256 sums, by which qualities are drawn; index the folder anew")
     root, recipe = manifest_path.parent, {"history": _law(face, history), "seed": seed}

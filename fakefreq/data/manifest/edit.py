@@ -15,7 +15,7 @@ from fakefreq.data.images.decode import read_bytes
 from fakefreq.data.manifest.duplicates import NEAR_BITS, merge_groups, near_duplicates
 from fakefreq.data.manifest.places import PathsFrom
 from fakefreq.data.manifest.splits import check_splits, split_manifest
-from fakefreq.data.manifest.table import COLUMNS, NUMBERS, manifest_digest, read_manifest, write_manifest
+from fakefreq.data.manifest.table import COLUMNS, NUMBERS, manifest_digest, own_columns, read_manifest, write_manifest
 from fakefreq.errors import UserError, choose
 from fakefreq.progress import track
 
@@ -60,7 +60,7 @@ def rewrite_split(
         val_from_train: share of train's groups that become val.
         val_is_test: the official val is the test part.
     """
-    manifest = read_manifest(manifest_path)
+    manifest = read_manifest(manifest_path, with_own=True)
     manifest = split_manifest(
         manifest, fractions, seed, keep, hold_out, val_from_train=val_from_train, val_is_test=val_is_test
     )
@@ -87,21 +87,39 @@ def merge_manifests(paths: Sequence[Path], out: Path) -> pd.DataFrame:
     Raises:
         UserError: an image with both labels, or an image in two splits.
     """
-    parts = [move_paths(read_manifest(path), Path(path).parent, Path(out).parent) for path in paths]
-    merged = pd.concat(parts, ignore_index=True).drop_duplicates(ignore_index=True)
+    parts = [move_paths(read_manifest(path, with_own=True), Path(path).parent, Path(out).parent) for path in paths]
+    merged = _with_own_once(pd.concat(parts, ignore_index=True)).drop_duplicates(COLUMNS, ignore_index=True)
     twice = merged[merged["path"].duplicated(keep=False)]
     if len(twice):
         path = twice["path"].iloc[0]
         rows = twice[twice["path"] == path]
         column = next((n for n in ("label", "split", *COLUMNS) if rows[n].nunique() > 1), "row")
-        values = " and ".join(repr(value) for value in rows[column].unique()[:2])
-        raise UserError(f"the manifests give {path} two values of {column}: {values}; mend one of them")
+        raise _two_values(path, column, rows[column])
     check_labels(merged)
     merged["group"] = merge_groups(merged["group"], merged["sha256"], near_duplicates(merged))
     merged = merged.sort_values("path", ignore_index=True)
     check_splits(merged)
     write_manifest(merged, out)
     return merged
+
+
+def _with_own_once(merged: pd.DataFrame) -> pd.DataFrame:
+    """Of an image that is in several manifests, give each row what any of them has in the user's own columns."""
+    twice = merged["path"].duplicated(keep=False)
+    for name in own_columns(merged) if twice.any() else []:
+        known = merged[twice & merged[name].notna() & (merged[name].astype(str) != "")]
+        first = known.drop_duplicates("path").set_index("path")[name].astype(object)
+        other = known[known[name].astype(str).to_numpy() != first.reindex(known["path"]).astype(str).to_numpy()]
+        if len(other):
+            path = other["path"].iloc[0]
+            raise _two_values(path, name, known[name][known["path"] == path])
+        merged[name] = merged[name].astype(object).where(~twice, first.reindex(merged["path"]).to_numpy())
+    return merged
+
+
+def _two_values(path: str, column: str, values: pd.Series) -> UserError:
+    shown = " and ".join(repr(value) for value in values.unique()[:2])
+    return UserError(f"the manifests give {path} two values of {column}: {shown}; mend one of them")
 
 
 def check_labels(manifest: pd.DataFrame, near_bits: int = NEAR_BITS) -> None:
@@ -184,6 +202,7 @@ def filter_rows(manifest: pd.DataFrame, terms: Sequence[str]) -> pd.DataFrame:
         column = manifest[choose(name, list(manifest.columns), "column", "--where")]
         is_number = name in NUMBERS
         if sign in ("=", "!="):
+            column = column.astype(object).where(column.notna(), "") if column.hasnans else column
             among = column.astype(str).isin([part.strip() for part in value.split(",")])
             manifest = manifest[among if sign == "=" else ~among]
             continue
