@@ -99,7 +99,8 @@ def align_manifest(
         sized = manifest[manifest["path"].isin(squares)]
         sides = [squares[path].side for path in sized["path"]]
         sized = sized.assign(width=sides, height=sides)
-    small = sized[_side(sized) < (history.size or 0)]
+    # 0 is no size but none that is known, as in manifests of other programs: the image itself tells.
+    small = sized[_side(sized).between(1, (history.size or 0) - 1)]
     if len(small) and too_small == "stop":
         raise UserError(_too_small(small, len(manifest), history, face))
     rows = sized.drop(index=small.index).reset_index(drop=True)

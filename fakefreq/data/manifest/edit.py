@@ -15,7 +15,15 @@ from fakefreq.data.images.decode import read_bytes
 from fakefreq.data.manifest.duplicates import NEAR_BITS, merge_groups, near_duplicates
 from fakefreq.data.manifest.places import PathsFrom
 from fakefreq.data.manifest.splits import check_splits, split_manifest
-from fakefreq.data.manifest.table import COLUMNS, NUMBERS, manifest_digest, own_columns, read_manifest, write_manifest
+from fakefreq.data.manifest.table import (
+    COLUMNS,
+    NUMBERS,
+    manifest_digest,
+    own_columns,
+    read_manifest,
+    to_texts,
+    write_manifest,
+)
 from fakefreq.errors import UserError, choose
 from fakefreq.progress import track
 
@@ -168,13 +176,19 @@ def check_manifest(path: Path, files: bool = False) -> None:
     if len(apart):
         a, b = manifest["path"].iloc[apart[0]]
         raise UserError(f"{a} and {b} look the same but are in different groups; index again with --phash")
+    unknown = int((manifest["sha256"] == "").sum())
     if files:
         for name, sha256 in track(zip(manifest["path"], manifest["sha256"], strict=True), "check", len(manifest)):
-            if hashlib.sha256(read_bytes(path.parent / name)).hexdigest() != sha256:
+            if hashlib.sha256(read_bytes(path.parent / name)).hexdigest() != sha256 != "":
                 raise UserError(f"{name} is not the file that was indexed: its bytes changed; index again")
     hashed = int((manifest["phash"] != "").sum())
     logger.info(f"{len(manifest)} images, {manifest['group'].nunique()} groups, digest {manifest_digest(manifest)}")
-    logger.info("labels, groups and splits agree" + (", and all files are as they were indexed" if files else ""))
+    logger.info(
+        "labels, groups and splits agree"
+        + (f", and {'all' if not unknown else len(manifest) - unknown} files are as they were indexed" if files else "")
+    )
+    if files and unknown:
+        logger.warning(f"{unknown} of {len(manifest)} images have no sha256 to compare with: they are there, no more")
     logger.info(
         f"near-duplicates: {hashed} of {len(manifest)} images have a hash" + ("" if hashed else " (index --phash)")
     )
@@ -202,8 +216,7 @@ def filter_rows(manifest: pd.DataFrame, terms: Sequence[str]) -> pd.DataFrame:
         column = manifest[choose(name, list(manifest.columns), "column", "--where")]
         is_number = name in NUMBERS
         if sign in ("=", "!="):
-            column = column.astype(object).where(column.notna(), "") if column.hasnans else column
-            among = column.astype(str).isin([part.strip() for part in value.split(",")])
+            among = to_texts(column).isin([part.strip() for part in value.split(",")])
             manifest = manifest[among if sign == "=" else ~among]
             continue
         if not is_number or not re.fullmatch(r"\s*-?\d+\s*", value):

@@ -60,6 +60,14 @@ def read_manifest(path: str | Path, sealed: bool = True, *, with_own: bool = Fal
         raise UserError(
             f"{path}: the label of {wrong['path'].iloc[0]} is {wrong['label'].iloc[0]!r}; it is 0 (real) or 1"
         )
+    present = [name for name in COLUMNS if name in manifest]
+    for name in COLUMNS:
+        if name not in manifest:
+            manifest[name] = ""
+        manifest[name] = to_numbers(manifest[name]) if name in NUMBERS else to_texts(manifest[name])
+    if (manifest["path"] == "").any():
+        row = int((manifest["path"] == "").to_numpy().argmax()) + 1
+        raise UserError(f"{path} has no path in row {row} of {len(manifest)}; fill the cell, or take the row out")
     # A table that ascends, as fakefreq writes it, holds no path twice; looking for one would take 200 MB for a million.
     twice = None if is_ascending(manifest["path"], strictly=True) else manifest["path"].duplicated()
     if twice is not None and twice.any():
@@ -67,12 +75,6 @@ def read_manifest(path: str | Path, sealed: bool = True, *, with_own: bool = Fal
         labels = sorted(set(manifest.loc[manifest["path"] == name, "label"].astype(int)))
         how = "once as real and once as fake" if len(labels) > 1 else "twice"
         raise UserError(f"{path} lists {name} {how}; keep one of the rows")
-    present = [name for name in COLUMNS if name in manifest]
-    for name in COLUMNS:
-        if name not in manifest:
-            manifest[name] = ""
-        if name in NUMBERS:
-            manifest[name] = to_numbers(manifest[name])
     found = _digest(manifest, present) if sealed and seal else seal
     if found != seal:
         raise UserError(
@@ -99,6 +101,17 @@ def is_label(column: pd.Series) -> pd.Series:
 def to_numbers(column: pd.Series) -> pd.Series:
     """Return whole numbers; 0 where there is none."""
     return pd.to_numeric(column, errors="coerce").fillna(0).astype(int)
+
+
+def to_texts(column: pd.Series) -> pd.Series:
+    """Return texts; an empty one where there is none, as in cells that another program left out.
+
+    >>> to_texts(pd.Series(["00001", None])).tolist(), to_texts(pd.Series([7, None], dtype=object)).tolist()
+    (['00001', ''], ['7', ''])
+    """
+    if column.hasnans:
+        column = column.astype(object).where(column.notna(), "")
+    return column if isinstance(column.dtype, pd.StringDtype) else column.astype("str")
 
 
 def _of_folder(folder: Path) -> str:
@@ -169,8 +182,7 @@ def write_manifest(manifest: pd.DataFrame, path: str | Path) -> None:
             parquet.write_table(table, temporary, compression="zstd", row_group_size=GROUP_ROWS)
         return
     for name in own:
-        if manifest[name].hasnans:
-            manifest[name] = manifest[name].astype(object).where(manifest[name].notna(), "")
+        manifest[name] = to_texts(manifest[name])
     manifest[SEAL + seal] = ""
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, lineterminator="\n").writerow(manifest.columns)
