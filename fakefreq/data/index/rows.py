@@ -147,7 +147,7 @@ def refuse_values(table: str, values: set[str], columns: Columns) -> None:
 
 
 class _Found:
-    """Entries by place; a place with both labels is a problem."""
+    """Entries by place; a place with two labels, generators or splits is a problem."""
 
     def __init__(self, table: str) -> None:
         self.table, self.known, self.contradicted = table, dict[str, tuple[int, Entry]](), set[str]()
@@ -156,9 +156,15 @@ class _Found:
     def add(self, number: int, name: str, entry: Entry) -> None:
         place = os.path.normpath(entry.path)
         first = self.known.setdefault(place, (number, entry))
+        text = ""
         if first[1].label != entry.label:
-            self.contradicted.add(place)
             text = f"row {first[0]} calls it {WORDS[first[1].label]}, row {number} {WORDS[entry.label]}"
+        elif first[1].generator != entry.generator:
+            text = f"row {first[0]} has the generator {first[1].generator!r}, row {number} {entry.generator!r}"
+        elif first[1].split != entry.split:
+            text = f"row {first[0]} has the split {first[1].split!r}, row {number} {entry.split!r}"
+        if text:
+            self.contradicted.add(place)
             self.problems.append(ImageError(f"{self.table}: {name}", text))
 
     def rows(self) -> Rows:

@@ -246,3 +246,15 @@ def test_folders_name_what_made_a_fake_where_its_row_does_not(tmp_path: Path) ->
     rows[2]["generator"] = "vqgan2"
     made = index(root, None, write_list(tmp_path / "l.json", rows)).set_index("path")["generator"]
     assert made["d/fake/vqgan/2.png"] == "vqgan2" and made["d/fake/sdxl/3.png"] == "sdxl"
+
+
+@pytest.mark.parametrize(("column", "values"), [("generator", ("biggan", "vqgan")), ("split", ("train", "test"))])
+def test_one_file_twice_with_two_values_stops(tmp_path: Path, column: str, values: tuple[str, str]) -> None:
+    root = make_set(tmp_path / "d", ["a.png", "b.png"])
+    rows: list[dict[str, object]] = [{"path": "./a.png", "label": "fake", column: value} for value in values]
+    rows.append({"path": "b.png", "label": "fake", column: values[0]})
+    listed = write_list(tmp_path / "l.csv", rows)
+    line = refused(root, None, listed)
+    assert f"a.png: row 1 has the {column} '{values[0]}', row 2 '{values[1]}'" in line
+    write_list(listed, [rows[0], rows[0], rows[2]])
+    assert len(index(root, None, listed)) == 2
