@@ -190,7 +190,8 @@ class Filter:
     manifest: tyro.conf.Positional[Path]
     """the manifest"""
     where: tuple[str, ...]
-    """column=value, column!=value, values parted by commas; numbers also with < > <= >=. All must be true"""
+    """column=value, column!=value, values parted by commas (one with commas in it is taken whole where a row has it);
+    numbers also with < > <= >=. All must be true"""
     out: Path
     """the manifest to write"""
 

@@ -199,7 +199,8 @@ def filter_rows(manifest: pd.DataFrame, terms: Sequence[str]) -> pd.DataFrame:
 
     Args:
         manifest: a table of images.
-        terms: `column=value`, `column!=value`, several values parted by commas; for numbers also `<`, `>`, `<=`, `>=`.
+        terms: `column=value`, `column!=value`, several values parted by commas, but one with commas in it where a row
+            has that; for numbers also `<`, `>`, `<=`, `>=`. A value that no row has is warned of.
 
     Raises:
         UserError: not a term, no such column, or no row left.
@@ -208,6 +209,7 @@ def filter_rows(manifest: pd.DataFrame, terms: Sequence[str]) -> pd.DataFrame:
     >>> filter_rows(table, ["generator!=", "width<=128"])["path"].tolist()
     ['b']
     """
+    table = manifest
     for term in terms:
         found = re.fullmatch(r"(\w+)\s*(!=|<=|>=|=|<|>)(.*)", term, re.DOTALL)
         if not found:
@@ -216,7 +218,12 @@ def filter_rows(manifest: pd.DataFrame, terms: Sequence[str]) -> pd.DataFrame:
         column = manifest[choose(name, list(manifest.columns), "column", "--where")]
         is_number = name in NUMBERS
         if sign in ("=", "!="):
-            among = to_texts(column).isin([part.strip() for part in value.split(",")])
+            known, whole = set(to_texts(table[name]).unique()), value.strip()
+            # A path may have commas in it.
+            wanted = [whole] if whole in known else [part.strip() for part in value.split(",")]
+            for absent in (part for part in wanted if part not in known):
+                logger.warning(f"--where {term}: no {name} of the manifest is {absent!r}")
+            among = to_texts(column).isin(wanted)
             manifest = manifest[among if sign == "=" else ~among]
             continue
         if not is_number or not re.fullmatch(r"\s*-?\d+\s*", value):
