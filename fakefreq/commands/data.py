@@ -190,7 +190,8 @@ class Filter:
     manifest: tyro.conf.Positional[Path]
     """the manifest"""
     where: tuple[str, ...]
-    """column=value, column!=value, values parted by commas; numbers also with < > <= >=. All must be true"""
+    """column=value, column!=value, values parted by commas (one with commas in it is taken whole where a row has it);
+    numbers also with < > <= >=. All must be true"""
     out: Path
     """the manifest to write"""
 
@@ -198,7 +199,7 @@ class Filter:
         from fakefreq.data.manifest.edit import filter_rows
         from fakefreq.data.manifests import move_paths, read_manifest, write_manifest
 
-        manifest = read_manifest(self.manifest)
+        manifest = read_manifest(self.manifest, with_own=True)
         kept = filter_rows(manifest, self.where)
         write_manifest(move_paths(kept, self.manifest.parent, self.out.parent), self.out)
         logger.info(f"{len(kept)} of {len(manifest)} images: {self.out}")
@@ -224,7 +225,7 @@ class Sample:
         from fakefreq.data.manifest.edit import sample_rows
         from fakefreq.data.manifests import move_paths, read_manifest, write_manifest
 
-        manifest = read_manifest(self.manifest)
+        manifest = read_manifest(self.manifest, with_own=True)
         kept = sample_rows(manifest, self.count, self.seed)
         write_manifest(move_paths(kept, self.manifest.parent, self.out.parent), self.out)
         logger.info(f"{len(kept)} of {len(manifest)} images: {self.out}")
@@ -263,7 +264,7 @@ class Seal:
         from fakefreq.data.manifest.splits import check_splits
         from fakefreq.data.manifests import manifest_digest, read_manifest, write_manifest
 
-        manifest = read_manifest(self.manifest, sealed=False)
+        manifest = read_manifest(self.manifest, sealed=False, with_own=True)
         check_labels(manifest)
         check_splits(manifest)
         write_manifest(manifest, self.manifest)

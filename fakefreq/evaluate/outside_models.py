@@ -21,6 +21,7 @@ import pandas as pd
 from fakefreq.data.images.decode import read_bytes
 from fakefreq.data.images.headers.formats import ImageError
 from fakefreq.data.images.shards import split_member
+from fakefreq.data.manifest.places import absolute
 from fakefreq.data.manifests import write_skipped
 from fakefreq.errors import UserError, choose
 from fakefreq.evaluate import outside_worker
@@ -155,7 +156,7 @@ def _ask(process: "_Process", batch: list[str], root: Path, folder: Path, failed
     files: list[str] = []
     written: list[Path] = []
     for path in list(batch):
-        place = os.path.abspath(root / path)  # noqa: PTH100 (links are not followed: folders may say what is what)
+        place = absolute(str(root / path))  # links are not followed: folders may say what is what
         if split_member(place):
             try:
                 copy = folder / f"{len(written)}{Path(path).suffix}"

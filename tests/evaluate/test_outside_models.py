@@ -263,6 +263,16 @@ def test_images_of_shards_are_files_for_it(tiny_set: Path, tmp_path: Path) -> No
     assert "no such member" in pd.read_csv(tmp_path / "scores_failed.csv")["reason"].item()
 
 
+def test_images_of_a_manifest_behind_a_link_are_found(tiny_set: Path, tmp_path: Path) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "runs").symlink_to(tmp_path / "a" / "b", target_is_directory=True)
+    images, _ = index_folder(tiny_set, tmp_path / "runs" / "manifest.csv")
+    out = tmp_path / "scores.csv"
+    rows = images.iloc[::20].assign(manifest="")
+    score_model(write(tmp_path, SIZE), "theirs", rows, tmp_path / "runs", out, run=ModelRun())
+    assert len(pd.read_csv(out)) == len(rows)
+
+
 def test_the_help_says_whose_code_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["compare-scores", "--help"])

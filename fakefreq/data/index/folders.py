@@ -15,7 +15,7 @@ from fakefreq.data.images.headers.formats import ImageError
 from fakefreq.data.index.names import LAYOUTS, Entry, Hints, Listing, looks_like_a_generator, read_name, text_of
 from fakefreq.data.index.packed import read_parquet_tables, read_tar_shards
 from fakefreq.data.index.photo_sets import DETECTORS
-from fakefreq.data.index.rows import read_rows
+from fakefreq.data.index.rows import names_of, read_rows
 from fakefreq.data.index.tree import WORDS, Tree, root_name
 from fakefreq.data.index.walk import SUFFIXES, Found, walk
 from fakefreq.errors import UserError, choose
@@ -37,8 +37,9 @@ def read_metadata(folder: Path, found: Found, hints: Hints) -> Listing | None:
     rows: list[dict[str, Any]] = []
     for place, name in found.tables:
         table = _metadata_table(folder / place / name)
-        paths = [column for column in (columns.path, *_PATHS) if table and column in table[0]]
-        labels = [column for column in (columns.label, "label", _TARGET) if table and column in table[0]]
+        there = names_of(table)
+        paths = [column for column in (columns.path, *_PATHS) if column in there]
+        labels = [column for column in (columns.label, "label", _TARGET) if column in there]
         if not paths or not labels:
             continue
         path = _right_column(folder, place, paths, table[0])
@@ -50,7 +51,7 @@ def read_metadata(folder: Path, found: Found, hints: Hints) -> Listing | None:
                 filled[columns.label] = _of_target(given)
                 maker = columns.source if filled[columns.label] == "0" else columns.generator
                 filled = {columns.generator: "", columns.source: "", maker: place.rpartition("/")[2], **filled}
-                del filled[_TARGET]
+                filled.pop(_TARGET, None)
             rows.append(filled)
     if not rows:
         return None

@@ -4,7 +4,6 @@ import contextlib
 import gc
 import hashlib
 import logging
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
@@ -21,7 +20,16 @@ from fakefreq.data.index.names import LAYOUTS, Entry, Hints, Listing
 from fakefreq.data.index.photo_sets import fetch_set
 from fakefreq.data.index.probe import FACTS, IndexCache, probe_paths
 from fakefreq.data.manifest.duplicates import NEAR_BITS, merge_groups, near_duplicates
-from fakefreq.data.manifest.table import COLUMNS, NUMBERS, PARQUET_ABOVE, is_ascending, write_manifest, write_skipped
+from fakefreq.data.manifest.places import PathsFrom
+from fakefreq.data.manifest.table import (
+    COLUMNS,
+    NUMBERS,
+    PARQUET_ABOVE,
+    is_ascending,
+    own_columns,
+    write_manifest,
+    write_skipped,
+)
 from fakefreq.errors import UserError
 from fakefreq.hub import is_hub_name
 from fakefreq.progress import track
@@ -38,7 +46,7 @@ class Meaning(NamedTuple):
     """How the columns that no header fills are made.
 
     Args:
-        base: the manifest's folder, absolute.
+        base: the manifest's folder.
         group_by: what is never parted by a split; see `fakefreq.data.index.index.index_folder`.
         sources: subset -> where its reals come from.
         everywhere: where all other reals come from.
@@ -68,7 +76,7 @@ def read_table(
         phash: decode the images for their perceptual hash.
         cache: of a former index.
     """
-    relative = _RelativePaths(meaning.base)
+    relative = PathsFrom(meaning.base)
     block = _Block()
     blocks = [block.table(relative, meaning)]
     start = 0
@@ -105,7 +113,7 @@ class _Block:
         for name, values in columns.items():
             self.facts[name] += values if isinstance(values, list) else [values] * len(entries)
 
-    def table(self, relative: "_RelativePaths", meaning: Meaning) -> pd.DataFrame:
+    def table(self, relative: PathsFrom, meaning: Meaning) -> pd.DataFrame:
         """Return the rows with all columns of a manifest."""
         names = Entry._fields
         given: dict[str, Sequence[Any]] = dict(
@@ -154,22 +162,6 @@ def _group(path: str, given: str, pair: str, group_by: GroupBy) -> str:
     stem, dot, _ = name.rpartition(".")
     stem = stem if dot and stem else name
     return stem if group_by == "stem" else pair + stem
-
-
-class _RelativePaths:
-    """Paths relative to the manifest's folder; computed once a folder, not once an image."""
-
-    def __init__(self, base: str) -> None:
-        self.base, self.folders = base, dict[str, str]()
-
-    def __call__(self, path: str) -> str:
-        folder, _, name = path.rpartition("/")
-        prefix = self.folders.get(folder)
-        if prefix is None:
-            absolute = os.path.abspath(folder or ("/" if path.startswith("/") else "."))  # noqa: PTH100
-            there = os.path.relpath(absolute, self.base).replace(os.sep, "/")
-            prefix = self.folders[folder] = "" if there == "." else there + "/"
-        return prefix + name
 
 
 def index_folder(
@@ -234,8 +226,7 @@ def index_folder(
         skipped.add(problem.path, problem.reason)
     if sources and (unknown := sorted(set(sources) - {entry.subset for entry in listing.entries})):
         raise UserError(f"--source names the subsets {', '.join(unknown)}, which {folder} does not have")
-    base = os.path.abspath(manifest_path.parent)  # noqa: PTH100 (resolve() would follow links)
-    meaning = Meaning(base, group_by, sources or {}, (hints or Hints()).source)
+    meaning = Meaning(str(manifest_path.parent), group_by, sources or {}, (hints or Hints()).source)
     cache = None if fresh else IndexCache(manifest_path)
     with _collector_paused():
         manifest = read_table(listing.entries, meaning, skipped.add, jobs, phash, cache)
@@ -383,4 +374,4 @@ def fill_headers(manifest: pd.DataFrame, root: str | Path) -> pd.DataFrame:
             raise ImageError(path, error.reason) from error
         facts.append((*probe_content(path, content), hashlib.sha256(content).hexdigest()))
     read = pd.DataFrame(facts, index=manifest.index, columns=[name for name in FACTS if name != "phash"])
-    return manifest.assign(**read.to_dict("series"))[COLUMNS]  # type: ignore[arg-type]
+    return manifest.assign(**read.to_dict("series"))[[*COLUMNS, *own_columns(manifest)]]  # type: ignore[arg-type]

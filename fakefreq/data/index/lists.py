@@ -12,7 +12,7 @@ import pandas as pd
 
 from fakefreq.data.index.folders import with_generator
 from fakefreq.data.index.names import SPLIT_NAMES, Columns, Hints, Listing, read_name, text_of
-from fakefreq.data.index.rows import read_rows, refuse_values
+from fakefreq.data.index.rows import names_of, read_rows, refuse_values
 from fakefreq.data.index.videos import Video, group_videos
 from fakefreq.data.index.walk import SUFFIXES
 from fakefreq.errors import UserError
@@ -24,7 +24,7 @@ def read_list(folder: str | Path, path: str | Path, hints: Hints | None = None) 
     Args:
         folder: what the list's paths are relative to.
         path: a table (.csv, .tsv, .txt, parted by commas, semicolons, tabs or blanks) with a heading, or without one
-            where its columns are a path and a label; a JSON list of objects, a JSON object of columns, JSON lines
+            where its columns are a path and a label alone; a JSON list of objects, a JSON object of columns, JSON lines
             (.jsonl), or nested JSON as of DeepfakeBench.
         hints: its `columns` name the columns; `label` and `generator` hold for all rows where it has no such column.
 
@@ -42,9 +42,10 @@ def read_list(folder: str | Path, path: str | Path, hints: Hints | None = None) 
     wanted = {"--path-column": columns.path, **columns.named}
     if has_heading and not hints.label:
         wanted["--label-column"] = columns.label
+    there = names_of(rows)
     for flag, name in wanted.items():
-        if name not in rows[0]:
-            raise UserError(f"{path} has no column {name!r}; {flag} takes one of {', '.join(map(str, rows[0]))}")
+        if name not in there:
+            raise UserError(f"{path} has no column {name!r}; {flag} takes one of {', '.join(map(str, there))}")
     refuse_values(str(path), {text_of(row.get(columns.label)) for row in rows}, columns)
     found = read_rows(folder, str(path), rows, hints, needs_label=has_heading)
     return with_generator(Listing("list", found.entries, 0, found.problems), hints)
@@ -60,7 +61,7 @@ def _rows(path: Path, columns: Columns) -> tuple[list[dict[str, Any]], bool]:
             else:
                 content = json.loads(text)
             return _as_rows(content, path, columns), True
-        return _table(text, columns)
+        return _table(text, path, columns)
     except FileNotFoundError as error:
         raise UserError(f"there is no list {path}") from error
     except (OSError, ValueError, RecursionError) as error:
@@ -77,7 +78,7 @@ def _text(path: Path) -> str:
     return content.decode("utf-8-sig")
 
 
-def _table(text: str, columns: Columns) -> tuple[list[dict[str, Any]], bool]:
+def _table(text: str, path: Path, columns: Columns) -> tuple[list[dict[str, Any]], bool]:
     lines = [line for line in text.splitlines() if line.strip()]
     if not lines:
         return [], True
@@ -90,7 +91,14 @@ def _table(text: str, columns: Columns) -> tuple[list[dict[str, Any]], bool]:
         return frame.to_dict("records"), True  # type: ignore[return-value]
     rows = []
     for line in lines:
-        cells = _cells(line, separator)
+        cells = [cell for cell in _cells(line, separator) if cell] or [""]
+        if len(cells) > 2:
+            # Which of them is the label would be a guess: a number of a person is 0 or 1 too.
+            raise UserError(
+                f"{path} has more than a path and a label in the line {line.strip()!r}, and no heading; write the "
+                f"names of the columns as its first line, such as {columns.path}, {columns.label}, "
+                f"{columns.generator}, {columns.split}; other names: --path-column, --label-column, ..."
+            )
         place = next((i for i, cell in enumerate(cells) if _is_image(cell)), 0)
         label = next((cell for i, cell in enumerate(cells) if i != place and _is_label(cell, columns)), "")
         if not label and len(cells) > 1:

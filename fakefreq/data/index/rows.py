@@ -1,6 +1,7 @@
 """From the rows of a table to images: what their labels, their folders and their other columns say must agree."""
 
 import functools
+import itertools
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -68,7 +69,7 @@ def read_rows(
         UserError: the label column, the folders' names, another column or a flag contradict each other.
     """
     columns, parse = hints.columns, parse or hints.columns.parse_label
-    has = set(rows[0])
+    has = names_of(rows)
     names = [_slashes(text_of(row.get(columns.path)), folder) for row in rows]
     places = _places(names, folder)
     tree = Tree(
@@ -109,10 +110,21 @@ def read_rows(
         except ValueError as error:
             found.problems.append(ImageError(at_row, str(error)))
             continue
+        if explained and label and columns.generator not in row:
+            entry = entry._replace(generator=explained[1].generator)
         entry = _filled(entry, explained[1] if explained else None, columns, has, tree, parts)
         found.add(number, name, entry)
     conflicts.stop()
     return found.rows()
+
+
+def names_of(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Return the columns that any row has, in the order of their coming: rows of JSON leave out what they do not say.
+
+    >>> names_of([{"path": "a.png"}, {"path": "b.png", "generator": "biggan"}])
+    ['path', 'generator']
+    """
+    return list(dict.fromkeys(itertools.chain.from_iterable(rows)))
 
 
 def refuse_values(table: str, values: set[str], columns: Columns) -> None:
@@ -135,7 +147,7 @@ def refuse_values(table: str, values: set[str], columns: Columns) -> None:
 
 
 class _Found:
-    """Entries by place; a place with both labels is a problem."""
+    """Entries by place; a place with two labels, generators or splits is a problem."""
 
     def __init__(self, table: str) -> None:
         self.table, self.known, self.contradicted = table, dict[str, tuple[int, Entry]](), set[str]()
@@ -144,9 +156,15 @@ class _Found:
     def add(self, number: int, name: str, entry: Entry) -> None:
         place = os.path.normpath(entry.path)
         first = self.known.setdefault(place, (number, entry))
+        text = ""
         if first[1].label != entry.label:
-            self.contradicted.add(place)
             text = f"row {first[0]} calls it {WORDS[first[1].label]}, row {number} {WORDS[entry.label]}"
+        elif first[1].generator != entry.generator:
+            text = f"row {first[0]} has the generator {first[1].generator!r}, row {number} {entry.generator!r}"
+        elif first[1].split != entry.split:
+            text = f"row {first[0]} has the split {first[1].split!r}, row {number} {entry.split!r}"
+        if text:
+            self.contradicted.add(place)
             self.problems.append(ImageError(f"{self.table}: {name}", text))
 
     def rows(self) -> Rows:
@@ -225,7 +243,7 @@ def other_columns(rows: Sequence[dict[str, Any]], columns: Columns) -> dict[str,
     """Return the columns, beside the label's, that say real or fake: all their values are such words, or their name."""
     known = {columns.path, columns.label, columns.generator, columns.source, columns.group, columns.split}
     others: dict[str, Parse] = {}
-    for name in rows[0]:
+    for name in names_of(rows):
         if name in known or name is None:
             continue
         values = {text_of(row.get(name)).lower() for row in rows} - {""}
@@ -251,7 +269,7 @@ def _flag(means: int, value: Any) -> int | None:
 
 
 def _filled(
-    entry: Entry, explained: Entry | None, columns: Columns, has: set[str], tree: Tree, parts: tuple[str, ...]
+    entry: Entry, explained: Entry | None, columns: Columns, has: list[str], tree: Tree, parts: tuple[str, ...]
 ) -> Entry:
     """Fill what the table has no columns for from the folders."""
     pair = explained.pair if explained else tree.pair(parts, None)
@@ -260,7 +278,6 @@ def _filled(
     if explained is None:
         return entry._replace(pair=pair, split=entry.split or tree.split(parts))
     return entry._replace(
-        generator=explained.generator if columns.generator not in has and entry.label else entry.generator,
         source=entry.source or ("" if columns.source in has or entry.label else explained.source),
         subset=explained.subset if columns.generator not in has else "",
         group=entry.group or ("" if columns.group in has else explained.group),

@@ -61,7 +61,8 @@ def align_manifest(
     """Bring every image of a manifest through one history and write files, manifest and recipe; resumable.
 
     Quality and kernel, where the history leaves them open, are drawn by seed and the original's sha256: one law for
-    both classes, and the same bytes whenever it is done again. Groups, splits, generators and sources are kept.
+    both classes, and the same bytes whenever it is done again. Groups, splits, generators, sources
+    and columns of your own are kept.
 
     Args:
         manifest_path: of the originals.
@@ -83,7 +84,7 @@ def align_manifest(
             class.
     """
     manifest_path, out = Path(manifest_path), Path(out)
-    manifest = read_manifest(manifest_path)
+    manifest = read_manifest(manifest_path, with_own=True)
     if (manifest["sha256"] == "").any():
         raise UserError(f"{manifest_path} lacks sha256 sums, by which qualities are drawn; index the folder anew")
     root, recipe = manifest_path.parent, {"history": _law(face, history), "seed": seed}
@@ -98,7 +99,8 @@ def align_manifest(
         sized = manifest[manifest["path"].isin(squares)]
         sides = [squares[path].side for path in sized["path"]]
         sized = sized.assign(width=sides, height=sides)
-    small = sized[_side(sized) < (history.size or 0)]
+    # 0 is no size but none that is known, as in manifests of other programs: the image itself tells.
+    small = sized[_side(sized).between(1, (history.size or 0) - 1)]
     if len(small) and too_small == "stop":
         raise UserError(_too_small(small, len(manifest), history, face))
     rows = sized.drop(index=small.index).reset_index(drop=True)

@@ -3,7 +3,6 @@
 import hashlib
 import logging
 import operator
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,8 +13,17 @@ import pandas as pd
 
 from fakefreq.data.images.decode import read_bytes
 from fakefreq.data.manifest.duplicates import NEAR_BITS, merge_groups, near_duplicates
+from fakefreq.data.manifest.places import PathsFrom
 from fakefreq.data.manifest.splits import check_splits, split_manifest
-from fakefreq.data.manifest.table import COLUMNS, NUMBERS, manifest_digest, read_manifest, write_manifest
+from fakefreq.data.manifest.table import (
+    COLUMNS,
+    NUMBERS,
+    manifest_digest,
+    own_columns,
+    read_manifest,
+    to_texts,
+    write_manifest,
+)
 from fakefreq.errors import UserError, choose
 from fakefreq.progress import track
 
@@ -30,13 +38,10 @@ def move_paths(manifest: pd.DataFrame, here: str | Path, there: str | Path) -> p
         here: the folder that its paths are relative to.
         there: the folder that they shall be relative to.
     """
-    here, there = os.path.abspath(here), os.path.abspath(there)  # noqa: PTH100 (resolve() would follow links)
-    if here == there:
+    if Path(here).resolve() == Path(there).resolve():
         return manifest
-    moved = [
-        path if path.startswith("/") else os.path.relpath(f"{here}/{path}", there).replace(os.sep, "/")
-        for path in manifest["path"]
-    ]
+    relative = PathsFrom(there)
+    moved = [path if path.startswith("/") else relative(f"{Path(here)}/{path}") for path in manifest["path"]]
     return manifest.assign(path=moved)
 
 
@@ -63,7 +68,7 @@ def rewrite_split(
         val_from_train: share of train's groups that become val.
         val_is_test: the official val is the test part.
     """
-    manifest = read_manifest(manifest_path)
+    manifest = read_manifest(manifest_path, with_own=True)
     manifest = split_manifest(
         manifest, fractions, seed, keep, hold_out, val_from_train=val_from_train, val_is_test=val_is_test
     )
@@ -90,21 +95,39 @@ def merge_manifests(paths: Sequence[Path], out: Path) -> pd.DataFrame:
     Raises:
         UserError: an image with both labels, or an image in two splits.
     """
-    parts = [move_paths(read_manifest(path), Path(path).parent, Path(out).parent) for path in paths]
-    merged = pd.concat(parts, ignore_index=True).drop_duplicates(ignore_index=True)
+    parts = [move_paths(read_manifest(path, with_own=True), Path(path).parent, Path(out).parent) for path in paths]
+    merged = _with_own_once(pd.concat(parts, ignore_index=True)).drop_duplicates(COLUMNS, ignore_index=True)
     twice = merged[merged["path"].duplicated(keep=False)]
     if len(twice):
         path = twice["path"].iloc[0]
         rows = twice[twice["path"] == path]
         column = next((n for n in ("label", "split", *COLUMNS) if rows[n].nunique() > 1), "row")
-        values = " and ".join(repr(value) for value in rows[column].unique()[:2])
-        raise UserError(f"the manifests give {path} two values of {column}: {values}; mend one of them")
+        raise _two_values(path, column, rows[column])
     check_labels(merged)
     merged["group"] = merge_groups(merged["group"], merged["sha256"], near_duplicates(merged))
     merged = merged.sort_values("path", ignore_index=True)
     check_splits(merged)
     write_manifest(merged, out)
     return merged
+
+
+def _with_own_once(merged: pd.DataFrame) -> pd.DataFrame:
+    """Of an image that is in several manifests, give each row what any of them has in the user's own columns."""
+    twice = merged["path"].duplicated(keep=False)
+    for name in own_columns(merged) if twice.any() else []:
+        known = merged[twice & merged[name].notna() & (merged[name].astype(str) != "")]
+        first = known.drop_duplicates("path").set_index("path")[name].astype(object)
+        other = known[known[name].astype(str).to_numpy() != first.reindex(known["path"]).astype(str).to_numpy()]
+        if len(other):
+            path = other["path"].iloc[0]
+            raise _two_values(path, name, known[name][known["path"] == path])
+        merged[name] = merged[name].astype(object).where(~twice, first.reindex(merged["path"]).to_numpy())
+    return merged
+
+
+def _two_values(path: str, column: str, values: pd.Series) -> UserError:
+    shown = " and ".join(repr(value) for value in values.unique()[:2])
+    return UserError(f"the manifests give {path} two values of {column}: {shown}; mend one of them")
 
 
 def check_labels(manifest: pd.DataFrame, near_bits: int = NEAR_BITS) -> None:
@@ -153,13 +176,19 @@ def check_manifest(path: Path, files: bool = False) -> None:
     if len(apart):
         a, b = manifest["path"].iloc[apart[0]]
         raise UserError(f"{a} and {b} look the same but are in different groups; index again with --phash")
+    unknown = int((manifest["sha256"] == "").sum())
     if files:
         for name, sha256 in track(zip(manifest["path"], manifest["sha256"], strict=True), "check", len(manifest)):
-            if hashlib.sha256(read_bytes(path.parent / name)).hexdigest() != sha256:
+            if hashlib.sha256(read_bytes(path.parent / name)).hexdigest() != sha256 != "":
                 raise UserError(f"{name} is not the file that was indexed: its bytes changed; index again")
     hashed = int((manifest["phash"] != "").sum())
     logger.info(f"{len(manifest)} images, {manifest['group'].nunique()} groups, digest {manifest_digest(manifest)}")
-    logger.info("labels, groups and splits agree" + (", and all files are as they were indexed" if files else ""))
+    logger.info(
+        "labels, groups and splits agree"
+        + (f", and {'all' if not unknown else len(manifest) - unknown} files are as they were indexed" if files else "")
+    )
+    if files and unknown:
+        logger.warning(f"{unknown} of {len(manifest)} images have no sha256 to compare with: they are there, no more")
     logger.info(
         f"near-duplicates: {hashed} of {len(manifest)} images have a hash" + ("" if hashed else " (index --phash)")
     )
@@ -170,7 +199,8 @@ def filter_rows(manifest: pd.DataFrame, terms: Sequence[str]) -> pd.DataFrame:
 
     Args:
         manifest: a table of images.
-        terms: `column=value`, `column!=value`, several values parted by commas; for numbers also `<`, `>`, `<=`, `>=`.
+        terms: `column=value`, `column!=value`, several values parted by commas, but one with commas in it where a row
+            has that; for numbers also `<`, `>`, `<=`, `>=`. A value that no row has is warned of.
 
     Raises:
         UserError: not a term, no such column, or no row left.
@@ -179,6 +209,7 @@ def filter_rows(manifest: pd.DataFrame, terms: Sequence[str]) -> pd.DataFrame:
     >>> filter_rows(table, ["generator!=", "width<=128"])["path"].tolist()
     ['b']
     """
+    table = manifest
     for term in terms:
         found = re.fullmatch(r"(\w+)\s*(!=|<=|>=|=|<|>)(.*)", term, re.DOTALL)
         if not found:
@@ -187,7 +218,12 @@ def filter_rows(manifest: pd.DataFrame, terms: Sequence[str]) -> pd.DataFrame:
         column = manifest[choose(name, list(manifest.columns), "column", "--where")]
         is_number = name in NUMBERS
         if sign in ("=", "!="):
-            among = column.astype(str).isin([part.strip() for part in value.split(",")])
+            known, whole = set(to_texts(table[name]).unique()), value.strip()
+            # A path may have commas in it.
+            wanted = [whole] if whole in known else [part.strip() for part in value.split(",")]
+            for absent in (part for part in wanted if part not in known):
+                logger.warning(f"--where {term}: no {name} of the manifest is {absent!r}")
+            among = to_texts(column).isin(wanted)
             manifest = manifest[among if sign == "=" else ~among]
             continue
         if not is_number or not re.fullmatch(r"\s*-?\d+\s*", value):

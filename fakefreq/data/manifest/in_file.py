@@ -18,6 +18,7 @@ from fakefreq.data.manifest.table import (
     digest_of,
     is_label,
     to_numbers,
+    to_texts,
 )
 
 
@@ -66,7 +67,7 @@ class RowsInFile:
                 for batch in file.iter_batches(GROUP_ROWS, row_groups=[group], columns=present):
                     low, high = max(self.start, first), min(self.stop, first + len(batch))
                     if low < high:
-                        piece = batch.slice(low - first, high - low).to_pandas()
+                        piece = batch.slice(low - first, high - low).to_pandas(integer_object_nulls=True)
                         yield _filled(piece, columns, high - low, as_written)
                     first += len(batch)
             else:
@@ -115,8 +116,8 @@ def _checked(path: Path) -> RowsInFile | None:
         return None
     before = None
     for piece in rows.pieces(["path", "label", "split"], as_written=True):
-        paths = [*([] if before is None else [before]), *map(str, piece["path"].tolist())]
-        if any(one >= other for one, other in itertools.pairwise(paths)):
+        paths = [*([] if before is None else [before]), *piece["path"].tolist()]
+        if "" in paths or any(one >= other for one, other in itertools.pairwise(paths)):
             return None
         if (piece["split"] != "").any() or not is_label(piece["label"]).all():
             return None
@@ -141,4 +142,5 @@ def _filled(piece: pd.DataFrame, columns: list[str], count: int, as_written: boo
     missing = {name: pd.Series([0 if name in NUMBERS else ""] * count) for name in columns if name not in piece}
     own = [name for name in columns if name in piece and name in NUMBERS and not as_written]
     numbers = {name: to_numbers(piece[name]) for name in own}
-    return piece.assign(**missing, **numbers)[columns]
+    texts = {name: to_texts(piece[name]) for name in columns if name in piece and name not in NUMBERS}
+    return piece.assign(**missing, **numbers, **texts)[columns]

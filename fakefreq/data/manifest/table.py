@@ -34,12 +34,13 @@ PARQUET_ABOVE = 500_000
 _PIECE = 16384
 
 
-def read_manifest(path: str | Path, sealed: bool = True) -> pd.DataFrame:
+def read_manifest(path: str | Path, sealed: bool = True, *, with_own: bool = False) -> pd.DataFrame:
     """Read a manifest, CSV or Parquet by its ending; identifiers stay text, so that 00001 keeps its zeros.
 
     Args:
         path: the file. Columns that it lacks, as files of other programs and of older versions do, are filled.
         sealed: refuse a file whose content is not what its seal was made of; one without a seal is accepted.
+        with_own: keep the columns that are the user's own, behind `COLUMNS`; they are no part of the seal.
 
     Raises:
         UserError: missing, damaged, without a needed column, with a label other than 0 and 1, with a path twice,
@@ -59,6 +60,14 @@ def read_manifest(path: str | Path, sealed: bool = True) -> pd.DataFrame:
         raise UserError(
             f"{path}: the label of {wrong['path'].iloc[0]} is {wrong['label'].iloc[0]!r}; it is 0 (real) or 1"
         )
+    present = [name for name in COLUMNS if name in manifest]
+    for name in COLUMNS:
+        if name not in manifest:
+            manifest[name] = ""
+        manifest[name] = to_numbers(manifest[name]) if name in NUMBERS else to_texts(manifest[name])
+    if (manifest["path"] == "").any():
+        row = int((manifest["path"] == "").to_numpy().argmax()) + 1
+        raise UserError(f"{path} has no path in row {row} of {len(manifest)}; fill the cell, or take the row out")
     # A table that ascends, as fakefreq writes it, holds no path twice; looking for one would take 200 MB for a million.
     twice = None if is_ascending(manifest["path"], strictly=True) else manifest["path"].duplicated()
     if twice is not None and twice.any():
@@ -66,19 +75,22 @@ def read_manifest(path: str | Path, sealed: bool = True) -> pd.DataFrame:
         labels = sorted(set(manifest.loc[manifest["path"] == name, "label"].astype(int)))
         how = "once as real and once as fake" if len(labels) > 1 else "twice"
         raise UserError(f"{path} lists {name} {how}; keep one of the rows")
-    present = [name for name in COLUMNS if name in manifest]
-    for name in COLUMNS:
-        if name not in manifest:
-            manifest[name] = ""
-        if name in NUMBERS:
-            manifest[name] = to_numbers(manifest[name])
     found = _digest(manifest, present) if sealed and seal else seal
     if found != seal:
         raise UserError(
             f"{path} was changed since fakefreq wrote it: its seal is {seal}, its content makes {found}. If the change "
             f"is meant, accept it with `fakefreq manifest seal {path}`; scores and runs made before are the old one's"
         )
-    return manifest[COLUMNS]
+    return manifest[[*COLUMNS, *own_columns(manifest)] if with_own else COLUMNS]
+
+
+def own_columns(manifest: pd.DataFrame) -> list[str]:
+    """Return the columns of a table that are the user's own, such as `age`: none of a manifest's.
+
+    >>> own_columns(pd.DataFrame({"path": ["a.png"], "age": ["31"], "label": [0]}))
+    ['age']
+    """
+    return [str(name) for name in manifest.columns if name not in COLUMNS]
 
 
 def is_label(column: pd.Series) -> pd.Series:
@@ -89,6 +101,17 @@ def is_label(column: pd.Series) -> pd.Series:
 def to_numbers(column: pd.Series) -> pd.Series:
     """Return whole numbers; 0 where there is none."""
     return pd.to_numeric(column, errors="coerce").fillna(0).astype(int)
+
+
+def to_texts(column: pd.Series) -> pd.Series:
+    """Return texts; an empty one where there is none, as in cells that another program left out.
+
+    >>> to_texts(pd.Series(["00001", None])).tolist(), to_texts(pd.Series([7, None], dtype=object)).tolist()
+    (['00001', ''], ['7', ''])
+    """
+    if column.hasnans:
+        column = column.astype(object).where(column.notna(), "")
+    return column if isinstance(column.dtype, pd.StringDtype) else column.astype("str")
 
 
 def _of_folder(folder: Path) -> str:
@@ -110,7 +133,9 @@ def _read(path: Path) -> tuple[pd.DataFrame, str]:
 
             table = need_pyarrow().read_table(path)
             seal = (table.schema.metadata or {}).get(PARQUET_SEAL, b"").decode("ascii", "replace")
-            return table.to_pandas(), seal
+            # Whole numbers stay so beside empty cells.
+            manifest = table.to_pandas(integer_object_nulls=True)
+            return manifest if isinstance(manifest.index, pd.RangeIndex) else manifest.reset_index(drop=True), seal
         manifest = _read_csv(path)
     except FileNotFoundError as error:
         raise UserError(f"there is no manifest {path}; make one with `fakefreq index FOLDER --out {path}`") from error
@@ -132,7 +157,11 @@ def _read_csv(path: Path) -> pd.DataFrame:
 
 
 def write_manifest(manifest: pd.DataFrame, path: str | Path) -> None:
-    """Write a manifest with its seal, atomically: CSV, or Parquet where the path ends in .parquet."""
+    """Write a manifest with its seal, atomically: CSV, or Parquet where the path ends in .parquet.
+
+    Columns of the user's own are written behind the others.
+    """
+    own = own_columns(manifest)
     manifest = _complete(manifest)
     seal = _digest(manifest, COLUMNS)
     if Path(path).suffix.lower() == ".parquet":
@@ -141,15 +170,22 @@ def write_manifest(manifest: pd.DataFrame, path: str | Path) -> None:
         parquet = need_pyarrow()
         import pyarrow
 
+        for name in own:
+            try:
+                pyarrow.array(manifest[name], from_pandas=True)
+            except pyarrow.ArrowException:  # texts and numbers in one column, as of manifests that were merged
+                manifest[name] = manifest[name].map(str, na_action="ignore")
         table = pyarrow.Table.from_pandas(manifest, preserve_index=False)
         metadata = {**(table.schema.metadata or {}), PARQUET_SEAL: seal.encode()}
         with atomic_path(path) as temporary:
             table = table.replace_schema_metadata(metadata)
             parquet.write_table(table, temporary, compression="zstd", row_group_size=GROUP_ROWS)
         return
+    for name in own:
+        manifest[name] = to_texts(manifest[name])
     manifest[SEAL + seal] = ""
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        file.write(",".join(manifest.columns) + "\n")
+        csv.writer(file, lineterminator="\n").writerow(manifest.columns)
         for start in range(0, len(manifest), _PIECE):
             _write_rows(file, manifest.iloc[start : start + _PIECE])
 
@@ -205,11 +241,11 @@ def _is_constant(texts: list[str]) -> bool:
 
 
 def _complete(manifest: pd.DataFrame) -> pd.DataFrame:
-    """A shallow copy with all columns in order; missing ones are empty or 0."""
+    """A shallow copy with all columns in order, the user's own last; missing ones are empty or 0."""
     return pd.DataFrame(
         {
             name: manifest[name] if name in manifest else pd.Series(0 if name in NUMBERS else "", manifest.index)
-            for name in COLUMNS
+            for name in [*COLUMNS, *own_columns(manifest)]
         }
     )
 

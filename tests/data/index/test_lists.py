@@ -63,6 +63,26 @@ def test_tables_of_any_separator_with_and_without_a_heading(name: str, windows: 
     assert manifest["path"].tolist() == [f"d/{name}" for name in sorted(NAMES)]
 
 
+@pytest.mark.parametrize("row", [
+    "{p},{i},{w}", "{i},{p},{l}", "{p},{w},stylegan2,train", "{p};{i};{w}", "{p}\t{i}\t{w}", "{p} {i} {w}",
+    "{p},{w},{p}",
+])  # fmt: skip
+def test_more_than_a_path_and_a_label_need_a_heading(row: str, tmp_path: Path) -> None:
+    names = [f"x{i}.png" for i in range(4)]
+    root = make_set(tmp_path / "d", names)
+    rows = [row.format(p=name, i=i, l=1, w=("fake", "real")[i % 2]) for i, name in enumerate(names)]
+    (tmp_path / "l.csv").write_text("\n".join(rows) + "\n")
+    with pytest.raises(UserError, match=r"more than a path and a label .*no heading; .*path, label, .*--path-column"):
+        index(root, tmp_path / "l.csv")
+    assert not (tmp_path / "m.csv").exists()
+
+
+def test_a_last_empty_column_needs_no_heading(tmp_path: Path) -> None:
+    root = make_set(tmp_path / "d", NAMES)
+    (tmp_path / "l.csv").write_text(lines("{p},{w},"))
+    assert index(root, tmp_path / "l.csv")["label"].tolist() == [1] * 4 + [0] * 4
+
+
 def test_paths_with_blanks_and_a_list_that_is_no_list(tmp_path: Path) -> None:
     root = make_set(tmp_path / "d", ["a b/1 x.png", "a b/2 x.png"])
     (tmp_path / "l.txt").write_text("a b/1 x.png 0\na b/2 x.png 1\n")

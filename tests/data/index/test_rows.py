@@ -206,3 +206,55 @@ def test_a_parquet_table_in_a_folder_that_says_the_contrary(tmp_path: Path) -> N
         parquet.write_table(pa.table({"image": cells, "label": [0, 0, 0, 1]}), tmp_path / folder / folder / "0.parquet")
     assert "its folder says real" in refused(tmp_path / "real")
     assert index(tmp_path / "mixed")["label"].tolist() == [0, 0, 0, 1]
+
+
+@pytest.mark.parametrize("form", ["list.json", "list.jsonl", "d/metadata.jsonl"])
+def test_rows_of_json_leave_out_what_they_do_not_say(tmp_path: Path, form: str) -> None:
+    root = make_set(tmp_path / "d", both("{k}/{i}.png"))
+    rows: list[dict[str, object]] = [
+        {"path": name, "label": name.partition("/")[0], **({"generator": "biggan", "split": "test"} if fake else {})}
+        for name in both("{k}/{i}.png")
+        for fake in (name.startswith("fake"),)
+    ]
+    del rows[-1]["generator"]
+    listed = write_list(tmp_path / form, rows)
+    manifest = index(root, listed=None if form.startswith("d/") else listed)
+    assert manifest["generator"].tolist() == ["biggan"] * 3 + ["unknown"] + [""] * 4
+    assert manifest["split"].tolist() == ["test"] * 4 + [""] * 4
+    assert set(manifest["subset"]) == {""}
+
+
+def test_a_column_that_the_first_row_lacks_can_be_named_and_speaks_of_labels(tmp_path: Path) -> None:
+    names = [f"{i}.png" for i in range(6)]
+    root = make_set(tmp_path / "d", names)
+    rows: list[dict[str, object]] = [
+        {"path": name, "label": i % 2, **({"maker": "biggan"} if i % 2 else {})} for i, name in enumerate(names)
+    ]
+    listed = write_list(tmp_path / "l.json", rows)
+    assert set(index(root, Hints(columns=Columns(generator="maker")), listed)["generator"]) == {"", "biggan"}
+    (tmp_path / "m.csv").unlink()
+    for i, row in enumerate(rows[1:]):
+        row["label_str"] = ("real", "fake")[i % 2]
+    line = refused(root, None, write_list(tmp_path / "l.json", rows))
+    assert "label_str" in line and "5 of 5" in line
+
+
+def test_folders_name_what_made_a_fake_where_its_row_does_not(tmp_path: Path) -> None:
+    names = ["real/0.png", "real/1.png", "fake/vqgan/2.png", "fake/sdxl/3.png"]
+    root = make_set(tmp_path / "d", names)
+    rows: list[dict[str, object]] = [{"path": name, "label": int("fake" in name)} for name in names]
+    rows[2]["generator"] = "vqgan2"
+    made = index(root, None, write_list(tmp_path / "l.json", rows)).set_index("path")["generator"]
+    assert made["d/fake/vqgan/2.png"] == "vqgan2" and made["d/fake/sdxl/3.png"] == "sdxl"
+
+
+@pytest.mark.parametrize(("column", "values"), [("generator", ("biggan", "vqgan")), ("split", ("train", "test"))])
+def test_one_file_twice_with_two_values_stops(tmp_path: Path, column: str, values: tuple[str, str]) -> None:
+    root = make_set(tmp_path / "d", ["a.png", "b.png"])
+    rows: list[dict[str, object]] = [{"path": "./a.png", "label": "fake", column: value} for value in values]
+    rows.append({"path": "b.png", "label": "fake", column: values[0]})
+    listed = write_list(tmp_path / "l.csv", rows)
+    line = refused(root, None, listed)
+    assert f"a.png: row 1 has the {column} '{values[0]}', row 2 '{values[1]}'" in line
+    write_list(listed, [rows[0], rows[0], rows[2]])
+    assert len(index(root, None, listed)) == 2

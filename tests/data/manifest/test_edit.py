@@ -8,6 +8,7 @@ import pytest
 
 from fakefreq.cli import main
 from fakefreq.data.images.decode import read_image
+from fakefreq.data.manifest.edit import filter_rows
 from fakefreq.data.manifest.splits import split_manifest
 from fakefreq.data.manifests import check_same_manifest, index_folder, manifest_digest, read_manifest, write_manifest
 from fakefreq.errors import UserError
@@ -89,6 +90,18 @@ def test_merge_filter_and_sample(tmp_path: Path, capsys: pytest.CaptureFixture[s
         capsys.readouterr()
         assert main(["manifest", *words]) == 2
         assert message in capsys.readouterr().err
+
+
+def test_filter_takes_a_value_with_a_comma_whole_and_warns_of_one_that_no_row_has(
+    logged: pytest.LogCaptureFixture,
+) -> None:
+    table = pd.DataFrame({"path": ["a,b.png", "b.png", "c.png"], "generator": ["gan", "vae", ""]})
+    assert filter_rows(table, ["path!=a,b.png"])["path"].tolist() == ["b.png", "c.png"]
+    assert filter_rows(table, ["path=a,b.png"])["path"].tolist() == ["a,b.png"]
+    assert filter_rows(table, ["path!=b.png, c.png", "generator=gan,vae,"])["path"].tolist() == ["a,b.png"]
+    assert not logged.messages
+    assert len(filter_rows(table, ["generator!=vea"])) == 3
+    assert logged.messages == ["--where generator!=vea: no generator of the manifest is 'vea'"]
 
 
 def test_merging_manifests_that_contradict_each_other_names_the_image(tmp_path: Path) -> None:
