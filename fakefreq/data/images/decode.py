@@ -223,12 +223,14 @@ def check_whole(path: str | Path, content: bytes, facts: HeaderFacts) -> bool:
     Raises:
         ImageError: cut or damaged.
     """
-    # JPEG 2000 has the same end mark, and neither has it within its data.
-    if facts.format in ("jpeg", "jpeg2000") and content.rfind(b"\xff\xd9", len(content) // 2) < 0:
-        raise _cut(path, facts.format.upper())
+    if facts.format in ("jpeg", "jpeg2000"):
+        # JPEG 2000 has the same end mark, and neither has it within its data; a thumbnail before them has one.
+        scan = read_jpeg_head(content).scan if facts.format == "jpeg" else len(content) // 2
+        if content.rfind(b"\xff\xd9", scan) < 0:
+            raise _cut(path, facts.format.upper())
     if facts.format == "jpeg":
         # Metadata have such runs, too: only what lies behind them counts.
-        return _HOLE in content and content.find(_HOLE, read_jpeg_head(content).scan) > 0
+        return _HOLE in content and content.find(_HOLE, scan) > 0
     if facts.format == "png":
         _check_png(path, content)
         return False

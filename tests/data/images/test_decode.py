@@ -192,7 +192,8 @@ def test_no_good_jpeg_is_refused_and_none_is_changed(coding: str) -> None:
     half = np.concatenate([face(0), np.zeros((700, 112, 3), np.uint8)])
     for pixels in (*[face(seed, side) for seed in range(20) for side in (16, 65, 96)], *flat, half, half[::-1].copy()):
         content = jpeg(pixels, **options)
-        for whole in (content, content[:-2] + bytes(200) + content[-2:], content + b"trailer" + content):
+        appended = [content + more for more in (b"trailer" + content, bytes(2 * len(content)), b"movie" * len(content))]
+        for whole in (content, content[:-2] + bytes(200) + content[-2:], *appended):
             check_image("a", whole)
             assert np.array_equal(decode_image("a", whole), by_cv2(whole))
 
