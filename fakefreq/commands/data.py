@@ -131,12 +131,12 @@ class Split:
     """the manifest"""
     out: Path | None = None
     """where to write; the manifest itself by default"""
-    fractions: tuple[float, float, float] = (0.7, 0.1, 0.2)
-    """shares of train, val and test"""
-    seed: int = 0
-    """of the shuffle"""
+    fractions: tuple[float, float, float] | None = None
+    """shares of train, val and test; by default 0.7 0.1 0.2"""
+    seed: int | None = None
+    """of the shuffle; by default 0"""
     overwrite: bool = False
-    """split rows again that have a split already"""
+    """draw all anew; else what has a split keeps it, also one that an earlier `fakefreq split` drew"""
     hold_out: tuple[str, ...] = ()
     """generator=NAME or source=NAME: all of it, with its groups, goes to test"""
     val_from_train: float = 0.0

@@ -14,7 +14,8 @@ import pandas as pd
 
 from fakefreq.data.images.decode import read_bytes
 from fakefreq.data.manifest.duplicates import NEAR_BITS, merge_groups, near_duplicates
-from fakefreq.data.manifest.splits import check_splits, split_manifest
+from fakefreq.data.manifest.kept_splits import check_kept
+from fakefreq.data.manifest.splits import FRACTIONS, check_splits, split_manifest
 from fakefreq.data.manifest.table import COLUMNS, NUMBERS, manifest_digest, read_manifest, write_manifest
 from fakefreq.errors import UserError, choose
 from fakefreq.progress import track
@@ -43,8 +44,8 @@ def move_paths(manifest: pd.DataFrame, here: str | Path, there: str | Path) -> p
 def rewrite_split(
     manifest_path: Path,
     out: Path,
-    fractions: tuple[float, float, float],
-    seed: int,
+    fractions: tuple[float, float, float] | None = None,
+    seed: int | None = None,
     keep: bool = True,
     *,
     hold_out: Sequence[str] = (),
@@ -56,17 +57,28 @@ def rewrite_split(
     Args:
         manifest_path: the manifest.
         out: where to write; the paths in it are made relative to its folder.
-        fractions: shares of train, val and test.
-        seed: of the shuffle.
-        keep: rows that have a split keep it.
+        fractions: shares of train, val and test; None: those of `split_manifest`, or what splits are there.
+        seed: of the shuffle; None: 0.
+        keep: rows that have a split keep it; their number is told.
         hold_out: `generator=NAME` or `source=NAME`, which goes to test as a whole.
         val_from_train: share of train's groups that become val.
         val_is_test: the official val is the test part.
+
+    Raises:
+        UserError: as `split_manifest`, `check_kept` and `check_splits`; nothing is written then.
     """
-    manifest = read_manifest(manifest_path)
+    before = read_manifest(manifest_path)
     manifest = split_manifest(
-        manifest, fractions, seed, keep, hold_out, val_from_train=val_from_train, val_is_test=val_is_test
+        before,
+        fractions or FRACTIONS,
+        seed or 0,
+        keep,
+        hold_out,
+        val_from_train=val_from_train,
+        val_is_test=val_is_test,
     )
+    if keep:
+        check_kept(before, manifest, fractions, seed, hold_out, val_from_train=val_from_train)
     check_splits(manifest)
     manifest = move_paths(manifest, Path(manifest_path).parent, Path(out).parent)
     write_manifest(manifest, out)
