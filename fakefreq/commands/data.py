@@ -68,7 +68,7 @@ class Index:
     phash: bool = False
     """decode the images to find near-duplicates, and keep them together"""
     near_bits: int = 24
-    """bits of 256 by which the perceptual hashes of near-duplicates may differ"""
+    """bits of 256 by which the perceptual hashes of near-duplicates may differ, 24 or more; more joins more groups"""
     on_error: Literal["stop", "skip"] = "stop"
     """at an image that cannot be used: stop, or skip it and list it in skipped.csv"""
     allow_one_class: bool = False
