@@ -17,7 +17,7 @@ from fakefreq.data.manifest.duplicates import NEAR_BITS, merge_groups, near_dupl
 from fakefreq.data.manifest.kept_splits import check_kept
 from fakefreq.data.manifest.splits import FRACTIONS, check_splits, split_manifest
 from fakefreq.data.manifest.table import COLUMNS, NUMBERS, manifest_digest, read_manifest, write_manifest
-from fakefreq.errors import UserError, choose
+from fakefreq.errors import UserError, check_seed, choose
 from fakefreq.progress import track
 
 logger = logging.getLogger(__name__)
@@ -221,6 +221,7 @@ def sample_rows(manifest: pd.DataFrame, count: int, seed: int) -> pd.DataFrame:
     """
     if count < 1:
         raise UserError(f"--count takes 1 or more; got {count}")
+    check_seed(seed)
     ordered = manifest.sort_values("path", ignore_index=True)
     # A shuffle of groups, not of rows: pairs and people stay together as far as the count allows.
     groups = pd.factorize(ordered["group"], sort=True)[0]
