@@ -122,6 +122,8 @@ def read_layout(folder: str | Path, hints: Hints | None = None) -> Listing:
         other = "--label" if hints.label else f"the layout {layout}"
         raise UserError(f"--real-classes means nothing beside {other}; leave one of them")
     if layout in ("tar", "parquet"):
+        if "--path-column" in hints.columns.named:
+            raise UserError("--path-column is about a list, and shards hold their images; leave it")
         read = read_tar_shards if layout == "tar" else read_parquet_tables
         return with_generator(read(folder, found, hints), hints)
     if not found.images and not found.problems:

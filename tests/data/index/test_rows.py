@@ -206,3 +206,24 @@ def test_a_parquet_table_in_a_folder_that_says_the_contrary(tmp_path: Path) -> N
         parquet.write_table(pa.table({"image": cells, "label": [0, 0, 0, 1]}), tmp_path / folder / folder / "0.parquet")
     assert "its folder says real" in refused(tmp_path / "real")
     assert index(tmp_path / "mixed")["label"].tolist() == [0, 0, 0, 1]
+
+
+@pytest.mark.parametrize(("columns", "message"), [
+    (Columns(real_values=("cat",)), "--real-values names 'cat', which no label of .* is; there are 0, 1"),
+    (Columns(fake_values=("dog",)), "--fake-values names 'dog'"),
+    (Columns(label="zzz"), "no .json in the shards of .* has 'zzz'; --label-column takes one of label, person"),
+    (Columns(group="who"), "has 'who'; --group-column takes one of label, person"),
+    (Columns(path="file"), "--path-column is about a list, and shards hold their images"),
+])  # fmt: skip
+def test_flags_that_no_sample_of_a_shard_obeys_are_refused(tmp_path: Path, columns: Columns, message: str) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        for number in range(4):
+            named = {"png": cv2.imencode(".png", picture(number))[1].tobytes()}
+            named |= {"json": json.dumps({"label": number % 2, "person": str(number)}).encode()}
+            for end, content in named.items():
+                info = tarfile.TarInfo(f"{number}.{end}")
+                info.size = len(content)
+                archive.addfile(info, io.BytesIO(content))
+    index_folder(tmp_path / "a.tar", tmp_path / "good.csv", hints=Hints(columns=Columns(group="person")), jobs=1)
+    with pytest.raises(UserError, match=message):
+        index_folder(tmp_path / "a.tar", tmp_path / "m.csv", hints=Hints(columns=columns), jobs=1)
