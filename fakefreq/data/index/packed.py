@@ -19,7 +19,7 @@ from fakefreq.errors import UserError
 
 def _shards(found: Found, suffix: str) -> tuple[list[tuple[str, str]], int]:
     """The shards of one kind, and the number of all other files."""
-    chosen = [shard for shard in found.shards if shard[1].endswith(suffix)]
+    chosen = [shard for shard in found.shards if shard[1].lower().endswith(suffix)]
     return chosen, found.others + len(found.images) + len(found.shards) - len(chosen)
 
 

@@ -9,6 +9,7 @@ import cv2
 import pandas as pd
 import pytest
 
+from fakefreq.data.images.decode import read_image
 from fakefreq.data.index.names import Columns, Hints
 from fakefreq.data.manifests import index_folder
 from fakefreq.errors import UserError
@@ -227,3 +228,18 @@ def test_flags_that_no_sample_of_a_shard_obeys_are_refused(tmp_path: Path, colum
     index_folder(tmp_path / "a.tar", tmp_path / "good.csv", hints=Hints(columns=Columns(group="person")), jobs=1)
     with pytest.raises(UserError, match=message):
         index_folder(tmp_path / "a.tar", tmp_path / "m.csv", hints=Hints(columns=columns), jobs=1)
+
+
+@pytest.mark.parametrize("given", ["", "A.TAR"])
+def test_a_shard_in_capitals_is_found_and_read(tmp_path: Path, given: str) -> None:
+    (tmp_path / "d").mkdir()
+    with tarfile.open(tmp_path / "d" / "A.TAR", "w") as archive:
+        for name in both("{k}/{i}.png"):
+            content = cv2.imencode(".png", picture(len(archive.members)))[1].tobytes()
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    manifest = index(tmp_path / "d" / given)
+    assert (manifest["path"].str.contains("::fake/") == (manifest["label"] == 1)).all() and len(manifest) == 8
+    root = tmp_path / "d" if given else tmp_path
+    assert read_image(root / manifest["path"][0]).shape == (32, 32, 3)
