@@ -68,7 +68,7 @@ class Index:
     phash: bool = False
     """decode the images to find near-duplicates, and keep them together"""
     near_bits: int = 24
-    """bits of 256 by which the perceptual hashes of near-duplicates may differ"""
+    """bits of 256 by which the perceptual hashes of near-duplicates may differ, 24 or more; more joins more groups"""
     on_error: Literal["stop", "skip"] = "stop"
     """at an image that cannot be used: stop, or skip it and list it in skipped.csv"""
     allow_one_class: bool = False
@@ -131,12 +131,12 @@ class Split:
     """the manifest"""
     out: Path | None = None
     """where to write; the manifest itself by default"""
-    fractions: tuple[float, float, float] = (0.7, 0.1, 0.2)
-    """shares of train, val and test"""
-    seed: int = 0
-    """of the shuffle"""
+    fractions: tuple[float, float, float] | None = None
+    """shares of train, val and test; by default 0.7 0.1 0.2"""
+    seed: int | None = None
+    """of the shuffle; by default 0"""
     overwrite: bool = False
-    """split rows again that have a split already"""
+    """draw all anew; else what has a split keeps it, also one that an earlier `fakefreq split` drew"""
     hold_out: tuple[str, ...] = ()
     """generator=NAME or source=NAME: all of it, with its groups, goes to test"""
     val_from_train: float = 0.0

@@ -16,7 +16,7 @@ from fakefreq.data.audit.learnt_checks import LIMIT, Measured, header_probe, hea
 from fakefreq.data.audit.probe import probe
 from fakefreq.data.audit.verdict import LOG_LEVELS, Finding, Thresholds, Verdict, judge, worst
 from fakefreq.data.manifests import manifest_digest, read_manifest
-from fakefreq.errors import UserError
+from fakefreq.errors import UserError, check_seed
 from fakefreq.files import write_json
 from fakefreq.progress import track
 
@@ -89,9 +89,15 @@ def audit_manifest(
         seed: of samples, folds and bootstrap.
 
     Raises:
-        UserError: no such manifest or subset, or no image of a class.
+        UserError: no such manifest or subset, no image of a class, or a number out of range.
     """
     bounds = thresholds or Thresholds()
+    check_seed(seed)
+    if images < 0:
+        raise UserError(f"--images takes 0 or more; got {images}")
+    for name, value in asdict(bounds).items():
+        if not np.isfinite(value):
+            raise UserError(f"--{name.replace('_', '-')} takes a number; got {value}; one that is never reached is 1e9")
     manifest = read_manifest(manifest_path)
     unknown = sorted(set(subsets) - set(manifest["subset"]))
     if unknown:

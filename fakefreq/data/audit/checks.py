@@ -8,27 +8,26 @@ import pandas as pd
 from fakefreq.data.audit.verdict import Finding, Thresholds, Verdict, judge, worst
 
 _ENCODING = ["format", "jpeg_quality", "subsampling", "progressive"]
-_NEAR = 4  # bits of the perceptual hash in which near-duplicates may differ, of 64
 
 
 def duplicates(manifest: pd.DataFrame) -> Finding:
     """Same or nearly the same image under two labels, or on two sides of a split; groups that a split parts."""
     reasons: list[str] = []
     facts: dict[str, Any] = {}
-    known = manifest[manifest["sha256"] != ""]
-    facts["same_bytes"] = int(known["sha256"].duplicated().sum())
-    placed = known[known["split"] != ""]
-    for column, what in (("sha256", "the same bytes"), ("group", "the same group")):
-        for key, across in (("label", "under both labels"), ("split", "in several splits")):
-            if (column, key) == ("group", "label"):
-                continue  # a photo and the fake made of it share their group on purpose
-            rows = placed if key == "split" else known
-            rows = rows[rows[column] != ""]
-            parted = rows[rows.groupby(column)[key].transform("nunique") > 1]
-            facts[f"{column}_across_{key}"] = int(parted[column].nunique())
-            if len(parted):
-                first = parted[parted[column] == parted[column].iloc[0]].drop_duplicates(key)["path"].tolist()
-                reasons.append(f"{parted[column].nunique()} times {what} {across}, such as {first[0]} and {first[1]}")
+    facts["same_bytes"] = int(manifest["sha256"][manifest["sha256"] != ""].duplicated().sum())
+    # Not the group under both labels: a photo and the fake made of it share their group on purpose.
+    for column, what, key, across in (
+        ("sha256", "the same bytes", "label", "under both labels"),
+        ("sha256", "the same bytes", "split", "in several splits"),
+        ("group", "the same group", "split", "in several splits"),
+    ):
+        # Each where it is known: a manifest of another program may have groups and no hashes.
+        rows = manifest[(manifest[column] != "") & ((manifest["split"] != "") | (key != "split"))]
+        parted = rows[rows.groupby(column)[key].transform("nunique") > 1]
+        facts[f"{column}_across_{key}"] = int(parted[column].nunique())
+        if len(parted):
+            first = parted[parted[column] == parted[column].iloc[0]].drop_duplicates(key)["path"].tolist()
+            reasons.append(f"{parted[column].nunique()} times {what} {across}, such as {first[0]} and {first[1]}")
     verdict: Verdict = "fail" if reasons else "pass"
     near = _near_duplicates(manifest)
     facts |= near[0]
@@ -45,7 +44,7 @@ def _near_duplicates(manifest: pd.DataFrame) -> tuple[dict[str, Any], list[str]]
         return {"near_duplicates": None}, []
     from fakefreq.data.manifest.duplicates import near_duplicates
 
-    pairs = near_duplicates(manifest, _NEAR)
+    pairs = near_duplicates(manifest)
     label, split, group = (manifest[name].to_numpy() for name in ("label", "split", "group"))
     first, second = pairs[:, 0], pairs[:, 1]
     # A paired fake may look like its photo; that is known where they share their group.

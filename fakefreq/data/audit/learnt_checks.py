@@ -1,6 +1,6 @@
 """What a small classifier learns of headers alone, and of pixels that show no face: cross-validated AUCs."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,12 +30,32 @@ def header_table(manifest: pd.DataFrame) -> pd.DataFrame:
 
 
 def sample_rows(manifest: pd.DataFrame, limit: int, seed: int = 0) -> pd.DataFrame:
-    """Return at most `limit` rows, of each label, subset and generator the same share, chosen by seed."""
+    """Return at most `limit` rows, in their order: as many of each label, and of each subset and generator of a label.
+
+    What has fewer rows is there with all of them, and the others have more.
+    """
     if len(manifest) <= limit:
         return manifest
-    parts = manifest.groupby(["label", "subset", "generator"], sort=True)
-    chosen = parts.sample(frac=limit / len(manifest), random_state=seed)
-    return chosen.sort_index()
+    random = np.random.default_rng(seed)
+    chosen = []
+    classes = [np.flatnonzero(manifest["label"] == label) for label in sorted(set(manifest["label"]))]
+    for rows, number in zip(classes, _even_counts(classes, limit, random), strict=True):
+        parts = manifest.iloc[rows].groupby(["subset", "generator"], sort=True).indices
+        strata = [np.asarray(places, dtype=np.int64) for places in parts.values()]
+        for places, count in zip(strata, _even_counts(strata, number, random), strict=True):
+            chosen.append(random.choice(rows[places], count, replace=False))
+    return manifest.iloc[np.sort(np.concatenate(chosen))]
+
+
+def _even_counts(parts: Sequence[NDArray[np.int64]], total: int, random: np.random.Generator) -> list[int]:
+    """Return how many to take of each part, `total` in all: the same number, or all of a part that has fewer."""
+    counts = [0] * len(parts)
+    # The small ones first, equal ones in any order: what they lack, and what does not divide, falls to the others.
+    order = sorted(random.permutation(len(parts)).tolist(), key=lambda number: len(parts[number]))
+    for done, number in enumerate(order):
+        counts[number] = min(len(parts[number]), total // (len(parts) - done))
+        total -= counts[number]
+    return counts
 
 
 def header_probe(

@@ -96,7 +96,7 @@ RAW = History(size=None, codec="png", crop="none")
 def parse_history(text: str) -> History:
     """Read a history such as `size=128,kernel=lanczos,antialias,codec=jpeg:80-95`, or `raw`, or `native`.
 
-    `native` is `crop=none,size=keep,codec=jpeg:75-95`.
+    `native` is `crop=none,size=keep,codec=jpeg:75-95`; parts after it change it.
 
     Raises:
         UserError: an unknown word, or a value out of range.
@@ -106,10 +106,13 @@ def parse_history(text: str) -> History:
     >>> parse_history("raw") == RAW, str(parse_history("native"))
     (True, 'crop=none,size=keep,kernel=area,antialias,codec=jpeg:75-95,subsampling=4:2:0')
     """
-    if text.strip() in ("raw", "native"):
-        return RAW if text.strip() == "raw" else NATIVE
+    if text.strip() == "raw":
+        return RAW
+    parts = [part.strip() for part in text.split(",") if part.strip()]
     history = History()
-    for part in filter(None, (part.strip() for part in text.split(","))):
+    if parts[:1] == ["native"]:
+        history, parts = NATIVE, parts[1:]
+    for part in parts:
         word, _, value = part.partition("=")
         try:
             if word == "size":

@@ -1,5 +1,6 @@
 """One way from a file to RGB pixels, for every image of either class; and what tells that a file is damaged."""
 
+import contextlib
 import os
 import re
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import numpy as np
 from fakefreq.data.images.headers.formats import HeaderFacts, ImageError, JpegHead, png_chunks, read_jpeg_head
 from fakefreq.data.images.headers.header import decode_by_pillow, probe_content, read_file, round_to_8_bits, turn
 from fakefreq.data.images.shards import MEMBER, read_member, split_member
+from fakefreq.errors import UserError
 
 # A header may promise any size: past this, decoding would take gigabytes (a decompression bomb).
 PIXEL_LIMIT = 100_000_000
@@ -66,10 +68,11 @@ def check_image(path: str | Path, content: bytes) -> HeaderFacts:
     Raises:
         ImageError: as `read_image`, but for damage of a JPEG or WebP that only decoding shows.
     """
-    facts = probe_content(path, content)
-    check_size(path, facts)
-    if check_whole(path, content, facts):
-        _pixels(path, content, facts, is_in_doubt=True)
+    with _refused(path):
+        facts = probe_content(path, content)
+        check_size(path, facts)
+        if check_whole(path, content, facts):
+            _pixels(path, content, facts, is_in_doubt=True)
     return facts
 
 
@@ -93,9 +96,22 @@ def decode_image(path: str | Path, content: bytes) -> np.ndarray:
     Raises:
         ImageError: as `read_image`.
     """
-    facts = probe_content(path, content)
-    check_size(path, facts)
-    return _pixels(path, content, facts, check_whole(path, content, facts))
+    with _refused(path):
+        facts = probe_content(path, content)
+        check_size(path, facts)
+        pixels = _pixels(path, content, facts, check_whole(path, content, facts))
+    return pixels
+
+
+@contextlib.contextmanager
+def _refused(path: str | Path) -> Iterator[None]:
+    """Make an `ImageError` of whatever damaged data make a decoder run into: no worker may die of one image."""
+    try:
+        yield
+    except (UserError, MemoryError):
+        raise
+    except Exception as error:
+        raise ImageError(path, f"its data cannot be decoded ({type(error).__name__}: {error})") from error
 
 
 def _pixels(path: str | Path, content: bytes, facts: HeaderFacts, is_in_doubt: bool) -> np.ndarray:
@@ -108,7 +124,11 @@ def _pixels(path: str | Path, content: bytes, facts: HeaderFacts, is_in_doubt: b
     try:
         return decode_by_pillow(content)
     except ValueError as error:
-        raise ImageError(path, f"the {facts.format.upper()} data cannot be decoded: {error}") from error
+        raise _undecodable(path, facts, error) from error
+
+
+def _undecodable(path: str | Path, facts: HeaderFacts, why: object) -> ImageError:
+    return ImageError(path, f"the {facts.format.upper()} data cannot be decoded: {why}")
 
 
 def _is_plain(content: bytes, facts: HeaderFacts) -> bool:
@@ -163,12 +183,17 @@ def _decode_16_bits(path: str | Path, content: bytes, facts: HeaderFacts) -> np.
     alpha = np.full((*colors.shape[:2], 1), 65535, np.uint16) if colors.shape[2] < 4 else colors[..., 3:]
     keys = [content[start:end] for kind, start, end in png_chunks(content) if kind == b"tRNS"] if is_png else []
     if keys:
+        if len(keys[0]) != (2 if facts.mode.startswith("gray") else 6):
+            raise _undecodable(path, facts, f"its transparent colour (tRNS) has {len(keys[0])} bytes")
         is_clear = (colors[..., :3] == np.frombuffer(keys[0], ">u2")[::-1]).all(axis=2, keepdims=True)
         alpha = np.where(is_clear, 0, alpha)
     share = alpha.astype(np.float64) / 65535
     pixels = np.rint(colors[..., :3] * share + 65535 * (1 - share)).astype(np.uint16)
     rounded = np.ascontiguousarray(np.broadcast_to(round_to_8_bits(pixels)[..., ::-1], (*pixels.shape[:2], 3)))
-    return turn(rounded, content) if is_png else rounded
+    try:
+        return turn(rounded, content) if is_png else rounded
+    except ValueError as error:
+        raise _undecodable(path, facts, error) from error
 
 
 # In a JPEG's picture data 0xFF is followed by 0, a restart marker or a fill byte; all else ends them.
@@ -198,12 +223,14 @@ def check_whole(path: str | Path, content: bytes, facts: HeaderFacts) -> bool:
     Raises:
         ImageError: cut or damaged.
     """
-    # JPEG 2000 has the same end mark, and neither has it within its data.
-    if facts.format in ("jpeg", "jpeg2000") and content.rfind(b"\xff\xd9", len(content) // 2) < 0:
-        raise _cut(path, facts.format.upper())
+    if facts.format in ("jpeg", "jpeg2000"):
+        # JPEG 2000 has the same end mark, and neither has it within its data; a thumbnail before them has one.
+        scan = read_jpeg_head(content).scan if facts.format == "jpeg" else len(content) // 2
+        if content.rfind(b"\xff\xd9", scan) < 0:
+            raise _cut(path, facts.format.upper())
     if facts.format == "jpeg":
         # Metadata have such runs, too: only what lies behind them counts.
-        return _HOLE in content and content.find(_HOLE, read_jpeg_head(content).scan) > 0
+        return _HOLE in content and content.find(_HOLE, scan) > 0
     if facts.format == "png":
         _check_png(path, content)
         return False
@@ -278,6 +305,11 @@ class _Scan(NamedTuple):
     end: int
 
     @property
+    def is_whole(self) -> bool:
+        """Whether the header is as long as its number of components says."""
+        return len(self.header) == 4 + 2 * self.header[0]
+
+    @property
     def components(self) -> bytes:
         """Their names."""
         return self.header[1 : 1 + 2 * self.header[0] : 2]
@@ -289,9 +321,10 @@ def _scans(content: bytes, head: JpegHead) -> Iterator[_Scan]:
     while header and (found := _END_OF_SCAN.search(content, start)):
         yield _Scan(header, start, found.start())
         position, header = found.start(), b""
-        while content[position : position + 1] == b"\xff" and content[position + 1] != 0xD9:
+        # A slice: a file may end behind a marker's first byte.
+        while (marker := content[position : position + 2])[:1] == b"\xff" and marker != b"\xff\xd9":
             end = position + 2 + int.from_bytes(content[position + 2 : position + 4])
-            if content[position + 1] == 0xDA:
+            if marker == b"\xff\xda":
                 start, header = end, content[position + 4 : end]
                 break
             position = end  # tables before the next scan
@@ -301,6 +334,8 @@ def _check_progression(path: str | Path, content: bytes, head: JpegHead) -> None
     """Refuse where data lie that progressive coding never makes, or where scans are missing that it always has."""
     sent: dict[int, set[int]] = {}
     for scan in _scans(content, head):
+        if not scan.is_whole:
+            raise ImageError(path, "the JPEG data are damaged: the header of a scan has a wrong length")
         first, last, bits = scan.header[-3:]
         # Before and after a scan so many bits are missing of each coefficient.
         hole = _HOLE_OF_BITS if bits >> 4 else _HOLE

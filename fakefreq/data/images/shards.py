@@ -3,6 +3,7 @@
 import functools
 import os
 import posixpath
+import re
 import tarfile
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ from fakefreq.errors import UserError
 # Parts a shard from what lies in it: faces.tar::00012.jpg, faces.parquet::12.
 MEMBER = "::"
 TAR_SUFFIX, PARQUET_SUFFIX = ".tar", ".parquet"
+_PARTS = [re.compile(re.escape(suffix + MEMBER), re.IGNORECASE) for suffix in (TAR_SUFFIX, PARQUET_SUFFIX)]
 
 
 class TarMember(NamedTuple):
@@ -27,12 +29,14 @@ def split_member(path: str) -> tuple[str, str] | None:
 
     >>> split_member("a/faces.tar::00/1.jpg")
     ('a/faces.tar', '00/1.jpg')
+    >>> split_member("A.TAR::1.jpg")
+    ('A.TAR', '1.jpg')
     >>> split_member("a/odd::name.jpg")
     """
-    for suffix in (TAR_SUFFIX, PARQUET_SUFFIX):
-        shard, separator, member = path.partition(suffix + MEMBER)
-        if separator:
-            return shard + suffix, member
+    for part in _PARTS:
+        found = part.search(path)
+        if found:
+            return path[: found.end() - len(MEMBER)], path[found.end() :]
     return None
 
 
@@ -43,7 +47,7 @@ def read_member(shard: str, member: str) -> bytes:
         ImageError: the shard or what is wanted of it is not there or damaged.
     """
     path = f"{shard}{MEMBER}{member}"
-    if shard.endswith(PARQUET_SUFFIX):
+    if shard.lower().endswith(PARQUET_SUFFIX):
         return _parquet_bytes(path, shard, member)
     try:
         members, _ = tar_members(shard)

@@ -111,18 +111,20 @@ def read_layout(folder: str | Path, hints: Hints | None = None) -> Listing:
     """
     hints = hints or Hints()
     folder = Path(folder)
-    found = _one_shard(folder) if folder.suffix in (".tar", ".parquet") and folder.is_file() else walk(folder)
+    found = _one_shard(folder) if folder.suffix.lower() in (".tar", ".parquet") and folder.is_file() else walk(folder)
     if folder.is_file():
         folder = folder.parent
     layout = hints.layout
     if layout != "auto":
         choose(layout, [name for name in LAYOUTS if name != "list"], "layout", "--layout")
     elif not found.images and found.shards:
-        layout = "tar" if found.shards[0][1].endswith(".tar") else "parquet"
+        layout = "tar" if found.shards[0][1].lower().endswith(".tar") else "parquet"
     if hints.real_classes and (hints.label or layout not in ("auto", "image_folder")):
         other = "--label" if hints.label else f"the layout {layout}"
         raise UserError(f"--real-classes means nothing beside {other}; leave one of them")
     if layout in ("tar", "parquet"):
+        if "--path-column" in hints.columns.named:
+            raise UserError("--path-column is about a list, and shards hold their images; leave it")
         read = read_tar_shards if layout == "tar" else read_parquet_tables
         return with_generator(read(folder, found, hints), hints)
     if not found.images and not found.problems:

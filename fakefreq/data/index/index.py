@@ -19,7 +19,7 @@ from fakefreq.data.index.folders import read_layout
 from fakefreq.data.index.names import LAYOUTS, Entry, Hints, Listing
 from fakefreq.data.index.photo_sets import fetch_set
 from fakefreq.data.index.probe import FACTS, IndexCache, probe_paths
-from fakefreq.data.manifest.duplicates import NEAR_BITS, merge_groups, near_duplicates
+from fakefreq.data.manifest.duplicates import NEAR_BITS, check_near_bits, merge_groups, near_duplicates
 from fakefreq.data.manifest.places import PathsFrom
 from fakefreq.data.manifest.table import (
     COLUMNS,
@@ -197,7 +197,7 @@ def index_folder(
         hints: what folders do not say.
         listed: a list (CSV, TSV, text or JSON) of the images, with paths relative to `folder`.
         phash: decode the images for their perceptual hash, and join near-duplicates into one group.
-        near_bits: bits of 256 by which the hashes of near-duplicates may differ.
+        near_bits: bits of 256 by which the hashes of near-duplicates may differ, `NEAR_BITS` or more.
         fresh: read all files, also those that did not change since they were indexed last.
         allow: patterns of the files to fetch from the hub; by default images, shards and what may tell labels.
 
@@ -218,6 +218,7 @@ def index_folder(
         logger.info(f"  {note}")
     if near_bits != NEAR_BITS and not phash:
         raise UserError("--near-bits is about the hashes of --phash; add that, or leave it")
+    check_near_bits(near_bits)
     manifest_path = Path(manifest_path)
     if not manifest_path.suffix:
         manifest_path = manifest_path.with_suffix(".parquet" if len(listing.entries) > PARQUET_ABOVE else ".csv")

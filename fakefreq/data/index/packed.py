@@ -19,7 +19,7 @@ from fakefreq.errors import UserError
 
 def _shards(found: Found, suffix: str) -> tuple[list[tuple[str, str]], int]:
     """The shards of one kind, and the number of all other files."""
-    chosen = [shard for shard in found.shards if shard[1].endswith(suffix)]
+    chosen = [shard for shard in found.shards if shard[1].lower().endswith(suffix)]
     return chosen, found.others + len(found.images) + len(found.shards) - len(chosen)
 
 
@@ -49,6 +49,7 @@ def read_tar_shards(folder: Path, found: Found, hints: Hints) -> Listing:
     if not shards:
         raise UserError(f"{folder} holds no .tar")
     entries, problems, samples = [], list(found.problems), list[_Sample]()
+    keys, values = set[str](), set[str]()
     for place, name in shards:
         shard = f"{folder}/{place}/{name}" if place else f"{folder}/{name}"
         members, refused = tar_members(shard)
@@ -64,9 +65,14 @@ def read_tar_shards(folder: Path, found: Found, hints: Hints) -> Listing:
     for sample in samples:
         path = f"{sample.shard}{MEMBER}{sample.member}"
         try:
-            entries.append(_of_sample(path, sample, tree, hints))
+            entries.append(_of_sample(path, sample, tree, hints, keys, values))
         except ValueError as error:
             problems.append(ImageError(path, str(error)))
+    for flag, column in hints.columns.named.items():
+        if column not in keys:
+            there = f"one of {', '.join(sorted(keys))}" if keys else "a key of them, and here is none; leave it"
+            raise UserError(f"no .json in the shards of {folder} has {column!r}; {flag} takes {there}")
+    refuse_values(str(folder), values, hints.columns)
     return Listing("tar", sorted(entries), others, problems)
 
 
@@ -79,19 +85,25 @@ def _keys(member: str) -> Iterator[str]:
     yield member
 
 
-def _of_sample(path: str, sample: _Sample, tree: Tree, hints: Hints) -> Entry:
-    """Return what is said of one image. ValueError: nothing, or nonsense; the message is the reason."""
+def _of_sample(path: str, sample: _Sample, tree: Tree, hints: Hints, keys: set[str], values: set[str]) -> Entry:
+    """Return what is said of one image. ValueError: nothing, or nonsense; the message is the reason.
+
+    The keys of its .json, and the values of its labels, are put into `keys` and `values`.
+    """
     members, columns = tar_members(sample.shard)[0], hints.columns
     row: dict[str, Any] = {}
     said: dict[str, int] = {}
     beside = next((f"{key}.json" for key in _keys(sample.member) if f"{key}.json" in members), "")
     if beside:
         row = _json(read_member(sample.shard, beside))
+        keys.update(row)
         if columns.label in row:
+            values.add(text_of(row[columns.label]))
             said[f"its .json ({text_of(row[columns.label])!r})"] = _label(row[columns.label], hints)
     beside = next((f"{key}.cls" for key in _keys(sample.member) if f"{key}.cls" in members), "")
     if beside:
         given = read_member(sample.shard, beside).decode("utf-8", "replace").strip()
+        values.add(given)
         said = {f"its .cls ({given!r})": _label(given, hints), **said}
     parts = tuple(sample.place.split("/")) if sample.place else ()
     explained = tree.explain(parts) if "folders" not in hints.overrule else None

@@ -16,6 +16,7 @@ from fakefreq.errors import UserError
 SEARCHED = 64
 SEARCH_RADIUS = 6
 NEAR_BITS = 24
+HASH_BITS = 256
 _SIDE = 16
 # The coefficients by growing frequency, the mean left out; one more of the next diagonal makes 256.
 _ORDER = sorted((row + column, row, column) for row in range(_SIDE) for column in range(_SIDE) if row or column)
@@ -140,6 +141,19 @@ def near_duplicates(manifest: pd.DataFrame, near_bits: int = NEAR_BITS) -> NDArr
     if len(known) < 2:
         return np.empty((0, 2), dtype=np.int64)
     return known[find_pairs(hash_numbers(manifest["phash"].iloc[known]), SEARCH_RADIUS, near_bits)]
+
+
+def check_near_bits(near_bits: int) -> None:
+    """Refuse a distance at which groups would be made that other commands refuse: they all take `NEAR_BITS`.
+
+    Raises:
+        UserError: below `NEAR_BITS`, or more than a hash has.
+    """
+    if not NEAR_BITS <= near_bits <= HASH_BITS:
+        raise UserError(
+            f"--near-bits takes {NEAR_BITS} to {HASH_BITS}; got {near_bits}. Images within {NEAR_BITS} bits are "
+            "near-duplicates to `split`, `train` and all other commands, which refuse them in two splits"
+        )
 
 
 def merge_groups(groups: pd.Series, sha256: pd.Series, pairs: NDArray[np.int64] | None = None) -> pd.Series:

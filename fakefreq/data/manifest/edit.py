@@ -13,8 +13,9 @@ import pandas as pd
 
 from fakefreq.data.images.decode import read_bytes
 from fakefreq.data.manifest.duplicates import NEAR_BITS, merge_groups, near_duplicates
+from fakefreq.data.manifest.kept_splits import check_kept
 from fakefreq.data.manifest.places import PathsFrom
-from fakefreq.data.manifest.splits import check_splits, split_manifest
+from fakefreq.data.manifest.splits import FRACTIONS, check_splits, split_manifest
 from fakefreq.data.manifest.table import (
     COLUMNS,
     NUMBERS,
@@ -24,7 +25,7 @@ from fakefreq.data.manifest.table import (
     to_texts,
     write_manifest,
 )
-from fakefreq.errors import UserError, choose
+from fakefreq.errors import UserError, check_seed, choose
 from fakefreq.progress import track
 
 logger = logging.getLogger(__name__)
@@ -48,8 +49,8 @@ def move_paths(manifest: pd.DataFrame, here: str | Path, there: str | Path) -> p
 def rewrite_split(
     manifest_path: Path,
     out: Path,
-    fractions: tuple[float, float, float],
-    seed: int,
+    fractions: tuple[float, float, float] | None = None,
+    seed: int | None = None,
     keep: bool = True,
     *,
     hold_out: Sequence[str] = (),
@@ -61,17 +62,28 @@ def rewrite_split(
     Args:
         manifest_path: the manifest.
         out: where to write; the paths in it are made relative to its folder.
-        fractions: shares of train, val and test.
-        seed: of the shuffle.
-        keep: rows that have a split keep it.
+        fractions: shares of train, val and test; None: those of `split_manifest`, or what splits are there.
+        seed: of the shuffle; None: 0.
+        keep: rows that have a split keep it; their number is told.
         hold_out: `generator=NAME` or `source=NAME`, which goes to test as a whole.
         val_from_train: share of train's groups that become val.
         val_is_test: the official val is the test part.
+
+    Raises:
+        UserError: as `split_manifest`, `check_kept` and `check_splits`; nothing is written then.
     """
-    manifest = read_manifest(manifest_path, with_own=True)
+    before = read_manifest(manifest_path, with_own=True)
     manifest = split_manifest(
-        manifest, fractions, seed, keep, hold_out, val_from_train=val_from_train, val_is_test=val_is_test
+        before,
+        fractions or FRACTIONS,
+        seed or 0,
+        keep,
+        hold_out,
+        val_from_train=val_from_train,
+        val_is_test=val_is_test,
     )
+    if keep:
+        check_kept(before, manifest, fractions, seed, hold_out, val_from_train=val_from_train)
     check_splits(manifest)
     manifest = move_paths(manifest, Path(manifest_path).parent, Path(out).parent)
     write_manifest(manifest, out)
@@ -245,6 +257,7 @@ def sample_rows(manifest: pd.DataFrame, count: int, seed: int) -> pd.DataFrame:
     """
     if count < 1:
         raise UserError(f"--count takes 1 or more; got {count}")
+    check_seed(seed)
     ordered = manifest.sort_values("path", ignore_index=True)
     # A shuffle of groups, not of rows: pairs and people stay together as far as the count allows.
     groups = pd.factorize(ordered["group"], sort=True)[0]

@@ -9,14 +9,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fakefreq.data.manifest.duplicates import near_duplicates
-from fakefreq.errors import UserError, choose
+from fakefreq.errors import UserError, check_seed, choose
 
 SPLITS = ("train", "val", "test")
+FRACTIONS = (0.7, 0.1, 0.2)
 
 
 def split_manifest(
     manifest: pd.DataFrame,
-    fractions: tuple[float, float, float] = (0.7, 0.1, 0.2),
+    fractions: tuple[float, float, float] = FRACTIONS,
     seed: int = 0,
     keep: bool = True,
     hold_out: Sequence[str] = (),
@@ -47,8 +48,10 @@ def split_manifest(
         UserError: fractions that are not shares of one; a group whose images have been given to different splits; a
             class of a split that cannot be filled.
     """
-    if len(fractions) != 3 or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
+    # Not so of nan either.
+    if len(fractions) != 3 or not (min(fractions) >= 0 and abs(sum(fractions) - 1) <= 1e-6):
         raise UserError(f"--fractions takes three shares of train, val and test of sum 1; got {fractions}")
+    check_seed(seed)
     result = manifest.copy(deep=False)  # columns are replaced below, never written into
     if not keep:
         result["split"] = ""
@@ -56,9 +59,8 @@ def split_manifest(
         result["split"] = _val_as_test(result["split"])
     check_splits(result)
     official = result["split"]
-    for term in hold_out:
-        held = result["group"].isin(set(result["group"][_held_out(result, term)]))
-        result["split"] = result["split"].where(~held, "test")
+    if hold_out:
+        result["split"] = result["split"].where(~held_rows(result, hold_out), "test")
     # A key that no path order decides: the same images give the same split, however the table is sorted.
     groups = pd.Categorical(result["group"])
     given = _given_splits(result, groups)
@@ -210,9 +212,10 @@ def _check_filled(
             elif not (given == "").any() and split == "val" and not overwritten:
                 advice = "draw val from train by group with --val-from-train 0.1"
             elif not (given == "").any() and split == "test" and not overwritten:
+                share = round(float((official == "train").mean()), 2)
                 advice = (
                     "where the set's val is its test part, as in GenImage, say --val-is-test (and "
-                    "--val-from-train 0.1), or leave test out with --fractions 0.9 0.1 0"
+                    f"--val-from-train 0.1), or leave test out with --fractions {share:g} {1 - share:.2g} 0"
                 )
             elif not (given == "").any() and not overwritten:
                 advice = f"index the images of {split} as well, or leave it out with --fractions"
@@ -237,6 +240,14 @@ def _given_splits(manifest: pd.DataFrame, groups: pd.Categorical) -> dict[int, i
     has = manifest["split"].to_numpy() != ""
     pairs = zip(groups.codes[has], manifest["split"].to_numpy()[has], strict=True)
     return {int(code): SPLITS.index(split) for code, split in pairs}
+
+
+def held_rows(manifest: pd.DataFrame, hold_out: Sequence[str]) -> pd.Series:
+    """Return which rows all terms mean, with their groups."""
+    held = pd.Series(False, manifest.index)
+    for term in hold_out:
+        held |= manifest["group"].isin(set(manifest["group"][_held_out(manifest, term)]))
+    return held
 
 
 def _held_out(manifest: pd.DataFrame, term: str) -> pd.Series:

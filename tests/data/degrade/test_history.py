@@ -1,6 +1,7 @@
 """A history is exact, repeatable, said in full, and the same law for both classes."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -8,7 +9,15 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from fakefreq.data.degrade.history import RAW, History, apply_history, bring_to_size, draw_quality, parse_history
+from fakefreq.data.degrade.history import (
+    NATIVE,
+    RAW,
+    History,
+    apply_history,
+    bring_to_size,
+    draw_quality,
+    parse_history,
+)
 from fakefreq.data.images.resample import Kernel, resampling_matrix, resize
 from fakefreq.errors import UserError
 
@@ -121,3 +130,9 @@ def test_a_wrong_history_names_what_is_allowed(text: str, told: str) -> None:
 def test_enlarging_is_refused(pixels: Draw) -> None:
     with pytest.raises(UserError, match="too small for size 128"):
         apply_history(pixels(4), History(size=128))
+
+
+def test_parts_after_native_change_it() -> None:
+    assert parse_history("native,size=64,codec=jpeg:90") == replace(NATIVE, size=64, quality=90)
+    with pytest.raises(UserError, match="cannot read 'native' in --history"):
+        parse_history("size=64,native")

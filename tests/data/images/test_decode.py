@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 from pathlib import Path
 
 import cv2
@@ -14,7 +15,7 @@ from fakefreq.data.images.decode import check_image, decode_image
 from fakefreq.data.images.headers.formats import ImageError
 from fakefreq.data.manifests import index_folder
 from fakefreq.errors import UserError
-from tests.helpers.image_corpus import corpus, deep_corpus, oracle, png_chunk, saved
+from tests.helpers.image_corpus import corpus, deep_corpus, oracle, png_chunk, saved, with_chunk
 
 CORPUS = corpus()
 DEEP = deep_corpus()
@@ -153,6 +154,36 @@ def test_a_progressive_jpeg_whose_last_bits_are_all_zero_is_good() -> None:
         assert decode_image("a", content).shape == before.shape
 
 
+def test_a_progressive_jpeg_with_a_damaged_length_between_its_scans_is_refused() -> None:
+    content = jpeg(face(0), quality=90, progressive=True)
+    scan = [found.start() for found in re.finditer(rb"\xff\xda", content)][3]
+    table = content.index(b"\xff\xc4", content.index(b"\xff\xda"))
+    # The last leads from a table to a marker that ends the file within itself.
+    for place, length in ((scan, 0), (scan, 2), (scan, 3), (scan, 7), (scan, 9), (table, len(content) - table - 2)):
+        damaged = bytearray(content + b"\xff")
+        damaged[place + 2 : place + 4] = length.to_bytes(2)
+        with pytest.raises(ImageError, match=r"^a\.jpg: the JPEG data are damaged"):
+            decode_image("a.jpg", bytes(damaged))
+
+
+@pytest.mark.parametrize("name", ["png rgb16", "png rgba16", "png I;16"])
+@pytest.mark.parametrize(("kind", "chunk", "reason"), [
+    (b"eXIf", b"garbage!!", "cut or damaged"), (b"tRNS", b"\0\1\2", r"\(tRNS\) has 3 bytes"),
+])  # fmt: skip
+def test_a_png_of_16_bits_with_a_damaged_chunk_is_refused(name: str, kind: bytes, chunk: bytes, reason: str) -> None:
+    content = CORPUS[name] if name in CORPUS else DEEP[name][0]
+    with pytest.raises(ImageError, match=rf"^a\.png: the PNG data cannot be decoded: .*{reason}"):
+        decode_image("a.png", with_chunk(content, kind, chunk))
+
+
+def test_whatever_a_decoder_raises_is_of_that_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: bytes) -> np.ndarray:
+        raise RuntimeError("no such opcode")
+
+    monkeypatch.setattr("fakefreq.data.images.decode.decode_by_pillow", broken)
+    assert "cannot be decoded (RuntimeError: no such opcode)" in refused("a.gif", saved("P", "GIF"))
+
+
 @pytest.mark.parametrize("coding", [*CODINGS, "progressive"])
 def test_no_good_jpeg_is_refused_and_none_is_changed(coding: str) -> None:
     """Photographs, noise, flat and tiny pictures: to the bit what cv2 makes of the whole file."""
@@ -161,7 +192,8 @@ def test_no_good_jpeg_is_refused_and_none_is_changed(coding: str) -> None:
     half = np.concatenate([face(0), np.zeros((700, 112, 3), np.uint8)])
     for pixels in (*[face(seed, side) for seed in range(20) for side in (16, 65, 96)], *flat, half, half[::-1].copy()):
         content = jpeg(pixels, **options)
-        for whole in (content, content[:-2] + bytes(200) + content[-2:], content + b"trailer" + content):
+        appended = [content + more for more in (b"trailer" + content, bytes(2 * len(content)), b"movie" * len(content))]
+        for whole in (content, content[:-2] + bytes(200) + content[-2:], *appended):
             check_image("a", whole)
             assert np.array_equal(decode_image("a", whole), by_cv2(whole))
 

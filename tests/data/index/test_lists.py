@@ -149,7 +149,7 @@ def test_nested_json_of_deepfakebench(kind: str, slash: str, tmp_path: Path) -> 
     assert generators == {
         "FaceForensics++": {"Deepfakes", "NeuralTextures"}, "Celeb-DF-v2": {"CelebDFv2_fake"}, "DFDCP": {"DFDCP_FakeA"}
     }[kind]  # fmt: skip
-    split = rewrite_split(tmp_path / "m.csv", tmp_path / "m.csv", (0.7, 0.1, 0.2), 0)
+    split = rewrite_split(tmp_path / "m.csv", tmp_path / "m.csv")
     assert split["split"].tolist() == manifest["split"].tolist()
 
 

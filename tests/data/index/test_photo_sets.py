@@ -163,7 +163,7 @@ def test_an_official_split_whose_names_repeat_is_kept(tmp_path: Path, form: str)
     manifest = index(make_set(tmp_path / "d", names))
     with pytest.raises(UserError, match="--val-from-train 0.1"):
         rewrite_split(tmp_path / "m.csv", tmp_path / "m.csv", (0.7, 0.1, 0.2), 0)
-    split = rewrite_split(tmp_path / "m.csv", tmp_path / "m.csv", (0.7, 0.1, 0.2), 0, val_from_train=0.1)
+    split = rewrite_split(tmp_path / "m.csv", tmp_path / "m.csv", val_from_train=0.1)
     assert split["path"][split["split"] == "test"].tolist() == manifest["path"][manifest["split"] == "test"].tolist()
     assert split[split["split"] != "test"].groupby(["label", "split"]).size().tolist() == [18, 2, 18, 2][::1] or (
         sorted(split[split["split"] != "test"].groupby(["label", "split"]).size()) == [2, 2, 18, 18]

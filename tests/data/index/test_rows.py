@@ -9,6 +9,7 @@ import cv2
 import pandas as pd
 import pytest
 
+from fakefreq.data.images.decode import read_image
 from fakefreq.data.index.names import Columns, Hints
 from fakefreq.data.manifests import index_folder
 from fakefreq.errors import UserError
@@ -258,3 +259,39 @@ def test_one_file_twice_with_two_values_stops(tmp_path: Path, column: str, value
     assert f"a.png: row 1 has the {column} '{values[0]}', row 2 '{values[1]}'" in line
     write_list(listed, [rows[0], rows[0], rows[2]])
     assert len(index(root, None, listed)) == 2
+
+
+@pytest.mark.parametrize(("columns", "message"), [
+    (Columns(real_values=("cat",)), "--real-values names 'cat', which no label of .* is; there are 0, 1"),
+    (Columns(fake_values=("dog",)), "--fake-values names 'dog'"),
+    (Columns(label="zzz"), "no .json in the shards of .* has 'zzz'; --label-column takes one of label, person"),
+    (Columns(group="who"), "has 'who'; --group-column takes one of label, person"),
+    (Columns(path="file"), "--path-column is about a list, and shards hold their images"),
+])  # fmt: skip
+def test_flags_that_no_sample_of_a_shard_obeys_are_refused(tmp_path: Path, columns: Columns, message: str) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        for number in range(4):
+            named = {"png": cv2.imencode(".png", picture(number))[1].tobytes()}
+            named |= {"json": json.dumps({"label": number % 2, "person": str(number)}).encode()}
+            for end, content in named.items():
+                info = tarfile.TarInfo(f"{number}.{end}")
+                info.size = len(content)
+                archive.addfile(info, io.BytesIO(content))
+    index_folder(tmp_path / "a.tar", tmp_path / "good.csv", hints=Hints(columns=Columns(group="person")), jobs=1)
+    with pytest.raises(UserError, match=message):
+        index_folder(tmp_path / "a.tar", tmp_path / "m.csv", hints=Hints(columns=columns), jobs=1)
+
+
+@pytest.mark.parametrize("given", ["", "A.TAR"])
+def test_a_shard_in_capitals_is_found_and_read(tmp_path: Path, given: str) -> None:
+    (tmp_path / "d").mkdir()
+    with tarfile.open(tmp_path / "d" / "A.TAR", "w") as archive:
+        for name in both("{k}/{i}.png"):
+            content = cv2.imencode(".png", picture(len(archive.members)))[1].tobytes()
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    manifest = index(tmp_path / "d" / given)
+    assert (manifest["path"].str.contains("::fake/") == (manifest["label"] == 1)).all() and len(manifest) == 8
+    root = tmp_path / "d" if given else tmp_path
+    assert read_image(root / manifest["path"][0]).shape == (32, 32, 3)

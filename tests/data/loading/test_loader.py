@@ -75,7 +75,7 @@ def test_a_parted_group_or_file_is_named() -> None:
         check_splits(table(1).assign(split="holdout"))
 
 
-@pytest.mark.parametrize("fractions", [(0.7, 0.1, 0.1), (1.2, -0.1, -0.1)])
+@pytest.mark.parametrize("fractions", [(0.7, 0.1, 0.1), (1.2, -0.1, -0.1), (float("nan"), 0.5, 0.5)])
 def test_fractions_that_are_no_shares_are_refused(fractions: tuple[float, float, float]) -> None:
     with pytest.raises(UserError, match="--fractions"):
         split_manifest(table(10), fractions)

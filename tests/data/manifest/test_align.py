@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from fakefreq.cli import main
 from fakefreq.data.audit.audit import audit_manifest, audit_verdict
 from fakefreq.data.audit.probe import probe, weighted_areas
+from fakefreq.data.audit.verdict import Thresholds
 from fakefreq.data.degrade.history import parse_history
 from fakefreq.data.loading.loader import make_batches
 from fakefreq.data.loading.sampling import EpochOrder, effective_counts, image_weights
@@ -132,6 +134,17 @@ def test_images_that_do_not_decode_are_counted_and_listed(
 def test_an_audit_of_some_images_says_of_how_many(biased: Path, logged: pytest.LogCaptureFixture) -> None:
     audit_manifest(biased, images=20)
     assert any(f"20 of 20 judged, drawn from {len(read_manifest(biased))}" in line for line in logged.messages)
+
+
+@pytest.mark.parametrize(("flags", "message"), [
+    ({"seed": -1}, "--seed takes 0 or more; got -1"),
+    ({"images": -1}, "--images takes 0 or more; got -1"),
+    ({"thresholds": Thresholds(history_fail=float("inf"))}, "--history-fail takes a number; got inf"),
+    ({"thresholds": Thresholds(pixels_warn=float("nan"))}, "--pixels-warn takes a number; got nan"),
+])  # fmt: skip
+def test_an_audit_s_numbers_out_of_range_are_refused(biased: Path, flags: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        audit_manifest(biased, **flags)
 
 
 @pytest.mark.slow

@@ -9,9 +9,11 @@ import pandas as pd
 import pytest
 
 from fakefreq.data.manifest.duplicates import count_bits, find_pairs, hash_numbers, merge_groups, perceptual_hash
+from fakefreq.data.manifest.edit import check_manifest
 from fakefreq.data.manifest.splits import check_splits, split_manifest
 from fakefreq.data.manifests import index_folder
 from fakefreq.errors import UserError
+from tests.helpers.made_sets import both, make_set
 from tests.helpers.photo_files import photo, save, small_set
 
 
@@ -105,3 +107,17 @@ def test_near_duplicates_across_labels_name_both_unless_one_group_joins_them(tmp
     assert len(manifest) == 11
     (root / "gan" / "1_fake" / "stolen.jpg").rename(root / "gan" / "1_fake" / "0_real0.jpg")  # now a declared pair
     assert len(index_folder(root, tmp_path / "m.csv", phash=True)[0]) == 13
+
+
+@pytest.mark.parametrize("bits", [-5, 0, 23, 257])
+def test_bits_at_which_other_commands_would_refuse_the_manifest_are_refused(tmp_path: Path, bits: int) -> None:
+    make_set(tmp_path / "set", both("{k}/{k}{i}.png"))
+    with pytest.raises(UserError, match=f"--near-bits takes 24 to 256; got {bits}"):
+        index_folder(tmp_path / "set", tmp_path / "m.csv", phash=True, near_bits=bits, jobs=1)
+    assert not (tmp_path / "m.csv").exists()
+
+
+def test_more_bits_join_more_and_check_accepts_them(tmp_path: Path) -> None:
+    make_set(tmp_path / "set", both("{k}/{k}{i}.png"))
+    index_folder(tmp_path / "set", tmp_path / "m.csv", phash=True, near_bits=40, jobs=1)
+    check_manifest(tmp_path / "m.csv")

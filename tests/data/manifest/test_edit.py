@@ -8,7 +8,7 @@ import pytest
 
 from fakefreq.cli import main
 from fakefreq.data.images.decode import read_image
-from fakefreq.data.manifest.edit import filter_rows
+from fakefreq.data.manifest.edit import filter_rows, sample_rows
 from fakefreq.data.manifest.splits import split_manifest
 from fakefreq.data.manifests import check_same_manifest, index_folder, manifest_digest, read_manifest, write_manifest
 from fakefreq.errors import UserError
@@ -111,6 +111,14 @@ def test_merging_manifests_that_contradict_each_other_names_the_image(tmp_path: 
     write_manifest(manifest.assign(label=1 - manifest["label"]), tmp_path / "b.csv")
     with pytest.raises(UserError, match="two values of label"):
         merge_manifests([tmp_path / "a.csv", tmp_path / "b.csv"], tmp_path / "c.csv")
+
+
+def test_a_negative_seed_is_refused() -> None:
+    table = pd.DataFrame({"path": ["a"], "label": [0], "group": ["a"], "split": [""]})
+    with pytest.raises(UserError, match="--seed takes 0 or more; got -1"):
+        split_manifest(table, seed=-1)
+    with pytest.raises(UserError, match="--seed takes 0 or more; got -1"):
+        sample_rows(table, 1, -1)
 
 
 def test_a_held_out_generator_or_source_is_never_trained_on() -> None:

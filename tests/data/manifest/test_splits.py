@@ -72,7 +72,7 @@ def test_val_is_drawn_from_train_by_group_and_the_message_says_so() -> None:
 
 def test_train_and_val_only_names_both_ways_out() -> None:
     manifest = official("train", "val")
-    with pytest.raises(UserError, match="--val-is-test .*--val-from-train.*--fractions 0.9 0.1 0"):
+    with pytest.raises(UserError, match="--val-is-test .*--val-from-train.*--fractions 0.5 0.5 0"):
         split_manifest(manifest)
     assert set(split_manifest(manifest, (0.9, 0.1, 0.0))["split"]) == {"train", "val"}
     split = split_manifest(manifest, val_from_train=0.1, val_is_test=True)

@@ -80,9 +80,16 @@ def round_to_8_bits(pixels: NDArray[np.generic]) -> NDArray[np.uint8]:
 
 
 def turn(pixels: NDArray[np.uint8], data: bytes) -> NDArray[np.uint8]:
-    """Return pixels turned as the file's EXIF orientation says."""
+    """Return pixels turned as the file's EXIF orientation says.
+
+    Raises:
+        ValueError: the EXIF data are damaged.
+    """
     with _opened(data) as image:
-        method = _TURNS.get(image.getexif().get(0x112, 1))
+        try:
+            method = _TURNS.get(image.getexif().get(0x112, 1))
+        except Exception as error:  # as in `decode_by_pillow`
+            raise ValueError(f"its data are cut or damaged ({error})") from error
     return pixels if method is None else np.array(Image.fromarray(pixels).transpose(method))
 
 
