@@ -23,6 +23,8 @@ SMALLEST_PERIOD, LARGEST_PERIOD = 2, 32
 
 # Side in pixels that a segment has where the image is large. Segments of 16 to 64 pixels keep the null alike.
 _SEGMENT = 32
+# In an image that is small it has these, where there is room: what shorter ones say is not independent under blur.
+_LEAST_SEGMENT = 8
 # Added to the spread of the segments, whose usual size is above 1: rounding of a flat plane is no lattice.
 NO_NOISE = 1e-3
 # Of t^0, t^1, ... in the logarithm of erfc; see `_normal_tail`.
@@ -189,14 +191,16 @@ def _scores(residual: Tensor, period: int) -> Tensor:
 def segment_side(height: int, width: int, period: int) -> int:
     """Return the side of the segments that an image is cut into, whole periods, in pixels.
 
-    Four segments along the shorter side, two where there is no room for more, or more of 32 pixels: the variance
-    needs some.
+    A quarter of the shorter side, but 8 to 32 pixels, and half of the shorter side at most: the variance needs at least
+    two segments either way, and those that lie side by side should know little of each other.
     """
     if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
         # Sizes are tensors then, and stay free in what is exported.
-        room = torch.minimum(torch.as_tensor(height), torch.as_tensor(width)) // (4 * period)
-        return cast(int, period * room.clamp(1, _SEGMENT // period))
-    return period * max(1, min(min(height, width) // (4 * period), _SEGMENT // period))
+        shorter = torch.minimum(torch.as_tensor(height), torch.as_tensor(width))
+        room = torch.minimum((shorter // 4).clamp(_LEAST_SEGMENT, _SEGMENT), shorter // 2)
+        return cast(int, period * (room // period).clamp_min(1))
+    shorter = min(height, width)
+    return period * max(1, min(max(shorter // 4, _LEAST_SEGMENT), _SEGMENT, shorter // 2) // period)
 
 
 def scores_of_segments(tiles: Tensor, period: int) -> Tensor:

@@ -73,6 +73,25 @@ def test_pvalues_of_pictures_without_a_lattice_are_uniform() -> None:
     assert 0.02 < (p < 0.05).mean() < 0.09
 
 
+@pytest.mark.parametrize(("period", "size"), [(2, (13, 17)), (2, (16, 16)), (2, (31, 24)), (4, (16, 31))])
+def test_the_null_holds_for_short_periods_in_small_images_that_were_blurred(period: int, size: tuple[int, int]) -> None:
+    pictures = torch.randn(2000, 1, size[0] + 8, size[1] + 8, generator=torch.Generator().manual_seed(7))
+    blurred = torch.nn.functional.avg_pool2d(pictures, 3, 1, 1)[..., 4:-4, 4:-4] * 30 / 255 + 0.5
+    squares = lattice_scores(blurred, period)[:, 0, lattice_frequencies(period)].square()
+    assert float(squares.mean()) == pytest.approx(1.0, abs=0.2)  # with segments of one period it is 1.4 to 2.0
+    assert float((lattice_pvalue(blurred, period) < 0.05).float().mean()) < 0.1
+
+
+@pytest.mark.parametrize("period", [2, 3, 8, 16, 32])
+def test_segments_are_as_large_while_sizes_are_tensors(period: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = [(side, side + 3) for side in range(2 * period, 200)]
+    expected = [segment_side(*size, period) for size in sizes]
+    monkeypatch.setattr(torch.jit, "is_tracing", lambda: True)
+    assert [int(segment_side(*size, period)) for size in sizes] == expected
+    if period >= 8:
+        assert expected == [period * max(1, min(side // (4 * period), 32 // period)) for side, _ in sizes]
+
+
 def planted(side: int, amplitude: float, seed: int = 0) -> Tensor:
     """White noise of deviation 8 grey levels with a chequered pattern on it, amplitude in grey levels."""
     picture = 0.5 + 0.4 * (noise(1, side, "white", seed) - 0.5)  # .08 * .4 * 255 = 8 grey levels
