@@ -206,6 +206,38 @@ def test_autocorrelation_is_scipy_s() -> None:
         assert np.abs(autocorrelation(image, 6)[0, 0].numpy() - expected).max() < 1e-12
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_flat_image_does_not_correlate_with_itself(dtype: torch.dtype) -> None:
+    for value in (0.0, 0.1, 0.3, 1 / 3, 0.7, 1.0):
+        for size in ((33, 37), (64, 64), (224, 224), (500, 300)):
+            flat = torch.full((1, 1, *size), value, dtype=dtype)
+            assert float(autocorrelation(flat, 4).abs().max()) == 0
+    one_step = (100 + (torch.arange(512 * 512) == 7)).to(torch.uint8).view(1, 1, 512, 512)
+    assert float(autocorrelation(one_step, 0)) == pytest.approx(1, abs=1e-3)
+
+
+def without_power() -> dict[str, Tensor]:
+    """Batches with an image, a channel or frequencies in which there is nothing."""
+    black_image, black_channel = noise(2, 3, 32, 32).float(), noise(2, 3, 32, 32).float()
+    black_image[0] = 0
+    black_channel[:, 2] = 0
+    step = (torch.arange(32) > 15).float().expand(1, 3, 32, 32) * 0.5
+    flat = torch.full((1, 3, 32, 32), 0.1)
+    return {"black image": black_image, "black channel": black_channel, "step": step, "flat": flat}
+
+
+@pytest.mark.parametrize("name", without_power())
+@pytest.mark.parametrize("transform", [phase, lambda images: cross_spectrum(images, tile=16, coherency=True)])
+def test_gradients_are_finite_where_there_is_no_power(transform: Callable[[Tensor], Tensor], name: str) -> None:
+    for images in (without_power()[name], without_power()[name].double()):
+        found = transform(images.requires_grad_())
+        found.sum().backward()
+        assert images.grad is not None and bool(images.grad.isfinite().all())
+        assert bool(found.isfinite().all())
+    if name == "black image":
+        assert float(found[0].detach().abs().max()) == 0 and float(images.grad[0].abs().max()) == 0
+
+
 PROFILES: dict[str, Callable[..., object]] = {
     "radial_profile": radial_profile,
     "angular_profile": angular_profile,
