@@ -196,8 +196,8 @@ def segment_side(height: int, width: int, period: int) -> int:
     """
     if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
         # Sizes are tensors then, and stay free in what is exported.
-        shorter = torch.minimum(torch.as_tensor(height), torch.as_tensor(width))
-        room = torch.minimum((shorter // 4).clamp(_LEAST_SEGMENT, _SEGMENT), shorter // 2)
+        free = torch.minimum(torch.as_tensor(height), torch.as_tensor(width))
+        room = torch.minimum((free // 4).clamp(_LEAST_SEGMENT, _SEGMENT), free // 2)
         return cast(int, period * (room // period).clamp_min(1))
     shorter = min(height, width)
     return period * max(1, min(max(shorter // 4, _LEAST_SEGMENT), _SEGMENT, shorter // 2) // period)
