@@ -35,6 +35,7 @@ from fakefreq.models.streams.lattice import (
     SIDES,
     SMALLEST,
     LatticeStream,
+    has_nothing_to_see,
     read_lattice_of_image,
 )
 from fakefreq.progress import track
@@ -163,9 +164,13 @@ def fit_lattice(
     stream.calibration.copy_(torch.tensor(calibration))
     # The null: whole photographs that were kept out, as they are, and the processed crops of the test.
     whole = np.stack(_in_threads(lambda number: read(pictures[number]), held, "null", jobs))
-    photos, fakes = (_says(stream, part) for part in plain.test)
-    null = torch.from_numpy(np.concatenate([_says(stream, whole), photos]))
+    stream.null.fill_(math.inf)  # that of an earlier fit has no part in it
+    null = torch.from_numpy(np.concatenate([_says(stream, part) for part in (whole, plain.test[0])]))
+    # Photographs with nothing to see have the lowest of the others, as the stream says of them.
+    silent = has_nothing_to_see(torch.from_numpy(np.concatenate([whole, plain.test[0]])))
+    null[silent] = (null if silent.all() else null[~silent]).min()
     stream.null.copy_(torch.quantile(null, torch.linspace(0, 1, NULL_QUANTILES, dtype=torch.float64)))
+    photos, fakes = null[len(whole) :].numpy(), _says(stream, plain.test[1])
     labels = np.repeat([0, 1], [len(photos), len(fakes)])
     return {
         "photographs": len(pictures),

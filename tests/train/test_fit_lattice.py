@@ -113,6 +113,25 @@ def test_a_fit_repeats_to_the_bit_for_any_number_of_threads(
     assert_same(dict(fitted.state_dict()), dict(again.state_dict()))
 
 
+def test_a_fitted_stream_fitted_again_has_the_null_that_it_says_of_flat_photographs(tmp_path: Path) -> None:
+    random, names = np.random.default_rng(0), [f"{number:02}.png" for number in range(12)]
+    for number, name in enumerate(names):
+        noise = random.integers(0, 256, (64, 64, 3), np.uint8)
+        cv2.imwrite(str(tmp_path / name), noise if number % 8 else np.full_like(noise, 120))
+    rows = pd.DataFrame({"path": names, "label": 0, "sha256": names})
+    stream = LatticeStream()
+    fit = LatticeFit(pairs=60, processing="blur:0.4..1.2", mosaics=0.0)
+    summary = fit_lattice(stream, rows, tmp_path, fit)
+    first = stream.null.clone()
+    said = stream.judge(torch.from_numpy(read_lattice_of_image(np.full((64, 64, 3), 120, np.uint8)))[None])
+    assert said.item() == pytest.approx(first[0].item(), abs=1e-5)
+    # Two of the three that are kept out of the fit are flat, and so much of the null is what the stream says of them.
+    assert 0.5 < float((first < said + 1e-4).float().mean()) < 0.8
+    stream.null.fill_(5.0)
+    assert fit_lattice(stream, rows, tmp_path, fit) == summary
+    assert torch.equal(stream.null, first)
+
+
 def test_planted_lattices_stand_out_and_photographs_do_not(
     photographs: pd.DataFrame, manifest_path: Path, fitted: LatticeStream
 ) -> None:
