@@ -12,10 +12,11 @@ from typing import cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fakefreq.errors import UserError
-from fakefreq.spectra._tensor import check_images, no_autocast
+from fakefreq.spectra._tensor import check_images, kept_on_gpu, no_autocast
 from fakefreq.spectra.lattice_residual import lattice_residual
 
 JPEG_PERIOD = 8
@@ -215,7 +216,7 @@ def scores_of_segments(tiles: Tensor, period: int) -> Tensor:
         - output: (B, C, P, P // 2 + 1)
     """
     # One matrix product for all segments: P * P values to the real and the imaginary parts of P x (P // 2 + 1).
-    parts = tiles.flatten(3) @ _fourier_matrix(period).to(tiles)
+    parts = tiles.flatten(3) @ _fourier_matrix(period, tiles.dtype, tiles.device)
     segments = parts.shape[2]
     columns = period // 2 + 1
     mean = parts.mean(dim=2)
@@ -235,15 +236,21 @@ def scores_of_segments(tiles: Tensor, period: int) -> Tensor:
     return (squares + 1e-12).sqrt().masked_fill(first, 0.0)
 
 
-@cache
-def _fourier_matrix(period: int) -> Tensor:
+@kept_on_gpu
+def _fourier_matrix(period: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """The transform of a flattened tile: (P * P, 2 * P * (P // 2 + 1)), cosines before sines."""
+    # A tensor of each use's own: one that was made while an exporter or inference mode looks on serves nothing else.
+    return torch.from_numpy(_waves(period)).to(device=device, dtype=dtype)
+
+
+@cache
+def _waves(period: int) -> NDArray[np.float64]:
     place = np.arange(period)
     rows, columns = np.outer(place, place), np.outer(place, place[: period // 2 + 1])
     # (y, x, k, l): how far pixel (y, x) turns at frequency (k, l), in steps of 1 / P.
     steps = (rows[:, None, :, None] + columns[None, :, None, :]) % period
     angle = (2 * math.pi / period * steps).reshape(period * period, -1)
-    return torch.from_numpy(np.concatenate([np.cos(angle), np.sin(angle)], axis=1))
+    return np.concatenate([np.cos(angle), np.sin(angle)], axis=1)
 
 
 def _normal_tail(square: Tensor) -> Tensor:

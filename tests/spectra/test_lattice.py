@@ -10,6 +10,7 @@ import pytest
 import torch
 from scipy import stats
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from fakefreq.data.degrade.distortions import jpeg
 from fakefreq.data.images.decode import read_image
@@ -283,6 +284,20 @@ def test_scores_by_field_are_those_of_the_residual_times_each_field(size: tuple[
     tiles = tiles.reshape(2, 5, size[0] // side, side // 8, 8, size[1] // side, side // 8, 8).mean(dim=(3, 6))
     expected = scores_of_segments(tiles.transpose(3, 4).flatten(2, 3), 8)
     torch.testing.assert_close(lattice_field_scores(images, 8, 0.5), expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("period", [7, 9])  # which no other test has used, so that nothing is kept of them
+def test_what_inference_and_fake_tensors_leave_behind_serves_training(period: int) -> None:
+    images = torch.rand(1, 1, 32, 32, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    if period == 7:
+        with torch.inference_mode():
+            lattice_scores(images, period)
+    else:
+        with FakeTensorMode() as mode:
+            lattice_scores(mode.from_tensor(images), period)
+    images.requires_grad_()
+    lattice_scores(images, period).sum().backward()
+    assert images.grad is not None and bool(images.grad.isfinite().all())
 
 
 @pytest.mark.parametrize("quiet", [0.0, 0.5])
