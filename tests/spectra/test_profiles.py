@@ -86,6 +86,16 @@ def test_a_half_plane_gives_the_profiles_of_the_full_one(size: tuple[int, int]) 
         assert torch.equal(radial_bins(*size, half=half_plane).counts, radial_bins(*size).counts)
 
 
+@pytest.mark.parametrize("size", [(16, 16), (17, 16), (16, 17), (24, 16), (2, 2), (2, 3)])
+@pytest.mark.parametrize("high", [0.5, 0.6, 0.8])
+def test_sectors_beyond_a_half_are_the_same_in_both_planes(size: tuple[int, int], high: float) -> None:
+    images = noise(2, 1, *size)
+    half, whole = (power_spectrum(images, scale="linear", half=which) for which in (True, False))
+    found = angular_profile(half, 8, 0.0, high, width=size[1])
+    torch.testing.assert_close(found, angular_profile(whole, 8, 0.0, high, width="full"))
+    assert torch.equal(angular_bins(*size, 8, 0.0, high, half=True).counts, angular_bins(*size, 8, 0.0, high).counts)
+
+
 def test_white_noise_has_flat_profiles_and_slope_0() -> None:
     power = power_spectrum(noise(200, 1, 64, 64), scale="linear", half=False).mean(dim=0, keepdim=True)
     assert float((radial_profile(power, 64)[0, 0, 3:] - 1).abs().max()) < 0.05
