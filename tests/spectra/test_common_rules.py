@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from fakefreq.errors import UserError
 from fakefreq.spectra import (
@@ -18,6 +19,7 @@ from fakefreq.spectra import (
     rgb_to_ycbcr,
     to_float,
 )
+from fakefreq.spectra.fft import Scale
 
 SIZES = [(1, 1), (2, 2), (7, 8), (8, 8), (63, 64), (64, 63), (224, 224), (255, 256), (299, 301)]
 
@@ -58,6 +60,24 @@ def test_images_do_not_touch_each_other(transform) -> None:  # type: ignore[no-u
 def test_gradients_are_right(transform) -> None:  # type: ignore[no-untyped-def]
     images = noise(1, 2, 9, 10).requires_grad_()
     assert torch.autograd.gradcheck(transform, (images,))
+
+
+@pytest.mark.parametrize("scale", ["log1p", "linear", "db"])
+def test_forward_gradients_and_vmap_do_not_depend_on_the_number_of_planes(scale: Scale) -> None:
+    images = noise(6, 1, 512, 512)  # more than one piece
+    tangents = noise(6, 1, 512, 512, seed=1)
+
+    def power(pixels: Tensor) -> Tensor:
+        return power_spectrum(pixels, scale=scale)
+
+    found, slopes = torch.func.jvp(power, (images,), (tangents,))
+    alone = [torch.func.jvp(power, (images[k : k + 1],), (tangents[k : k + 1],)) for k in range(6)]
+    torch.testing.assert_close(found, torch.cat([one[0] for one in alone]))
+    torch.testing.assert_close(slopes, torch.cat([one[1] for one in alone]))
+    with forward_ad.dual_level():
+        dual = forward_ad.unpack_dual(power(forward_ad.make_dual(images, tangents)))
+        torch.testing.assert_close(dual.tangent, slopes)
+    torch.testing.assert_close(torch.func.vmap(power)(images.unsqueeze(1)).squeeze(1), found)
 
 
 @pytest.mark.parametrize("transform", [dct2, idct2, block_dct, power_spectrum, rgb_to_gray, rgb_to_ycbcr])
