@@ -221,7 +221,7 @@ def _limits(said: NDArray[np.float64], sides: Floats, limit: float) -> list[floa
 
     Koenker and Bassett 1978, "Regression quantiles". Sides with fewer than 20 photographs have the limit of all.
     """
-    place = np.interp(np.log2(sides), np.log2(SIDES), np.arange(len(SIDES)))
+    place = np.interp(np.log2(np.maximum(sides, 1)), np.log2(SIDES), np.arange(len(SIDES)))
     near = np.clip(1 - np.abs(place[:, None] - np.arange(len(SIDES))), 0, 1)
     shifts = np.zeros(len(SIDES))
     enough = near.sum(axis=0) >= _ENOUGH
@@ -239,12 +239,16 @@ def _says(stream: LatticeStream, scores: Floats) -> NDArray[np.float64]:
 
 def _choose(photographs: pd.DataFrame, count: int) -> pd.DataFrame:
     """The same photographs for any order of the table: those whose bytes' hashes come first."""
-    key = "sha256" if "sha256" in photographs and (photographs["sha256"] != "").all() else "path"
-    return photographs.sort_values(key).head(count)
+    return photographs.sort_values(_key(photographs)).head(count)
+
+
+def _key(photographs: pd.DataFrame) -> str:
+    """The column that tells photographs apart: their bytes' hashes, or their paths where a hash is missing."""
+    return "sha256" if "sha256" in photographs and (photographs["sha256"] != "").all() else "path"
 
 
 def _decode(rows: pd.DataFrame, root: Path, history: History | None, jobs: int) -> list[Image]:
-    keys = rows["sha256"].astype(str) if "sha256" in rows else rows["path"]
+    keys = rows[_key(rows)].astype(str)
 
     def one(task: tuple[str, str]) -> Image:
         image = read_image(root / task[0])

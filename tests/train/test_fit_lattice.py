@@ -1,6 +1,7 @@
 """The lattice is fitted without a fake, the learnt streams learn as they would alone, and evidence adds up."""
 
 import math
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from fakefreq.data.degrade.distortions import webp
+from fakefreq.data.degrade.history import History
 from fakefreq.data.images.decode import read_image
 from fakefreq.data.manifests import read_manifest, write_manifest
 from fakefreq.errors import UserError
@@ -30,7 +32,7 @@ from fakefreq.models.streams.lattice import (
     read_lattice_of_image,
 )
 from fakefreq.simulated.planted import PlantedLattice
-from fakefreq.train.fit_lattice import LatticeFit, _turned, fit_lattice
+from fakefreq.train.fit_lattice import LatticeFit, _decode, _turned, fit_lattice
 from fakefreq.train.train import train
 from tests.helpers.small_runs import CONFIG as LEARNT
 from tests.helpers.small_runs import assert_same, weights
@@ -130,6 +132,29 @@ def test_a_fitted_stream_fitted_again_has_the_null_that_it_says_of_flat_photogra
     stream.null.fill_(5.0)
     assert fit_lattice(stream, rows, tmp_path, fit) == summary
     assert torch.equal(stream.null, first)
+
+
+def test_photographs_without_hashes_have_a_draw_of_the_history_each(
+    photographs: pd.DataFrame, manifest_path: Path
+) -> None:
+    one = photographs.head(1)
+    rows = pd.concat([one.assign(path=str(manifest_path.parent / one["path"].item()), sha256="")] * 6)
+    links = [manifest_path.parent / f"copy_{number}.png" for number in range(6)]
+    for link, path in zip(links, rows["path"], strict=True):
+        link.write_bytes(Path(path).read_bytes())
+    history = History(size=None, quality=(20, 95), crop="none")
+    pictures = _decode(rows.assign(path=[str(link) for link in links]), manifest_path.parent, history, 1)
+    assert len({picture.tobytes() for picture in pictures}) > 1
+
+
+def test_crops_below_16_pixels_are_fitted_without_a_warning(tmp_path: Path) -> None:
+    random, names = np.random.default_rng(0), [f"{number}.png" for number in range(4)]
+    for name in names:
+        cv2.imwrite(str(tmp_path / name), random.integers(0, 256, (20, 20, 3), np.uint8))
+    rows = pd.DataFrame({"path": names, "label": 0, "sha256": names})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        fit_lattice(LatticeStream(), rows, tmp_path, LatticeFit(pairs=20, processing="rescale:0.5..0.6"))
 
 
 def test_planted_lattices_stand_out_and_photographs_do_not(
