@@ -14,8 +14,11 @@ from fakefreq.spectra import (
     dct2,
     dct_basis,
     idct2,
+    jpeg_quality,
     power_spectrum,
+    quantisation_table,
     rgb_to_gray,
+    rgb_to_hsv,
     rgb_to_ycbcr,
     to_float,
 )
@@ -124,6 +127,22 @@ def test_float64_modules_stay_exact_on_float64_images() -> None:
 def test_wrong_arguments_say_what_is_allowed(make, message: str) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(UserError, match=message):
         make()
+
+
+@pytest.mark.parametrize("channels", [1, 2, 4])
+@pytest.mark.parametrize("transform", [rgb_to_gray, rgb_to_ycbcr, rgb_to_hsv, jpeg_quality, quantisation_table])
+def test_other_numbers_of_channels_are_answered_with_what_is_allowed(transform, channels: int) -> None:  # type: ignore[no-untyped-def]
+    images = noise(1, channels, 16, 16, dtype=torch.float32)
+    if channels == 1 and transform in (jpeg_quality, quantisation_table):
+        assert transform(images).shape[0] == 1  # luma
+        return
+    with pytest.raises(UserError, match=r"\(B, 3, H, W\)"):
+        transform(images)
+
+
+def test_hue_is_below_1() -> None:
+    bluish = torch.tensor([1.0, 0.5, 0.50000006]).view(1, 3, 1, 1)
+    assert rgb_to_hsv(bluish).flatten().tolist() == [0.0, 0.5, 1.0]
 
 
 def test_to_float_keeps_float64() -> None:
