@@ -79,7 +79,7 @@ class Running:
     def __init__(self) -> None:
         self.n = 0
         self.mean: Array = np.zeros(())
-        self._squares: Array = np.zeros(())
+        self.squares: Array = np.zeros(())  # of the deviations, their sum
 
     def add(self, values: Tensor) -> None:
         """Add a batch, (B, ...)."""
@@ -87,14 +87,14 @@ class Running:
         count, mean = len(batch), batch.mean(axis=0)
         shift = mean - self.mean
         total = self.n + count
-        self._squares = self._squares + ((batch - mean) ** 2).sum(axis=0) + shift**2 * (self.n * count / total)
+        self.squares = self.squares + ((batch - mean) ** 2).sum(axis=0) + shift**2 * (self.n * count / total)
         self.mean = self.mean + shift * (count / total)
         self.n = total
 
     @property
     def variance(self) -> Array:
         """Of single images, unbiased; infinite for fewer than two."""
-        return self._squares / (self.n - 1) if self.n > 1 else np.full_like(self.mean, np.inf)
+        return self.squares / (self.n - 1) if self.n > 1 else np.full_like(self.mean, np.inf)
 
     @property
     def standard_error(self) -> Array:
@@ -148,7 +148,9 @@ class Shuffles:
         """Add a batch, (B, ...)."""
         batch = values.double().numpy()
         flat = batch.reshape(len(batch), -1)
-        heads = self._random.random((self.count, len(batch))) < self.share
+        # Image by image, so that batches of any size draw the same.
+        coins = self._random.random((len(batch), self.count)).T
+        heads = coins < self.share
         for side, chosen in enumerate((heads, ~heads)):
             self._sums[side] = self._sums[side] + chosen.astype(np.float64) @ flat
             self._sizes[side] += chosen.sum(axis=1)
@@ -170,7 +172,7 @@ def pooled_variance(first: Running, second: Running) -> Array:
     """Variance of single images of two sets around their common mean: what shuffled labels see."""
     n = first.n + second.n
     between = (first.mean - second.mean) ** 2 * (first.n * second.n / n)
-    return (first.variance * (first.n - 1) + second.variance * (second.n - 1) + between) / (n - 1)
+    return (first.squares + second.squares + between) / (n - 1)
 
 
 def as_tensor(values: Array) -> Tensor:

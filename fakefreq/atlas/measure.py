@@ -146,10 +146,11 @@ def find_peaks(fakes: ImageSet, reals: ImageSet | None, count: int = 12, least_z
     for vertical, horizontal, z in peaks_of(fakes, count):
         if z < least_z:
             continue
+        # A frequency and its opposite are one, and frequencies are modulo 1.
         near = [
             height
             for v, h, height in known
-            if min(abs(v - vertical), 1 - abs(v - vertical)) <= 1.5 / tile and abs(h - horizontal) <= 1.5 / tile
+            if any(max(_apart(sign * v, vertical), _apart(sign * h, horizontal)) <= 1.5 / tile for sign in (1, -1))
         ]
         place = (round(vertical * tile) % tile, round(horizontal * tile))
         difference = (
@@ -157,6 +158,11 @@ def find_peaks(fakes: ImageSet, reals: ImageSet | None, count: int = 12, least_z
         )
         result.append(Peak(vertical, horizontal, z, max(near, default=0.0), difference))
     return result
+
+
+def _apart(first: float, second: float) -> float:
+    """Distance of two frequencies modulo 1, in cycles/pixel."""
+    return abs((first - second + 0.5) % 1 - 0.5)
 
 
 def measure_manifest(
@@ -171,7 +177,7 @@ def measure_manifest(
     workers: int = -1,
     seed: int = 0,
 ) -> list[Fingerprint]:
-    """Measure every generator, and every control beside the reals of all other subsets of its source.
+    """Measure every generator beside the reals of its subsets, and every set without fakes, such as a control, alone.
 
     Args:
         manifest: the table of images.

@@ -160,9 +160,13 @@ class _Step(nn.Module):
         """What the last convolution reads, with its margin: (B, width, 2H + kernel - 1, 2W + kernel - 1)."""
         name = self.family.upsampler
         height, width = subbands.shape[-2:]
-        margin = min(_MARGIN.get(name, 4), height - 1, width - 1)
+        whole, half = _MARGIN.get(name, 4), self.family.kernel // 2
+        margin = min(whole, height - 1, width - 1)
         features = F.pad(subbands, (margin,) * 4, mode="reflect")
-        half = self.family.kernel // 2
+        if 2 * margin < half:
+            # Less than the last convolution reads: tiny subbands have no more to reflect.
+            features = F.pad(features, (whole - margin,) * 4, mode="replicate")
+            margin = whole
         if name.startswith("transposed"):
             size = int(name[-1])
             features = F.conv_transpose2d(

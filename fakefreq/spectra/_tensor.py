@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 
 from fakefreq.errors import UserError
 
@@ -144,7 +145,7 @@ def by_pieces(transform: Callable[[Tensor, Tensor | None], Tensor], planes: Tens
         return transform(planes, None)
     pieces = torch.split(planes, at_once)
     first = transform(pieces[0], None)
-    if first.requires_grad:
+    if first.requires_grad or _is_transformed(first):
         return torch.cat([first, *(transform(piece, None) for piece in pieces[1:])])
     # Each result goes to its place while it is in the cache, and its memory serves the next.
     whole = first.new_empty(planes.shape[0], *first.shape[1:])
@@ -155,6 +156,12 @@ def by_pieces(transform: Callable[[Tensor, Tensor | None], Tensor], planes: Tens
         if found is not place:
             place.copy_(found)
     return whole
+
+
+def _is_transformed(values: Tensor) -> bool:
+    """Whether forward-mode gradients or `torch.func` follow the values: no result can be written in its place then."""
+    is_wrapped: bool = torch._C._functorch.is_functorch_wrapped_tensor(values)
+    return is_wrapped or forward_ad.unpack_dual(values).tangent is not None  # type: ignore[no-untyped-call]
 
 
 class EachPlane(torch.autograd.Function):

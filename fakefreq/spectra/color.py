@@ -47,7 +47,11 @@ def rgb_to_gray(images: Tensor) -> Tensor:
     Shape:
         - input: (B, 3, H, W)
         - output: (B, 1, H, W), in [0, 1]
+
+    Raises:
+        UserError: not three channels.
     """
+    check_images(images, channels=3)
     red, green, blue = to_float(images).unbind(dim=1)
     weights = _YCBCR[0]
     return (weights[0] * red + weights[1] * green + weights[2] * blue).unsqueeze(1)
@@ -63,9 +67,13 @@ def rgb_to_ycbcr(images: Tensor) -> Tensor:
         - input: (B, 3, H, W)
         - output: (B, 3, H, W): Y in [0, 1], Cb and Cr in [-0.5, 0.5]
 
+    Raises:
+        UserError: not three channels.
+
     >>> [round(value, 4) for value in rgb_to_ycbcr(torch.ones(1, 3, 1, 1)).flatten().tolist()]
     [1.0, 0.0, 0.0]
     """
+    check_images(images, channels=3)
     with torch.autocast(images.device.type, enabled=False):
         pixels = to_float(images)
         matrix = torch.tensor(_YCBCR, dtype=pixels.dtype, device=pixels.device)
@@ -106,6 +114,7 @@ def rgb_to_hsv(images: Tensor) -> Tensor:
         )
         hue = torch.where(chroma > 0, sextant / 6, torch.zeros_like(chroma))
         hue = torch.where(hue < 0, hue + 1, hue)
+        hue = torch.where(hue >= 1, hue - 1, hue)  # of a red that is hardly bluish 1 is what rounding gives
         saturation = chroma / torch.where(value > 0, value, torch.ones_like(value))
         return torch.stack([hue, saturation, value], dim=1)
 

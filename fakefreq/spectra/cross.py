@@ -10,6 +10,13 @@ from fakefreq.spectra.fft import Detrend, check_frames, fourier, tiles_of
 from fakefreq.spectra.windows import KAISER_BETA, Window
 
 
+def _inverse_root(power: Tensor) -> Tensor:
+    """1 / sqrt(power), and 0 with gradient 0 where power is so small, for lack of any, that the slope overflows."""
+    is_there = power > torch.finfo(power.dtype).tiny ** (2 / 3)
+    root = torch.rsqrt(torch.where(is_there, power, torch.ones_like(power)))
+    return torch.where(is_there, root, torch.zeros_like(root))
+
+
 class Phase(nn.Module):
     """Phase of the Fourier transform as cosine and sine: the angle itself jumps at +-pi.
 
@@ -45,7 +52,7 @@ class Phase(nn.Module):
             parts = torch.stack([amplitude.real, amplitude.imag], dim=2)
             power = parts.square().sum(dim=2, keepdim=True)
             floor = 1e-12 * power.mean(dim=(-2, -1), keepdim=True) + torch.finfo(power.dtype).tiny
-            return parts * torch.rsqrt(power + floor)
+            return parts * _inverse_root(power + floor)
 
 
 class CrossSpectrum(nn.Module):
@@ -60,7 +67,7 @@ class CrossSpectrum(nn.Module):
         overlap: share of a tile that its neighbour covers, in [0, 1).
         half: the half plane of a real image only.
         coherency: divide by the root of both channels' power: the modulus then lies in [0, 1], and it is 1 everywhere
-            without tiles, because one frame always agrees with itself.
+            without tiles, because one frame always agrees with itself. It is 0 where a channel has no power.
         detrend: what is taken away first: `mean`, `plane` or `none`.
         beta: of the Kaiser window.
 
@@ -111,7 +118,7 @@ class CrossSpectrum(nn.Module):
             if not self.coherency:
                 return cross / energy
             product = power.index_select(1, first) * power.index_select(1, second)
-            return cross * torch.rsqrt(product + torch.finfo(product.dtype).tiny).unsqueeze(2)
+            return cross * _inverse_root(product + torch.finfo(product.dtype).tiny).unsqueeze(2)
 
 
 class Autocorrelation(nn.Module):
@@ -157,7 +164,11 @@ class Autocorrelation(nn.Module):
             products = products.index_select(-2, lags % size[0]).index_select(-1, lags % size[1])
             overlap = torch.outer(height - lags.abs(), width - lags.abs()).to(pixels.dtype)
             variance = centred.square().mean(dim=(-2, -1), keepdim=True)
-            return products / overlap / variance.clamp_min(torch.finfo(pixels.dtype).tiny)
+            # What rounding of the mean leaves of a flat image would correlate with itself perfectly.
+            largest = pixels.abs().amax(dim=(-2, -1), keepdim=True)
+            is_flat = variance <= (8 * torch.finfo(pixels.dtype).eps * largest).square()
+            correlation = products / overlap / variance.masked_fill(is_flat, 1.0)
+            return correlation.masked_fill(is_flat, 0.0)
 
 
 def phase(

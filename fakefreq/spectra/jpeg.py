@@ -77,6 +77,8 @@ class QuantisationLikelihood(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return log likelihoods."""
         check_images(images)
+        if images.shape[1] not in (1, 3):
+            raise UserError(f"expected RGB or luma, (B, 3, H, W) or (B, 1, H, W), got {tuple(images.shape)}")
         with no_autocast(images):
             pixels = to_float(images)
             luma = (rgb_to_gray(pixels) if pixels.shape[1] == 3 else pixels) * 255.0 - 128.0

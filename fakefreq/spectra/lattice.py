@@ -12,10 +12,11 @@ from typing import cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fakefreq.errors import UserError
-from fakefreq.spectra._tensor import check_images, no_autocast
+from fakefreq.spectra._tensor import check_images, kept_on_gpu, no_autocast
 from fakefreq.spectra.lattice_residual import lattice_residual
 
 JPEG_PERIOD = 8
@@ -23,6 +24,8 @@ SMALLEST_PERIOD, LARGEST_PERIOD = 2, 32
 
 # Side in pixels that a segment has where the image is large. Segments of 16 to 64 pixels keep the null alike.
 _SEGMENT = 32
+# In an image that is small it has these, where there is room: what shorter ones say is not independent under blur.
+_LEAST_SEGMENT = 8
 # Added to the spread of the segments, whose usual size is above 1: rounding of a flat plane is no lattice.
 NO_NOISE = 1e-3
 # Of t^0, t^1, ... in the logarithm of erfc; see `_normal_tail`.
@@ -189,14 +192,16 @@ def _scores(residual: Tensor, period: int) -> Tensor:
 def segment_side(height: int, width: int, period: int) -> int:
     """Return the side of the segments that an image is cut into, whole periods, in pixels.
 
-    Four segments along the shorter side, two where there is no room for more, or more of 32 pixels: the variance
-    needs some.
+    A quarter of the shorter side, but 8 to 32 pixels, and half of the shorter side at most: the variance needs at least
+    two segments either way, and those that lie side by side should know little of each other.
     """
     if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
         # Sizes are tensors then, and stay free in what is exported.
-        room = torch.minimum(torch.as_tensor(height), torch.as_tensor(width)) // (4 * period)
-        return cast(int, period * room.clamp(1, _SEGMENT // period))
-    return period * max(1, min(min(height, width) // (4 * period), _SEGMENT // period))
+        free = torch.minimum(torch.as_tensor(height), torch.as_tensor(width))
+        room = torch.minimum((free // 4).clamp(_LEAST_SEGMENT, _SEGMENT), free // 2)
+        return cast(int, period * (room // period).clamp_min(1))
+    shorter = min(height, width)
+    return period * max(1, min(max(shorter // 4, _LEAST_SEGMENT), _SEGMENT, shorter // 2) // period)
 
 
 def scores_of_segments(tiles: Tensor, period: int) -> Tensor:
@@ -211,7 +216,7 @@ def scores_of_segments(tiles: Tensor, period: int) -> Tensor:
         - output: (B, C, P, P // 2 + 1)
     """
     # One matrix product for all segments: P * P values to the real and the imaginary parts of P x (P // 2 + 1).
-    parts = tiles.flatten(3) @ _fourier_matrix(period).to(tiles)
+    parts = tiles.flatten(3) @ _fourier_matrix(period, tiles.dtype, tiles.device)
     segments = parts.shape[2]
     columns = period // 2 + 1
     mean = parts.mean(dim=2)
@@ -231,15 +236,21 @@ def scores_of_segments(tiles: Tensor, period: int) -> Tensor:
     return (squares + 1e-12).sqrt().masked_fill(first, 0.0)
 
 
-@cache
-def _fourier_matrix(period: int) -> Tensor:
+@kept_on_gpu
+def _fourier_matrix(period: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """The transform of a flattened tile: (P * P, 2 * P * (P // 2 + 1)), cosines before sines."""
+    # A tensor of each use's own: one that was made while an exporter or inference mode looks on serves nothing else.
+    return torch.from_numpy(_waves(period)).to(device=device, dtype=dtype)
+
+
+@cache
+def _waves(period: int) -> NDArray[np.float64]:
     place = np.arange(period)
     rows, columns = np.outer(place, place), np.outer(place, place[: period // 2 + 1])
     # (y, x, k, l): how far pixel (y, x) turns at frequency (k, l), in steps of 1 / P.
     steps = (rows[:, None, :, None] + columns[None, :, None, :]) % period
     angle = (2 * math.pi / period * steps).reshape(period * period, -1)
-    return torch.from_numpy(np.concatenate([np.cos(angle), np.sin(angle)], axis=1))
+    return np.concatenate([np.cos(angle), np.sin(angle)], axis=1)
 
 
 def _normal_tail(square: Tensor) -> Tensor:

@@ -20,12 +20,15 @@ class Bins(NamedTuple):
         counts: frequencies of the full plane in each bin; 0 is possible.
         places: the bin of each frequency of the given plane, flattened; `len(centre)` for those that fall outside.
         weight: how often each of them stands in the full plane: 1, or 2 where a half plane leaves out its conjugate.
+        mirrored: None, or the bins of the conjugates of row -1/2, columns 1 and up, where these are other ones; they
+            are not in `weight` then.
     """
 
     centre: Tensor
     counts: Tensor
     places: Tensor
     weight: Tensor
+    mirrored: Tensor | None = None
 
 
 def frequencies(height: int, width: int, half: bool = False, device: torch.device | None = None) -> tuple[Tensor, ...]:
@@ -101,13 +104,28 @@ def angular_bins(
             f"bins is {bins}, low {low}, high {high}; they take 1 or more, and 0 <= low < high cycles/pixel"
         )
     vertical, horizontal = frequencies(height, width, half, device)
-    radius = torch.sqrt(vertical.square() + horizontal.square())
-    # A real image has the same power at a frequency and its opposite: angles modulo 180 degrees.
-    angle = torch.atan2(vertical.expand_as(radius), horizontal.expand_as(radius)) * (bins / math.pi)
-    sector = torch.floor(angle + (0.5 + 1e-9)).long() % bins
-    is_outside = (radius <= low) | (radius > high + 1e-12)
+    # In the full plane the column at 1/2 is the one at -1/2.
+    horizontal = torch.where(horizontal == 0.5, -horizontal, horizontal)
+
+    def sectors(vertical: Tensor, horizontal: Tensor) -> Tensor:
+        radius = torch.sqrt(vertical.square() + horizontal.square())
+        # A real image has the same power at a frequency and its opposite: angles modulo 180 degrees.
+        angle = torch.atan2(vertical.expand_as(radius), horizontal.expand_as(radius)) * (bins / math.pi)
+        sector = torch.floor(angle + (0.5 + 1e-9)).long() % bins
+        return sector.masked_fill((radius <= low) | (radius > high + 1e-12), bins)
+
     centre = torch.arange(bins, dtype=torch.float64, device=device) * (180 / bins)
-    return _bins(centre, sector.masked_fill(is_outside, bins), width, half)
+    found = _bins(centre, sectors(vertical, horizontal), width, half)
+    if not (half and high > 0.5 and height % 2 == 0):
+        return found
+    # The conjugate of (-1/2, h) is (-1/2, -h), whose sector is another one.
+    last, doubled = height // 2, slice(1, (width + 1) // 2)
+    mirrored = sectors(vertical[last:][:1], -horizontal[:, doubled]).flatten()
+    weight = found.weight.view(height, -1).clone()
+    weight[last, doubled] = 1
+    counts = torch.zeros(bins + 1, dtype=torch.long, device=found.places.device)
+    counts = counts.index_add(0, found.places, weight.flatten()).index_add(0, mirrored, torch.ones_like(mirrored))
+    return Bins(centre, counts[:bins], found.places, weight.flatten(), mirrored)
 
 
 def _bins(centre: Tensor, index: Tensor, width: int, half: bool) -> Bins:
@@ -125,7 +143,11 @@ def _mean_over(power: Tensor, bins: Bins) -> Tensor:
     weighted = (power * bins.weight.view(power.shape[-2:]).to(power.dtype)).flatten(2)
     # Planes are added up in float64: ten thousand float32 in one sum would lose the last digits.
     total = torch.zeros(*power.shape[:2], size + 1, dtype=torch.float64, device=power.device)
-    total = total.index_add(2, bins.places, weighted.double())[..., :size]
+    total = total.index_add(2, bins.places, weighted.double())
+    if bins.mirrored is not None:
+        row = power[..., power.shape[-2] // 2, 1 : len(bins.mirrored) + 1]
+        total = total.index_add(2, bins.mirrored, row.double())
+    total = total[..., :size]
     return (total / bins.counts.clamp_min(1)).to(power.dtype)
 
 

@@ -35,6 +35,7 @@ from fakefreq.models.streams.lattice import (
     SIDES,
     SMALLEST,
     LatticeStream,
+    has_nothing_to_see,
     read_lattice_of_image,
 )
 from fakefreq.progress import track
@@ -163,9 +164,13 @@ def fit_lattice(
     stream.calibration.copy_(torch.tensor(calibration))
     # The null: whole photographs that were kept out, as they are, and the processed crops of the test.
     whole = np.stack(_in_threads(lambda number: read(pictures[number]), held, "null", jobs))
-    photos, fakes = (_says(stream, part) for part in plain.test)
-    null = torch.from_numpy(np.concatenate([_says(stream, whole), photos]))
+    stream.null.fill_(math.inf)  # that of an earlier fit has no part in it
+    null = torch.from_numpy(np.concatenate([_says(stream, part) for part in (whole, plain.test[0])]))
+    # Photographs with nothing to see have the lowest of the others, as the stream says of them.
+    silent = has_nothing_to_see(torch.from_numpy(np.concatenate([whole, plain.test[0]])))
+    null[silent] = (null if silent.all() else null[~silent]).min()
     stream.null.copy_(torch.quantile(null, torch.linspace(0, 1, NULL_QUANTILES, dtype=torch.float64)))
+    photos, fakes = null[len(whole) :].numpy(), _says(stream, plain.test[1])
     labels = np.repeat([0, 1], [len(photos), len(fakes)])
     return {
         "photographs": len(pictures),
@@ -216,7 +221,7 @@ def _limits(said: NDArray[np.float64], sides: Floats, limit: float) -> list[floa
 
     Koenker and Bassett 1978, "Regression quantiles". Sides with fewer than 20 photographs have the limit of all.
     """
-    place = np.interp(np.log2(sides), np.log2(SIDES), np.arange(len(SIDES)))
+    place = np.interp(np.log2(np.maximum(sides, 1)), np.log2(SIDES), np.arange(len(SIDES)))
     near = np.clip(1 - np.abs(place[:, None] - np.arange(len(SIDES))), 0, 1)
     shifts = np.zeros(len(SIDES))
     enough = near.sum(axis=0) >= _ENOUGH
@@ -234,12 +239,16 @@ def _says(stream: LatticeStream, scores: Floats) -> NDArray[np.float64]:
 
 def _choose(photographs: pd.DataFrame, count: int) -> pd.DataFrame:
     """The same photographs for any order of the table: those whose bytes' hashes come first."""
-    key = "sha256" if "sha256" in photographs and (photographs["sha256"] != "").all() else "path"
-    return photographs.sort_values(key).head(count)
+    return photographs.sort_values(_key(photographs)).head(count)
+
+
+def _key(photographs: pd.DataFrame) -> str:
+    """The column that tells photographs apart: their bytes' hashes, or their paths where a hash is missing."""
+    return "sha256" if "sha256" in photographs and (photographs["sha256"] != "").all() else "path"
 
 
 def _decode(rows: pd.DataFrame, root: Path, history: History | None, jobs: int) -> list[Image]:
-    keys = rows["sha256"].astype(str) if "sha256" in rows else rows["path"]
+    keys = rows[_key(rows)].astype(str)
 
     def one(task: tuple[str, str]) -> Image:
         image = read_image(root / task[0])

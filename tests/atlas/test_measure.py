@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from fakefreq.atlas.accumulate import ImageSet, Running, Shuffles, Spectrograph, pooled_variance
-from fakefreq.atlas.measure import measure_manifest, read_inputs
+from fakefreq.atlas.measure import find_peaks, measure_manifest, read_inputs
 from fakefreq.cli import main
 from fakefreq.data.manifests import index_folder
 from fakefreq.errors import UserError
@@ -29,6 +29,53 @@ def test_running_moments_are_those_of_the_whole() -> None:
         running.add(part)
     np.testing.assert_allclose(running.mean, values.mean(0).numpy(), rtol=1e-12)
     np.testing.assert_allclose(running.variance, values.var(0).numpy(), rtol=1e-12)
+
+
+def test_one_image_on_a_side_adds_no_variance_of_its_own() -> None:
+    values = torch.randn(20, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    for count in (1, 5):
+        first, second = Running(), Running()
+        first.add(values[:count])
+        second.add(values[count:])
+        np.testing.assert_allclose(pooled_variance(first, second), values.var(0).numpy(), rtol=1e-12)
+
+
+def test_the_coins_of_an_image_do_not_depend_on_its_batch() -> None:
+    values = torch.randn(64, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    found = []
+    for size in (64, 16, 3):
+        shuffles = Shuffles(0.5)
+        for batch in values.split(size):
+            shuffles.add(batch)
+        found.append(shuffles.largest_z(values.var(0).numpy()))
+    np.testing.assert_allclose(found[1:], [found[0]] * 2, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("place", "real", "is_near"),
+    [
+        ((16, 0), (16, 1), True),
+        ((16, 0), (48, 1), True),  # the opposite of (16, -1)
+        ((16, 32), (48, 31), True),  # of (16, -31), one from (16, 32) modulo 64
+        ((32, 16), (31, 16), True),
+        ((16, 16), (48, 16), False),
+    ],
+)
+def test_a_peak_s_neighbour_is_found_across_frequency_0_and_a_half(
+    place: tuple[int, int], real: tuple[int, int], is_near: bool
+) -> None:
+    sets = []
+    for vertical, horizontal in (place, real):
+        power = 1 + 0.01 * torch.rand(64, 33, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+        power[vertical, horizontal] = 100
+        if horizontal in (0, 32):
+            power[-vertical, horizontal] = 100
+        images = ImageSet()
+        images.power.add(power[None])
+        images.log_power.add(power[None].log1p())
+        sets.append(images)
+    peaks = find_peaks(*sets)
+    assert peaks and all((peak.z_real > 0) == is_near for peak in peaks)
 
 
 def test_shuffled_labels_exceed_the_limit_as_often_as_they_should() -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from fakefreq.errors import UserError
 from fakefreq.spectra import (
@@ -13,11 +14,15 @@ from fakefreq.spectra import (
     dct2,
     dct_basis,
     idct2,
+    jpeg_quality,
     power_spectrum,
+    quantisation_table,
     rgb_to_gray,
+    rgb_to_hsv,
     rgb_to_ycbcr,
     to_float,
 )
+from fakefreq.spectra.fft import Scale
 
 SIZES = [(1, 1), (2, 2), (7, 8), (8, 8), (63, 64), (64, 63), (224, 224), (255, 256), (299, 301)]
 
@@ -58,6 +63,24 @@ def test_images_do_not_touch_each_other(transform) -> None:  # type: ignore[no-u
 def test_gradients_are_right(transform) -> None:  # type: ignore[no-untyped-def]
     images = noise(1, 2, 9, 10).requires_grad_()
     assert torch.autograd.gradcheck(transform, (images,))
+
+
+@pytest.mark.parametrize("scale", ["log1p", "linear", "db"])
+def test_forward_gradients_and_vmap_do_not_depend_on_the_number_of_planes(scale: Scale) -> None:
+    images = noise(6, 1, 512, 512)  # more than one piece
+    tangents = noise(6, 1, 512, 512, seed=1)
+
+    def power(pixels: Tensor) -> Tensor:
+        return power_spectrum(pixels, scale=scale)
+
+    found, slopes = torch.func.jvp(power, (images,), (tangents,))
+    alone = [torch.func.jvp(power, (images[k : k + 1],), (tangents[k : k + 1],)) for k in range(6)]
+    torch.testing.assert_close(found, torch.cat([one[0] for one in alone]))
+    torch.testing.assert_close(slopes, torch.cat([one[1] for one in alone]))
+    with forward_ad.dual_level():
+        dual = forward_ad.unpack_dual(power(forward_ad.make_dual(images, tangents)))
+        torch.testing.assert_close(dual.tangent, slopes)
+    torch.testing.assert_close(torch.func.vmap(power)(images.unsqueeze(1)).squeeze(1), found)
 
 
 @pytest.mark.parametrize("transform", [dct2, idct2, block_dct, power_spectrum, rgb_to_gray, rgb_to_ycbcr])
@@ -104,6 +127,22 @@ def test_float64_modules_stay_exact_on_float64_images() -> None:
 def test_wrong_arguments_say_what_is_allowed(make, message: str) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(UserError, match=message):
         make()
+
+
+@pytest.mark.parametrize("channels", [1, 2, 4])
+@pytest.mark.parametrize("transform", [rgb_to_gray, rgb_to_ycbcr, rgb_to_hsv, jpeg_quality, quantisation_table])
+def test_other_numbers_of_channels_are_answered_with_what_is_allowed(transform, channels: int) -> None:  # type: ignore[no-untyped-def]
+    images = noise(1, channels, 16, 16, dtype=torch.float32)
+    if channels == 1 and transform in (jpeg_quality, quantisation_table):
+        assert transform(images).shape[0] == 1  # luma
+        return
+    with pytest.raises(UserError, match=r"\(B, 3, H, W\)"):
+        transform(images)
+
+
+def test_hue_is_below_1() -> None:
+    bluish = torch.tensor([1.0, 0.5, 0.50000006]).view(1, 3, 1, 1)
+    assert rgb_to_hsv(bluish).flatten().tolist() == [0.0, 0.5, 1.0]
 
 
 def test_to_float_keeps_float64() -> None:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from scipy import stats
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from fakefreq.data.degrade.distortions import jpeg
 from fakefreq.data.images.decode import read_image
@@ -71,6 +72,25 @@ def test_pvalues_of_pictures_without_a_lattice_are_uniform() -> None:
     p = lattice_pvalue(pictures).double().numpy()
     assert stats.kstest(p, "uniform").pvalue > 0.001
     assert 0.02 < (p < 0.05).mean() < 0.09
+
+
+@pytest.mark.parametrize(("period", "size"), [(2, (13, 17)), (2, (16, 16)), (2, (31, 24)), (4, (16, 31))])
+def test_the_null_holds_for_short_periods_in_small_images_that_were_blurred(period: int, size: tuple[int, int]) -> None:
+    pictures = torch.randn(2000, 1, size[0] + 8, size[1] + 8, generator=torch.Generator().manual_seed(7))
+    blurred = torch.nn.functional.avg_pool2d(pictures, 3, 1, 1)[..., 4:-4, 4:-4] * 30 / 255 + 0.5
+    squares = lattice_scores(blurred, period)[:, 0, lattice_frequencies(period)].square()
+    assert float(squares.mean()) == pytest.approx(1.0, abs=0.2)  # with segments of one period it is 1.4 to 2.0
+    assert float((lattice_pvalue(blurred, period) < 0.05).float().mean()) < 0.1
+
+
+@pytest.mark.parametrize("period", [2, 3, 8, 16, 32])
+def test_segments_are_as_large_while_sizes_are_tensors(period: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = [(side, side + 3) for side in range(2 * period, 200)]
+    expected = [segment_side(*size, period) for size in sizes]
+    monkeypatch.setattr(torch.jit, "is_tracing", lambda: True)
+    assert [int(segment_side(*size, period)) for size in sizes] == expected
+    if period >= 8:
+        assert expected == [period * max(1, min(side // (4 * period), 32 // period)) for side, _ in sizes]
 
 
 def planted(side: int, amplitude: float, seed: int = 0) -> Tensor:
@@ -264,6 +284,20 @@ def test_scores_by_field_are_those_of_the_residual_times_each_field(size: tuple[
     tiles = tiles.reshape(2, 5, size[0] // side, side // 8, 8, size[1] // side, side // 8, 8).mean(dim=(3, 6))
     expected = scores_of_segments(tiles.transpose(3, 4).flatten(2, 3), 8)
     torch.testing.assert_close(lattice_field_scores(images, 8, 0.5), expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("period", [7, 9])  # which no other test has used, so that nothing is kept of them
+def test_what_inference_and_fake_tensors_leave_behind_serves_training(period: int) -> None:
+    images = torch.rand(1, 1, 32, 32, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    if period == 7:
+        with torch.inference_mode():
+            lattice_scores(images, period)
+    else:
+        with FakeTensorMode() as mode:
+            lattice_scores(mode.from_tensor(images), period)
+    images.requires_grad_()
+    lattice_scores(images, period).sum().backward()
+    assert images.grad is not None and bool(images.grad.isfinite().all())
 
 
 @pytest.mark.parametrize("quiet", [0.0, 0.5])

@@ -86,6 +86,16 @@ def test_a_half_plane_gives_the_profiles_of_the_full_one(size: tuple[int, int]) 
         assert torch.equal(radial_bins(*size, half=half_plane).counts, radial_bins(*size).counts)
 
 
+@pytest.mark.parametrize("size", [(16, 16), (17, 16), (16, 17), (24, 16), (2, 2), (2, 3)])
+@pytest.mark.parametrize("high", [0.5, 0.6, 0.8])
+def test_sectors_beyond_a_half_are_the_same_in_both_planes(size: tuple[int, int], high: float) -> None:
+    images = noise(2, 1, *size)
+    half, whole = (power_spectrum(images, scale="linear", half=which) for which in (True, False))
+    found = angular_profile(half, 8, 0.0, high, width=size[1])
+    torch.testing.assert_close(found, angular_profile(whole, 8, 0.0, high, width="full"))
+    assert torch.equal(angular_bins(*size, 8, 0.0, high, half=True).counts, angular_bins(*size, 8, 0.0, high).counts)
+
+
 def test_white_noise_has_flat_profiles_and_slope_0() -> None:
     power = power_spectrum(noise(200, 1, 64, 64), scale="linear", half=False).mean(dim=0, keepdim=True)
     assert float((radial_profile(power, 64)[0, 0, 3:] - 1).abs().max()) < 0.05
@@ -204,6 +214,38 @@ def test_autocorrelation_is_scipy_s() -> None:
         middle = tuple(length - 1 for length in size)
         expected = expected[middle[0] - 6 : middle[0] + 7, middle[1] - 6 : middle[1] + 7]
         assert np.abs(autocorrelation(image, 6)[0, 0].numpy() - expected).max() < 1e-12
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_flat_image_does_not_correlate_with_itself(dtype: torch.dtype) -> None:
+    for value in (0.0, 0.1, 0.3, 1 / 3, 0.7, 1.0):
+        for size in ((33, 37), (64, 64), (224, 224), (500, 300)):
+            flat = torch.full((1, 1, *size), value, dtype=dtype)
+            assert float(autocorrelation(flat, 4).abs().max()) == 0
+    one_step = (100 + (torch.arange(512 * 512) == 7)).to(torch.uint8).view(1, 1, 512, 512)
+    assert float(autocorrelation(one_step, 0)) == pytest.approx(1, abs=1e-3)
+
+
+def without_power() -> dict[str, Tensor]:
+    """Batches with an image, a channel or frequencies in which there is nothing."""
+    black_image, black_channel = noise(2, 3, 32, 32).float(), noise(2, 3, 32, 32).float()
+    black_image[0] = 0
+    black_channel[:, 2] = 0
+    step = (torch.arange(32) > 15).float().expand(1, 3, 32, 32) * 0.5
+    flat = torch.full((1, 3, 32, 32), 0.1)
+    return {"black image": black_image, "black channel": black_channel, "step": step, "flat": flat}
+
+
+@pytest.mark.parametrize("name", without_power())
+@pytest.mark.parametrize("transform", [phase, lambda images: cross_spectrum(images, tile=16, coherency=True)])
+def test_gradients_are_finite_where_there_is_no_power(transform: Callable[[Tensor], Tensor], name: str) -> None:
+    for images in (without_power()[name], without_power()[name].double()):
+        found = transform(images.requires_grad_())
+        found.sum().backward()
+        assert images.grad is not None and bool(images.grad.isfinite().all())
+        assert bool(found.isfinite().all())
+    if name == "black image":
+        assert float(found[0].detach().abs().max()) == 0 and float(images.grad[0].abs().max()) == 0
 
 
 PROFILES: dict[str, Callable[..., object]] = {

@@ -1,6 +1,7 @@
 """The lattice is fitted without a fake, the learnt streams learn as they would alone, and evidence adds up."""
 
 import math
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from fakefreq.data.degrade.distortions import webp
+from fakefreq.data.degrade.history import History
 from fakefreq.data.images.decode import read_image
 from fakefreq.data.manifests import read_manifest, write_manifest
 from fakefreq.errors import UserError
@@ -30,7 +32,7 @@ from fakefreq.models.streams.lattice import (
     read_lattice_of_image,
 )
 from fakefreq.simulated.planted import PlantedLattice
-from fakefreq.train.fit_lattice import LatticeFit, _turned, fit_lattice
+from fakefreq.train.fit_lattice import LatticeFit, _decode, _turned, fit_lattice
 from fakefreq.train.train import train
 from tests.helpers.small_runs import CONFIG as LEARNT
 from tests.helpers.small_runs import assert_same, weights
@@ -111,6 +113,48 @@ def test_a_fit_repeats_to_the_bit_for_any_number_of_threads(
     shuffled = photographs.sample(frac=1, random_state=1)
     fit_lattice(again, shuffled, manifest_path.parent, LatticeFit(pairs=300), jobs=1)
     assert_same(dict(fitted.state_dict()), dict(again.state_dict()))
+
+
+def test_a_fitted_stream_fitted_again_has_the_null_that_it_says_of_flat_photographs(tmp_path: Path) -> None:
+    random, names = np.random.default_rng(0), [f"{number:02}.png" for number in range(12)]
+    for number, name in enumerate(names):
+        noise = random.integers(0, 256, (64, 64, 3), np.uint8)
+        cv2.imwrite(str(tmp_path / name), noise if number % 8 else np.full_like(noise, 120))
+    rows = pd.DataFrame({"path": names, "label": 0, "sha256": names})
+    stream = LatticeStream()
+    fit = LatticeFit(pairs=60, processing="blur:0.4..1.2", mosaics=0.0)
+    summary = fit_lattice(stream, rows, tmp_path, fit)
+    first = stream.null.clone()
+    said = stream.judge(torch.from_numpy(read_lattice_of_image(np.full((64, 64, 3), 120, np.uint8)))[None])
+    assert said.item() == pytest.approx(first[0].item(), abs=1e-5)
+    # Two of the three that are kept out of the fit are flat, and so much of the null is what the stream says of them.
+    assert 0.5 < float((first < said + 1e-4).float().mean()) < 0.8
+    stream.null.fill_(5.0)
+    assert fit_lattice(stream, rows, tmp_path, fit) == summary
+    assert torch.equal(stream.null, first)
+
+
+def test_photographs_without_hashes_have_a_draw_of_the_history_each(
+    photographs: pd.DataFrame, manifest_path: Path
+) -> None:
+    one = photographs.head(1)
+    rows = pd.concat([one.assign(path=str(manifest_path.parent / one["path"].item()), sha256="")] * 6)
+    links = [manifest_path.parent / f"copy_{number}.png" for number in range(6)]
+    for link, path in zip(links, rows["path"], strict=True):
+        link.write_bytes(Path(path).read_bytes())
+    history = History(size=None, quality=(20, 95), crop="none")
+    pictures = _decode(rows.assign(path=[str(link) for link in links]), manifest_path.parent, history, 1)
+    assert len({picture.tobytes() for picture in pictures}) > 1
+
+
+def test_crops_below_16_pixels_are_fitted_without_a_warning(tmp_path: Path) -> None:
+    random, names = np.random.default_rng(0), [f"{number}.png" for number in range(4)]
+    for name in names:
+        cv2.imwrite(str(tmp_path / name), random.integers(0, 256, (20, 20, 3), np.uint8))
+    rows = pd.DataFrame({"path": names, "label": 0, "sha256": names})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        fit_lattice(LatticeStream(), rows, tmp_path, LatticeFit(pairs=20, processing="rescale:0.5..0.6"))
 
 
 def test_planted_lattices_stand_out_and_photographs_do_not(

@@ -111,6 +111,15 @@ def read_lattice_of_image(image: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.concatenate([scores, [trace, math.sqrt(height * width)]], dtype=np.float32)
 
 
+def has_nothing_to_see(scores: Tensor) -> Tensor:
+    """Return whether there is nothing to see in what `read_lattice` gives: (B, 167) -> (B,), bool.
+
+    >>> has_nothing_to_see(read_lattice(torch.zeros(1, 3, 8, 8))).tolist()
+    [True]
+    """
+    return scores[:, :-2].amax(dim=1) < _NOTHING
+
+
 def _shares(values: Tensor, knots: Tensor) -> Tensor:
     """Share of each piece between the knots that lies below a value: 1 for those passed, 0 for those ahead."""
     return ((values - knots[:-1]) / (knots[1:] - knots[:-1])).clamp(0, 1)
@@ -214,8 +223,8 @@ class LatticeStream(nn.Module):
         values = curves[..., 0] + (shares * (curves[..., 1:] - curves[..., :-1])).sum(dim=2)
         values, constant = calibration[:, :1] * values, calibration[:, 1]
         # Where there is nothing to see, of any side, l is the lowest of the null, and the p-value 1.
-        is_silent = self.null[0].isfinite() & (scores[:, :-2].amax(dim=1) < _NOTHING)
-        return values, torch.where(is_silent, self.null[0] - values.sum(dim=1), constant)
+        is_lowest = self.null[0].isfinite() & has_nothing_to_see(scores)
+        return values, torch.where(is_lowest, self.null[0] - values.sum(dim=1), constant)
 
     def pvalue(self, logits: Tensor) -> Tensor:
         """Return how often a photograph's l is at least as large: the share of the null, and beyond it a tail.
