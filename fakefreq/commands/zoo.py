@@ -134,6 +134,11 @@ class Build:
         for spec in self.control_reals:
             others = read_reals([spec], self.download)
             name = f"control_{others[0].source}"
+            if name in {subset.name for subset in subsets}:
+                raise UserError(
+                    f"--control-reals {spec} makes the subset {name}, which the build has already; give each set once, "
+                    "and rename a folder that is named like a control"
+                )
             chosen = draw_subsets(others, {name: min(self.count, len(others))}, self.seed)[0]
             subsets.append(Subset(name, chosen.photos, reals_only=True))
         manifest = build_subsets(self.out, subsets, history, self.seed)

@@ -191,7 +191,8 @@ def _check_room(
 
 
 def _write_reals(folder: Path, subset: Subset, history: History, seed: int) -> Iterator[Row]:
-    control = CONTROLS.get(subset.name)
+    # A set of reals may bear a control's name, and is not processed.
+    control = None if subset.reals_only else CONTROLS.get(subset.name)
     for photo in track(subset.photos, f"{subset.name} reals"):
         row = plan_row(
             subset.name, 0, photo.name, history, seed, group=photo.group_name, source=photo.source, parent=photo.name,

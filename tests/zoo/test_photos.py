@@ -211,6 +211,23 @@ def test_another_set_of_photos_stands_as_a_control_of_its_own(tmp_path: Path) ->
     assert set(apart["label"]) == {0}
 
 
+def test_photos_in_a_folder_named_like_a_control_are_not_processed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reals = write_photos(tmp_path / "sharpen", 1, side=48)
+    words = ["zoo", "build", "--control-reals", str(reals), "--history", "raw", "--count", "1", "--out"]
+    assert main([*words, str(tmp_path / "out")]) == 0
+    written = tmp_path / "out" / "control_sharpen" / "0_real" / "p00.png"
+    np.testing.assert_array_equal(read_image(written), read_image(reals / "p00.png"))
+    table = pd.read_csv(tmp_path / "out" / "zoo.csv", keep_default_na=False)
+    assert list(table["processing"]) == [""]
+    # The control itself cannot stand beside it under the same name.
+    photos = write_photos(tmp_path / "mine", 1)
+    assert main([*words, str(tmp_path / "both"), "--controls", "sharpen", "--reals", str(photos)]) == 2
+    assert "control_sharpen, which the build has already" in capsys.readouterr().err
+    assert not (tmp_path / "both").exists()
+
+
 def test_shared_photos_keep_one_group_and_dealt_ones_meet_never() -> None:
     photos = [Photo(f"n{number}", "toy", functools.partial(bytes), f"person{number % 3}") for number in range(9)]
     dealt = draw_subsets(photos, {"a": 4, "b": 5})
