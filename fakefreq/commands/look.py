@@ -207,7 +207,7 @@ class App:
     max_pixels: int = 25_000_000
     """images whose header promises more are refused before they are decoded"""
     device: str = "auto"
-    """auto, cpu, cuda or cuda:N; or openvino, for an .onnx file"""
+    """auto, cpu, cuda or cuda:N"""
 
     def run(self) -> None:
         from fakefreq.app.look import Limits
