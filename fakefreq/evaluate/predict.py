@@ -282,8 +282,8 @@ def predict_images(
         raise UserError(f"{problems[0].path}: {problems[0].reason}")
     rows = pd.DataFrame({"path": [str(Path(file).absolute()) for file in files], "label": 0})
     if detector.input.history:
-        # What the history draws is drawn by the bytes. A file that is missing is told of where it is read.
-        rows["sha256"] = [sha256_file(path) if Path(path).is_file() else "missing" for path in rows["path"]]
+        # What the history draws is drawn by the bytes.
+        rows["sha256"] = [_sha256(path) for path in rows["path"]]
     scores, skipped = score_rows(detector, rows, Path("/"), batch_size, 0, on_error=on_error, progress="predict")
     shown, gone = dict(zip(rows["path"], files, strict=True)), {path for path, _ in skipped}
     known = detector.known
@@ -300,6 +300,14 @@ def predict_images(
     table = say_scale(table, detector.threshold, threshold_origin(detector))
     table = table[[name for name in PREDICTED if name in table]]
     return table, [*((one.path, one.reason) for one in problems), *((shown[path], why) for path, why in skipped)]
+
+
+def _sha256(path: str) -> str:
+    """Of a file; one that cannot be read is told of where it is decoded."""
+    try:
+        return sha256_file(path) if Path(path).is_file() else "missing"
+    except OSError:
+        return "missing"
 
 
 def judge_file(known: Known | None, facts: HeaderFacts, logit: float) -> tuple[str, list[str]]:

@@ -9,6 +9,7 @@ import pytest
 
 import fakefreq
 from fakefreq.cli import main
+from fakefreq.config.input import InputConfig
 from fakefreq.config.known import Conformal, Known
 from fakefreq.errors import UserError
 from fakefreq.evaluate.predict import PREDICTED, predict_images
@@ -127,6 +128,17 @@ def test_a_name_that_is_too_long_is_an_image_that_is_not_there(tmp_path: Path) -
     assert skipped == [(long, "cannot be read (File name too long)")]
     with pytest.raises(UserError, match="no file matches"):
         fakefreq.predict(make(), f"[{long}")
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs a file that not even root can read")
+@pytest.mark.parametrize("history", ["", "size=64,codec=png"])
+def test_a_file_that_cannot_be_read_does_not_lose_the_others(history: str, tmp_path: Path) -> None:
+    save(tmp_path / "a.png", photo(1, 96))
+    (tmp_path / "b.png").symlink_to("/proc/self/mem")
+    detector = make().replace(InputConfig(crop=64, history=history))
+    table, skipped = predict_images(detector, tmp_path, on_error="skip")
+    assert [Path(path).name for path in table["path"]] == ["a.png"]
+    assert skipped == [(str(tmp_path / "b.png"), "cannot be read (Input/output error)")]
 
 
 def test_another_ending_is_refused_before_anything_is_scored(
