@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from fakefreq.commands.base import Flat
-from fakefreq.errors import UserError
+from fakefreq.errors import UserError, at_least
 from fakefreq.zoo.own_inputs import Inputs
 
 logger = logging.getLogger(__name__)
@@ -112,8 +112,8 @@ class Build:
         from fakefreq.zoo.photos import read_reals
         from fakefreq.zoo.registry import capped_count, expand_controls, expand_generators, make_simulated
 
-        if self.count < 1:
-            raise UserError(f"--count takes 1 or more, not {self.count}")
+        at_least(self.count, 1, "--count")
+        at_least(self.seed, 0, "--seed")
         made = [make_simulated(parse_family(text), self.seed) for text in self.simulate]
         if self.generator:
             made.append(measure_own(make_own(self.generator, self.inputs, self.name, self.trust)))

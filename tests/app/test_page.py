@@ -287,6 +287,7 @@ def test_examples_are_test_images_of_the_benchmark(tmp_path: Path, manifest_path
         (["{folder}", "--max-megabytes", "0"], "--max-megabytes is 0"),
         (["{folder}", "--examples", "{folder}/none"], "none"),
         (["{folder}", "--port", "{taken}"], "change --host or --port"),
+        (["{folder}", "--port", "99999"], "--port is 99999; it takes 1 to 65535"),
         (["{folder}", "--host", "192.0.2.1"], "change --host or --port"),
     ],
 )

@@ -141,6 +141,13 @@ def test_a_file_that_cannot_be_read_does_not_lose_the_others(history: str, tmp_p
     assert skipped == [(str(tmp_path / "b.png"), "cannot be read (Input/output error)")]
 
 
+def test_no_image_a_step_is_refused(tmp_path: Path) -> None:
+    image = save(tmp_path / "a.jpg", photo(1, 96))
+    for size in (0, -1):
+        with pytest.raises(UserError, match=f"--batch-size is {size}; it takes 1 or more"):
+            fakefreq.predict(make(), image, batch_size=size)
+
+
 def test_another_ending_is_refused_before_anything_is_scored(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
