@@ -2,8 +2,9 @@
 
 import contextlib
 import functools
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import cv2
@@ -122,7 +123,7 @@ REALS = "celeba, orl, a folder of photos, celeba:ROOT or lfw:ROOT"
 
 
 def read_reals(specs: Sequence[str], download: bool = False) -> list[Photo]:
-    """The photos of one or several sources, each named once.
+    """The photos of one or several sources, each named once: by its source too, where two have photos of one name.
 
     Args:
         specs: `celeba` (the 999 faces of a wheel), `orl` (400 grey faces of a wheel, kept apart), `celeba:ROOT` or
@@ -140,9 +141,17 @@ def read_reals(specs: Sequence[str], download: bool = False) -> list[Photo]:
     photos: list[Photo] = []
     for spec in specs:
         photos += _read_source(spec, download)
+    counts = Counter(photo.name for photo in photos)
+    # Where two sources have a photo of one name, the source joins it.
+    photos = [
+        replace(photo, name=f"{photo.source}__{photo.name}") if counts[photo.name] > 1 else photo for photo in photos
+    ]
     twice = len(photos) - len({photo.name for photo in photos})
     if twice:
-        raise UserError(f"{twice} photos have a name that another one has; give each --reals once, or rename a folder")
+        raise UserError(
+            f"{twice} photos have the name and the source of another one; give each --reals once, and rename one of two "
+            "folders of one name"
+        )
     return photos
 
 

@@ -224,8 +224,16 @@ def test_a_folder_gives_unlike_names_to_like_files(tmp_path: Path) -> None:
     (tmp_path / "a" / "x" / "p00.jpg").write_bytes(cv2.imencode(".jpg", draw_pixels(3, 50, 50))[1].tobytes())
     photos = read_folder(tmp_path / "a")
     assert [photo.name for photo in photos] == ["x__p00_jpg", "x__p00_png", "y__p00"]
-    with pytest.raises(UserError, match="have a name that another one has"):
+    with pytest.raises(UserError, match="have the name and the source of another one; give each --reals once"):
         read_reals([str(tmp_path / "a"), str(tmp_path / "a")])
+
+
+def test_two_folders_of_like_files_stand_together(tmp_path: Path) -> None:
+    folders = [write_photos(tmp_path / "a", 2), write_photos(tmp_path / "b", 1)]
+    photos = read_reals([str(folder) for folder in folders])
+    assert [photo.name for photo in photos] == ["a__p00", "p01", "b__p00"]
+    assert len({photo.group_name for photo in photos}) == 3
+    assert [photo.name for photo in read_reals([str(folders[1])])] == ["p00"]
 
 
 def test_another_set_of_photos_stands_as_a_control_of_its_own(tmp_path: Path) -> None:
