@@ -114,6 +114,13 @@ class Build:
 
         at_least(self.count, 1, "--count")
         at_least(self.seed, 0, "--seed")
+        if not all(text.strip(" ,") for text in self.simulate):
+            raise UserError("--simulate is empty; it takes families such as nearest or upsampler=transposed4,kernel=3")
+        if not self.generator and (self.name or self.trust or self.inputs != Inputs()):
+            raise UserError(
+                "--name, --trust and what a generator is fed (--latent and others) are for your own: name it with "
+                "--generator FILE.onnx, or leave them out"
+            )
         made = [make_simulated(parse_family(text), self.seed) for text in self.simulate]
         if self.generator:
             made.append(measure_own(make_own(self.generator, self.inputs, self.name, self.trust)))
