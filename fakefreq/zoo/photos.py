@@ -149,8 +149,8 @@ def read_reals(specs: Sequence[str], download: bool = False) -> list[Photo]:
     twice = len(photos) - len({photo.name for photo in photos})
     if twice:
         raise UserError(
-            f"{twice} photos have the name and the source of another one; give each --reals once, and rename one of two "
-            "folders of one name"
+            f"{twice} photos have the name and the source of another one; give each --reals once, and rename one of "
+            "two folders of one name"
         )
     return photos
 
