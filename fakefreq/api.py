@@ -32,7 +32,7 @@ def predict(detector: "Detector", images: str | Path | Sequence[str | Path], bat
         (where the image is outside of what validation knows), what its header says, threshold, and trained_on.
 
     Raises:
-        UserError: a file is missing or does not decode; a folder without images.
+        UserError: a file is missing or does not decode; a folder without images; fewer than 1 image a step.
     """
     from fakefreq.evaluate.predict import predict_files
 

@@ -12,6 +12,16 @@ class ToldElsewhere(UserError):
     """What went wrong in another process of the same job, which tells it: this one ends with 2 and without a line."""
 
 
+def at_least(number: int, least: int, flag: str) -> None:
+    """Refuse a number below what a flag takes.
+
+    Raises:
+        UserError: names the flag, the number and the least one.
+    """
+    if number < least:
+        raise UserError(f"{flag} is {number}; it takes {least} or more")
+
+
 def choose(given: str, allowed: list[str], what: str, flag: str) -> str:
     """Return `given` if it is one of `allowed`.
 

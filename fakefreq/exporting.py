@@ -33,7 +33,7 @@ from fakefreq.models.onnx_detector import (
     make_session,
     require_onnx,
 )
-from fakefreq.models.streams.lattice import read_lattice
+from fakefreq.models.streams.lattice import SMALLEST, read_lattice
 from fakefreq.models.weights import describe_detector
 
 OPSET = 17
@@ -112,7 +112,7 @@ def export_detector(
 
     Raises:
         UserError: the packages of the extra `onnx` are missing; an operation that ONNX lacks; `half` without a pixel
-            stream; an image that cannot be read; logits that differ from torch's.
+            stream; an image that cannot be read or is too small; logits that differ from torch's.
     """
     onnx = require_onnx()
     if isinstance(detector, OnnxDetector):
@@ -270,8 +270,15 @@ def _batches_of_files(detector: Detector, images: Sequence[str | Path]) -> list[
     for path in images:
         try:
             sight = see(detector, path)
-        except ImageError as error:
-            raise UserError(f"{path}: {error.reason}; change --images") from error
+        except UserError as error:  # of the file, or of a history that it is too small for
+            reason = error.reason if isinstance(error, ImageError) else error
+            raise UserError(f"{path}: {reason}; change --images") from error
+        height, width = sight.image.shape[:2]
+        if detector.lattice is not None and min(height, width) < SMALLEST:
+            raise UserError(
+                f"{path}: {width}x{height} pixels, and the lattice of an ONNX file takes images of {SMALLEST} a side "
+                "or more; change --images"
+            )
         whole = (sight.image.astype(np.float32) / 255).transpose(2, 0, 1)[None]
         batches.append(_with_whole(detector, sight.pixels[:1].numpy(), np.ascontiguousarray(whole)))
     return batches

@@ -232,6 +232,24 @@ def test_openvino_gives_the_logits_of_onnxruntime(spectrum: str, tmp_path: Path)
     assert float(detector(batch.contiguous() / 255)) == pytest.approx(float(detector(batch)), abs=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("name", "history", "message"),
+    [
+        ("lattice", "", r"small\.png: 20x15 pixels, and the lattice of an ONNX file takes images of 16 a side or more"),
+        ("two_stream", "", r"small\.png: 20x15 pixels"),
+        ("two_stream", "size=64,codec=png", r"small\.png: an image of 15x15 is too small for size 64"),
+    ],
+)
+def test_an_image_that_is_too_small_to_compare_on_is_named(
+    name: str, history: str, message: str, tmp_path: Path
+) -> None:
+    detector = make(name, crop=64).replace(InputConfig(crop=64, history=history))
+    picture = save(tmp_path / "small.png", photo(1, 20)[:15])
+    with pytest.raises(fakefreq.UserError, match=f"{message}.*change --images"):
+        export_detector(detector, tmp_path / "a.onnx", [picture])
+    assert not (tmp_path / "a.onnx").exists()
+
+
 def _foreign(path: Path) -> None:
     value = onnx.helper.make_tensor_value_info
     graph = onnx.helper.make_graph(

@@ -23,6 +23,7 @@ from fakefreq.data.manifests import read_manifest
 from fakefreq.errors import UserError
 from fakefreq.files import read_json
 from fakefreq.models import Detector
+from fakefreq.models.onnx_detector import LOGITS_ONLY, OnnxDetector
 from fakefreq.report.html import paragraph
 
 logger = logging.getLogger(__name__)
@@ -251,8 +252,12 @@ def served(
         port: None takes the first free one from 7860.
 
     Raises:
-        UserError: gradio is missing; the address cannot be had.
+        UserError: an ONNX file instead of weights; a port out of range; gradio is missing; the address cannot be had.
     """
+    if isinstance(detector, OnnxDetector):
+        raise UserError(LOGITS_ONLY)
+    if port is not None and not 1 <= port <= 65535:
+        raise UserError(f"--port is {port}; it takes 1 to 65535, or 0 for the first free one from 7860")
     limits = limits or Limits()
     with tempfile.TemporaryDirectory(prefix="fakefreq-app-") as folder, _environment(GRADIO_TEMP_DIR=folder):
         gr = need_gradio()

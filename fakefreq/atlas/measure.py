@@ -14,7 +14,7 @@ from fakefreq.data.images.headers.formats import ImageError
 from fakefreq.data.images.headers.header import probe_header
 from fakefreq.data.loading.loader import make_batches
 from fakefreq.data.manifests import index_folder, read_manifest
-from fakefreq.errors import UserError
+from fakefreq.errors import UserError, at_least
 from fakefreq.files import atomic_path, sha256_file
 from fakefreq.progress import ProgressBar
 from fakefreq.spectra import spectral_peaks
@@ -165,6 +165,13 @@ def _apart(first: float, second: float) -> float:
     return abs((first - second + 0.5) % 1 - 0.5)
 
 
+def check_numbers(tile: int, crop: int, limit: int, workers: int, seed: int) -> None:
+    """Refuse numbers out of range; of the first three 0 is no number of its own."""
+    for flag, number in (("--tile", tile), ("--crop", crop), ("--limit", limit), ("--seed", seed)):
+        at_least(number, 0, flag)
+    at_least(workers, -1, "--workers")
+
+
 def measure_manifest(
     manifest: pd.DataFrame,
     root: str | Path,
@@ -191,8 +198,9 @@ def measure_manifest(
         seed: of the shuffles.
 
     Raises:
-        UserError: an unknown name, or nothing to measure.
+        UserError: an unknown name, a number out of range, or nothing to measure.
     """
+    check_numbers(tile, crop, limit, workers, seed)
     parts = {
         str(name): pd.concat(
             [fakes, manifest[(manifest["label"] == 0) & manifest["subset"].isin(set(fakes["subset"]))]]

@@ -104,7 +104,7 @@ class Score:
         from fakefreq.data.manifest.in_file import RowsInFile, rows_in_file
         from fakefreq.data.manifest.splits import check_splits
         from fakefreq.data.manifests import manifest_digest, read_manifest, write_skipped
-        from fakefreq.evaluate.corpus import HowToScore, score_corpus
+        from fakefreq.evaluate.corpus import HowToScore, check_corpus, score_corpus
         from fakefreq.evaluate.predict import threshold_origin
         from fakefreq.hub import is_hub_name
         from fakefreq.models import load_detector
@@ -115,6 +115,7 @@ class Score:
         with ranks.all_or_none():
             if ranks.size > 1 and (self.on.engine != "local" or self.on.jobs != 1):
                 raise UserError(f"{ranks.size} processes work here already: leave --engine and --jobs out")
+            check_corpus(self.out, self.batch_size, self.workers, self.shard_rows)
             detector = load_detector(self.detector, self.device if self.on.engine == "local" else "cpu")
             own, other = detector.input, "" if self.history == "none" else self.history
             history = own.history if self.history == "own" else written_out(other)

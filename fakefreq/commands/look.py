@@ -107,7 +107,7 @@ class Spectrum:
     """of the shuffles behind the z-map"""
 
     def run(self) -> None:
-        from fakefreq.atlas.measure import measure_manifest, read_inputs, write_tables
+        from fakefreq.atlas.measure import check_numbers, measure_manifest, read_inputs, write_tables
         from fakefreq.data.degrade.history import parse_history
         from fakefreq.data.manifests import manifest_digest
         from fakefreq.report.atlas_page import write_atlas
@@ -115,6 +115,7 @@ class Spectrum:
 
         if not self.images:
             raise UserError("spectrum takes a manifest, a folder or image files; got none")
+        check_numbers(self.tile, self.crop, self.limit, self.workers, self.seed)
         manifest, root = read_inputs(self.images, self.out)
         history = None if self.history.strip() == "raw" else parse_history(self.history)
         found = measure_manifest(
@@ -207,7 +208,7 @@ class App:
     max_pixels: int = 25_000_000
     """images whose header promises more are refused before they are decoded"""
     device: str = "auto"
-    """auto, cpu, cuda or cuda:N; or openvino, for an .onnx file"""
+    """auto, cpu, cuda or cuda:N"""
 
     def run(self) -> None:
         from fakefreq.app.look import Limits

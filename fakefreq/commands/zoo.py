@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from fakefreq.commands.base import Flat
-from fakefreq.errors import UserError
+from fakefreq.errors import UserError, at_least
 from fakefreq.zoo.own_inputs import Inputs
 
 logger = logging.getLogger(__name__)
@@ -112,8 +112,15 @@ class Build:
         from fakefreq.zoo.photos import read_reals
         from fakefreq.zoo.registry import capped_count, expand_controls, expand_generators, make_simulated
 
-        if self.count < 1:
-            raise UserError(f"--count takes 1 or more, not {self.count}")
+        at_least(self.count, 1, "--count")
+        at_least(self.seed, 0, "--seed")
+        if not all(text.strip(" ,") for text in self.simulate):
+            raise UserError("--simulate is empty; it takes families such as nearest or upsampler=transposed4,kernel=3")
+        if not self.generator and (self.name or self.trust or self.inputs != Inputs()):
+            raise UserError(
+                "--name, --trust and what a generator is fed (--latent and others) are for your own: name it with "
+                "--generator FILE.onnx, or leave them out"
+            )
         made = [make_simulated(parse_family(text), self.seed) for text in self.simulate]
         if self.generator:
             made.append(measure_own(make_own(self.generator, self.inputs, self.name, self.trust)))
@@ -134,6 +141,11 @@ class Build:
         for spec in self.control_reals:
             others = read_reals([spec], self.download)
             name = f"control_{others[0].source}"
+            if name in {subset.name for subset in subsets}:
+                raise UserError(
+                    f"--control-reals {spec} makes the subset {name}, which the build has already; give each set once, "
+                    "and rename a folder that is named like a control"
+                )
             chosen = draw_subsets(others, {name: min(self.count, len(others))}, self.seed)[0]
             subsets.append(Subset(name, chosen.photos, reals_only=True))
         manifest = build_subsets(self.out, subsets, history, self.seed)

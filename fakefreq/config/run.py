@@ -8,7 +8,7 @@ from fakefreq.config.fields import typed_values
 from fakefreq.config.input import InputConfig
 from fakefreq.config.learner import LearnerConfig
 from fakefreq.config.optim import OptimConfig
-from fakefreq.errors import UserError, choose
+from fakefreq.errors import UserError, at_least, choose
 
 LogWith = Literal["none", "tensorboard", "wandb", "trackio", "mlflow"]
 TRACKERS: list[str] = list(get_args(LogWith))
@@ -49,8 +49,7 @@ class RunConfig:
             ("--log-every", self.log_every, 1),
             ("--checkpoint-steps", self.checkpoint_steps, 0),
         ):
-            if number < least:
-                raise UserError(f"{flag} is {number}; it takes {least} or more")
+            at_least(number, least, flag)
         choose(self.log_with, TRACKERS, "tracker", "--log-with")
         if not 0 <= self.checkpoint_seconds < float("inf"):
             raise UserError(f"--checkpoint-seconds is {self.checkpoint_seconds}; it takes 0 or more")

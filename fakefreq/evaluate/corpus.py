@@ -18,9 +18,9 @@ from fakefreq.config.input import InputConfig
 from fakefreq.data.manifest.in_file import RowsInFile
 from fakefreq.data.manifest.table import write_skipped
 from fakefreq.engines import Engine
-from fakefreq.errors import ToldElsewhere, UserError
+from fakefreq.errors import ToldElsewhere, UserError, at_least
 from fakefreq.evaluate.outside_scores import say_scale
-from fakefreq.evaluate.predict import score_rows
+from fakefreq.evaluate.predict import check_speed, score_rows
 from fakefreq.evaluate.scores import KEY_COLUMNS, has_parquet, read_scores, table_path, write_all_scores, write_scores
 from fakefreq.files import sha256_file, write_json
 from fakefreq.models.weights import load_detector, weights_path
@@ -74,6 +74,16 @@ class _Shard:
         return self.rows.read() if isinstance(self.rows, RowsInFile) else self.rows
 
 
+def check_corpus(out: Path, batch_size: int, workers: int, shard_rows: int) -> None:
+    """Refuse a table that is neither CSV nor Parquet, and numbers out of range."""
+    check_speed(batch_size, workers)
+    at_least(shard_rows, 1, "--shard-rows")
+    if out.suffix not in (".csv", ".parquet"):
+        raise UserError(f"{out} ends neither in .csv nor in .parquet; change --out")
+    if out.suffix == ".parquet" and not has_parquet():
+        raise UserError(f"{out} would be Parquet: install pyarrow (pip install fakefreq[large]), or give a .csv")
+
+
 def score_corpus(
     rows: pd.DataFrame | RowsInFile,
     how: HowToScore,
@@ -104,14 +114,12 @@ def score_corpus(
         How many images were scored, and the skipped ones as (path, reason); the first process of a job knows.
 
     Raises:
-        UserError: no rows; an image that does not decode, where that stops; a shard that is damaged.
+        UserError: no rows; another ending; a number out of range; an image that does not decode, where that stops; a
+            shard that is damaged.
     """
     if not len(rows):
         raise UserError("there is no image to score: the manifest, or the part chosen by --split, is empty")
-    if shard_rows < 1:
-        raise UserError(f"--shard-rows takes 1 or more; got {shard_rows}")
-    if out.suffix == ".parquet" and not has_parquet():
-        raise UserError(f"{out} would be Parquet: install pyarrow (pip install fakefreq[large]), or give a .csv")
+    check_corpus(out, how.batch_size, how.workers, shard_rows)
     ranks = current()
     above = out.with_name(f"{out.stem}_shards")
     folder = ranks.from_first(lambda: _folder_of(rows, how, shard_rows, above))

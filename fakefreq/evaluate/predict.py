@@ -23,7 +23,7 @@ from fakefreq.data.images.resample import crop_views
 from fakefreq.data.index.walk import find_images
 from fakefreq.data.loading.loader import make_batches
 from fakefreq.data.loading.samples import bring
-from fakefreq.errors import UserError
+from fakefreq.errors import UserError, at_least
 from fakefreq.evaluate.metrics import Array
 from fakefreq.evaluate.outside_scores import VALIDATION, say_scale
 from fakefreq.evaluate.scores import KEY_COLUMNS
@@ -121,6 +121,12 @@ def _logits_of_kept(detector: "Detector", kept: torch.Tensor, lattice: torch.Ten
     return np.asarray(detector.head(features).float().cpu().numpy())
 
 
+def check_speed(batch_size: int, workers: int) -> None:
+    """Refuse fewer than 1 image a step, and fewer than no processes that decode; -1 is their own choice."""
+    at_least(batch_size, 1, "--batch-size")
+    at_least(workers, -1, "--workers")
+
+
 def score_rows(
     detector: "Detector",
     rows: pd.DataFrame,
@@ -156,10 +162,11 @@ def score_rows(
         published detector say in `revision` which one, with its commit.
 
     Raises:
-        UserError: no rows; an image that does not decode; a logit that is not finite.
+        UserError: no rows; an image that does not decode; a logit that is not finite; a number out of range.
     """
     rows, ranks = rows.reset_index(drop=True), current()
     with ranks.all_or_none():
+        check_speed(batch_size, workers)
         if rows.empty:
             raise UserError("there is no image to score: the manifest, or the part chosen by --split, is empty")
     batches = make_batches(
@@ -275,15 +282,15 @@ def predict_images(
         is no published one; and the skipped images as (path, reason).
 
     Raises:
-        UserError: no image at all; one that cannot be scored, where that stops.
+        UserError: no image at all; one that cannot be scored, where that stops; fewer than 1 image a step.
     """
     files, problems = find_images([paths] if isinstance(paths, str | Path) else paths)
     if problems and on_error == "stop":
         raise UserError(f"{problems[0].path}: {problems[0].reason}")
     rows = pd.DataFrame({"path": [str(Path(file).absolute()) for file in files], "label": 0})
     if detector.input.history:
-        # What the history draws is drawn by the bytes. A file that is missing is told of where it is read.
-        rows["sha256"] = [sha256_file(path) if Path(path).is_file() else "missing" for path in rows["path"]]
+        # What the history draws is drawn by the bytes.
+        rows["sha256"] = [_sha256(path) for path in rows["path"]]
     scores, skipped = score_rows(detector, rows, Path("/"), batch_size, 0, on_error=on_error, progress="predict")
     shown, gone = dict(zip(rows["path"], files, strict=True)), {path for path, _ in skipped}
     known = detector.known
@@ -300,6 +307,14 @@ def predict_images(
     table = say_scale(table, detector.threshold, threshold_origin(detector))
     table = table[[name for name in PREDICTED if name in table]]
     return table, [*((one.path, one.reason) for one in problems), *((shown[path], why) for path, why in skipped)]
+
+
+def _sha256(path: str) -> str:
+    """Of a file; one that cannot be read is told of where it is decoded."""
+    try:
+        return sha256_file(path) if Path(path).is_file() else "missing"
+    except OSError:
+        return "missing"
 
 
 def judge_file(known: Known | None, facts: HeaderFacts, logit: float) -> tuple[str, list[str]]:

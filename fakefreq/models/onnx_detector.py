@@ -128,7 +128,7 @@ def load_onnx(file: Path, runtime: Runtime = "onnxruntime") -> OnnxDetector:
         ) from error
     side = inputs["images"][-1]
     detector = OnnxDetector(config, run, size, side if isinstance(side, int) else None, lattice)
-    return detector.replace(given, threshold, known).eval()
+    return detector.replace(given, threshold, known, header.get("revision", "")).eval()
 
 
 def require_onnx() -> Any:

@@ -120,7 +120,7 @@ def weights_path(path: str | Path) -> Path:
     """Return the file that a run folder, `RUN/best`, a file's own path or a name on the hub means.
 
     Raises:
-        UserError: there is none.
+        UserError: there is none, or it cannot be read.
     """
     if is_hub_name(path):
         name = parse_hub_name(path, "model")
@@ -129,12 +129,18 @@ def weights_path(path: str | Path) -> Path:
             raise UserError(f"{name} holds no {PUBLISHED_WEIGHTS}: it is no detector that `fakefreq publish` has sent")
         return file
     given = Path(path)
-    beside = [given / "best.safetensors", given / PUBLISHED_WEIGHTS, given.with_name(given.name + ".safetensors")]
-    for candidate in (given, *beside):
-        if candidate.is_file():
-            return candidate
+    candidates = [given, given / "best.safetensors", given / PUBLISHED_WEIGHTS]
+    if given.name:  # `.` and `/` have none
+        candidates.append(given.with_name(given.name + ".safetensors"))
+    try:
+        for candidate in candidates if str(path) else ():
+            if candidate.is_file():
+                return candidate
+    except OSError as error:  # a name that is too long, a folder without permission
+        raise UserError(f"cannot read the detector {given}: {error.strerror}; give {WHERE}") from error
+    shown = str(path) or "''"
     raise UserError(
-        f"no trained detector at {given}: give {WHERE}; `fakefreq train` makes run folders that hold best.safetensors"
+        f"no trained detector at {shown}: give {WHERE}; `fakefreq train` makes run folders that hold best.safetensors"
     )
 
 

@@ -16,6 +16,7 @@ from fakefreq.evaluate.metrics import auc
 from fakefreq.evaluate.predict import threshold_origin
 from fakefreq.evaluate.scores import group_names
 from fakefreq.models import Detector
+from fakefreq.models.fusion import LATTICE
 from fakefreq.report.tables import with_interval
 from fakefreq.version import __version__
 
@@ -136,12 +137,16 @@ def _data(run: FinishedRun) -> list[str]:
     val, config = run.val, run.config
     fakes = val[val["label"] == 1]
     generators = ", ".join(config.train_on) or _listed(fakes, "generator") or "none"
+    training = f"{run.summary['n_train']} images; generators: {generators}"
+    known = run.detector.known
+    if config.detector == LATTICE and known is not None:
+        training = f"{sum(known.trained_on['real'].values())} photographs, and no fakes"
     sources = _listed(val[val["label"] == 0], "source") or "not named"
     history = run.detector.input.history
     views = f"{run.detector.input.views} crops" if run.detector.input.views > 1 else "the centre"
     lattice = ", and the lattice of the whole image," if run.detector.lattice is not None else ","
     return [
-        f"- Training: {run.summary['n_train']} images; generators: {generators}; sources of photographs: {sources}.",
+        f"- Training: {training}; sources of photographs: {sources}.",
         f"- Validation: {len(val) - len(fakes)} real and {len(fakes)} fake images.",
         f"- Of every image, real or fake, it reads {views}, {run.detector.input.crop} pixels a side{lattice} "
         + (f"after `{history}`." if history else "as it is stored: nothing is resized."),
@@ -178,10 +183,9 @@ def _results(run: FinishedRun) -> list[str]:
         if val["label"].nunique() == 2:
             labels, logits = val["label"].to_numpy(), val["logit"].to_numpy()
             low, high = delong_interval(labels, logits, group_names(val)) or (math.nan, math.nan)
-            told = (
-                f"its validation AUC is {with_interval(auc(labels, logits), low, high)} ({_counts(val)}), on "
-                "generators that it was trained on, and the epoch was chosen by it"
-            )
+            told = f"its validation AUC is {with_interval(auc(labels, logits), low, high)} ({_counts(val)})"
+            told += "" if run.config.detector == LATTICE else ", on generators that it was trained on"
+            told += ", and the epoch was chosen by it" if run.summary["epochs"] else ""
         return [f"**Not tested on any image**: {told}."]
     rows = [row for row in _by_test(run.metrics, KINDS) if any(row[name] for name in SHOWN)]
     header = ["test", "seen in training", "real", "fake", *SHOWN.values()]

@@ -1,5 +1,6 @@
 """A finished run as a published detector: weights, settings, evidence and card, sent to the hub or written."""
 
+import os
 import re
 import shutil
 import tempfile
@@ -88,7 +89,9 @@ def read_finished_run(run: str | Path, evaluation: str | Path | None = None, unt
     Raises:
         UserError: it has not ended, is of another version, or its tests are missing or of other weights.
     """
-    folder = Path(run) if (Path(run) / RUN_SETTINGS).exists() else weights_path(run).parent
+    # That of os.path, unlike a Path's, takes a name that is too long for one that is not there.
+    is_folder = os.path.exists(Path(run) / RUN_SETTINGS)  # noqa: PTH110
+    folder = Path(run) if is_folder else weights_path(run).parent
     if not (folder / RUN_SETTINGS).exists():
         raise UserError(f"{folder} is no run folder: it has no {RUN_SETTINGS}, which says what was trained")
     environment = read_json(folder / "environment.json", "what the run ran on")

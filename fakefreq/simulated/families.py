@@ -60,6 +60,11 @@ class SimulatedFamily:
         )
 
     @property
+    def smallest(self) -> int:
+        """Side in pixels of the smallest image that it takes."""
+        return int(max(16, 2 ** (self.depth + 1)))
+
+    @property
     def name(self) -> str:
         """A plain word for folders and tables; what has its default value is left out.
 

@@ -57,10 +57,9 @@ def simulate(images: NDArray[np.uint8], family: SimulatedFamily, seed: int = 0) 
     >>> fakes.shape, bool(np.abs(fakes.astype(int) - 100).max() < 12)
     ((2, 20, 24, 3), True)
     """
-    smallest = max(16, 2 ** (family.depth + 1))
-    if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8 or min(images.shape[1:3]) < smallest:
+    if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8 or min(images.shape[1:3]) < family.smallest:
         raise UserError(
-            f"simulate takes RGB bytes (N, H, W, 3) with sides of at least {smallest} for depth {family.depth}, "
+            f"simulate takes RGB bytes (N, H, W, 3) with sides of at least {family.smallest} for depth {family.depth}, "
             f"got {images.dtype} {images.shape}"
         )
     network = build_autoencoder(family, seed)

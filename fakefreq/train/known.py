@@ -12,17 +12,19 @@ COVERAGE = 0.9
 """Of the conformal sets that a detector carries."""
 
 
-def note_known(selection: Selection, scores: pd.DataFrame, audit: str) -> Known:
+def note_known(selection: Selection, scores: pd.DataFrame, audit: str, with_fakes: bool = True) -> Known:
     """Return what training and validation knew.
 
     Args:
         selection: the rows of both.
         scores: of the validation rows, with label and logit.
         audit: the verdict on the training rows.
+        with_fakes: the detector learns from the fakes among them too; the detector `lattice` does not.
     """
     trained: dict[str, dict[str, int]] = {}
     for label, (kind, column) in enumerate(zip(CLASSES, ("source", "generator"), strict=True)):
-        names = selection.train.loc[selection.train["label"] == label, column].astype(str)
+        learnt = (selection.train["label"] == label) & (with_fakes or label == 0)
+        names = selection.train.loc[learnt, column].astype(str)
         trained[kind] = {str(name): int(count) for name, count in names.value_counts().sort_index().items()}
     val = selection.val
     formats = {

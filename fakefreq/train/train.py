@@ -215,7 +215,7 @@ def _train(
     scores, _ = score_rows(best, val, root, workers=config.workers, progress="validate", kept=kept, cache=config.cache)
     facts = {"epoch": progress.best_epoch, "val_auc": progress.best_auc, "train_on": list(config.train_on)}
     with ranks.all_or_none():
-        best = best.replace(known=note_known(selection, scores, verdict))
+        best = best.replace(known=note_known(selection, scores, verdict, config.detector != LATTICE))
         folder.save_best(best, facts)
     val_auc: float | None = progress.best_auc
     if best.lattice is not None:

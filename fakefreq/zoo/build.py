@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from fakefreq.data.degrade.history import History, bring_to_size, encode
 from fakefreq.data.images.decode import read_image
-from fakefreq.data.images.resample import resize
-from fakefreq.errors import UserError
+from fakefreq.data.images.resample import KERNELS, resize
+from fakefreq.errors import UserError, choose
 from fakefreq.files import atomic_path
 from fakefreq.progress import track
 from fakefreq.threads import one_torch_thread
@@ -84,13 +84,15 @@ def build_subsets(folder: str | Path, subsets: Sequence[Subset], history: Histor
         The manifest's path.
 
     Raises:
-        UserError: the folder holds another build, a generator cannot be had, there is no room, or a photo or a
-            generator's output is smaller than the history's size. Nothing is written then.
+        UserError: the folder holds another build, a generator cannot be had, there is no room, a photo is cut or
+            damaged, or a photo or a generator's output is smaller than what comes next takes. Nothing is written then.
     """
     folder = Path(folder)
     names = [subset.name for subset in subsets]
     if len(set(names)) < len(names):
         raise UserError(f"a generator or control is named twice: {', '.join(names)}; name each once")
+    if history.size is not None:
+        choose(history.kernel, KERNELS, "kernel of a build", "--history kernel=")  # and not `any`
     generators = {subset.name: subset.find_generator() for subset in subsets}
     for subset in subsets:
         _check_subset(subset, generators[subset.name], history)
@@ -130,19 +132,33 @@ def _check_subset(subset: Subset, generator: Generator | None, history: History)
             f"{generator.name} holds {generator.limit} images, {subset.fakes} wanted; lower --count "
             f"to {generator.limit}, or leave {generator.name} out of --generators"
         )
-    small = []
-    for photo in subset.photos if size is not None else ():
-        height, width = photo.sides()
-        # Before the resize, sides are cut to whole multiples.
-        whole = _MULTIPLE if subset.before_resize else 1
-        if min(height, width) // whole * whole < size:  # type: ignore[operator]
-            small.append(f"{photo.name} ({width}x{height})")
+    # Before the resize, and where there is none, sides are cut to whole multiples.
+    whole = _MULTIPLE if subset.before_resize or size is None else 1
+    sides, small, uneven = [], [], []
+    for photo in subset.photos:
+        height, width = (side // whole * whole for side in photo.sides())
+        shown = f"{photo.name} ({width}x{height})"
+        if size is not None and min(height, width) < size:
+            small.append(shown)
+        elif size is not None and height != width and history.crop != "center square":
+            uneven.append(shown)
+        sides.append(min(height, width) if subset.before_resize or size is None else size)
     if small:
-        shown = ", ".join(small[:3]) + (", ..." if len(small) > 3 else "")
         raise UserError(
-            f"photos {shown} ({len(small)} of {len(subset.photos)}) are too small for size {size}: "
+            f"photos {_some(small)} ({len(small)} of {len(subset.photos)}) are too small for size {size}: "
             "enlarging would leave traces of its own: lower --size, or take them out of --reals"
         )
+    if uneven:
+        raise UserError(f"photos {_some(uneven)} are not square; use --history crop=center, or take them out")
+    if generator and generator.paired and min(sides) < generator.smallest:
+        raise UserError(
+            f"{generator.name} takes images of {generator.smallest} pixels a side or more, and the smallest has "
+            f"{min(sides)}; raise --size, take small photos out of --reals, or leave {generator.name} out"
+        )
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 
 def _recipe(
@@ -191,7 +207,8 @@ def _check_room(
 
 
 def _write_reals(folder: Path, subset: Subset, history: History, seed: int) -> Iterator[Row]:
-    control = CONTROLS.get(subset.name)
+    # A set of reals may bear a control's name, and is not processed.
+    control = None if subset.reals_only else CONTROLS.get(subset.name)
     for photo in track(subset.photos, f"{subset.name} reals"):
         row = plan_row(
             subset.name, 0, photo.name, history, seed, group=photo.group_name, source=photo.source, parent=photo.name,
@@ -258,8 +275,9 @@ def _sample(
 def _parent(photo: Photo, history: History, before_resize: bool) -> NDArray[np.uint8]:
     """The photo as a paired generator takes it, and as the real beside its fake."""
     kept = replace(history, size=None) if before_resize else history
+    pixels = photo.pixels()
     try:
-        pixels = bring_to_size(photo.pixels(), kept)
+        pixels = bring_to_size(pixels, kept)
     except UserError as error:
         raise UserError(f"photo {photo.name}: {error}") from error
     if kept.size is not None:

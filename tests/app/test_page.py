@@ -20,6 +20,7 @@ from fakefreq.config.input import InputConfig
 from fakefreq.config.known import Conformal, Known
 from fakefreq.data.manifests import read_manifest
 from fakefreq.errors import UserError
+from fakefreq.exporting import export_detector
 from fakefreq.models import Detector, create_detector, save_detector
 from tests.helpers.photo_files import photo, save
 
@@ -286,6 +287,7 @@ def test_examples_are_test_images_of_the_benchmark(tmp_path: Path, manifest_path
         (["{folder}", "--max-megabytes", "0"], "--max-megabytes is 0"),
         (["{folder}", "--examples", "{folder}/none"], "none"),
         (["{folder}", "--port", "{taken}"], "change --host or --port"),
+        (["{folder}", "--port", "99999"], "--port is 99999; it takes 1 to 65535"),
         (["{folder}", "--host", "192.0.2.1"], "change --host or --port"),
     ],
 )
@@ -301,6 +303,19 @@ def test_bad_input_gives_one_line(
         assert main(["app", *given]) == 2
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert len(lines) == 1 and message in lines[0]
+
+
+def test_an_onnx_file_is_refused_at_the_start(
+    detector: Detector, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gradio_or_skip()
+    pytest.importorskip("onnxruntime")
+    export_detector(detector, tmp_path / "a.onnx")
+    with socket.socket() as taken:  # whoever looks at the file only later finds no port
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        assert main(["app", str(tmp_path / "a.onnx"), "--port", str(taken.getsockname()[1])]) == 2
+    assert "an ONNX file gives logits only: give the run folder" in capsys.readouterr().err
 
 
 def test_without_gradio_the_extra_is_named(

@@ -177,3 +177,10 @@ def test_mistakes_are_named(indexed: tuple[pd.DataFrame, Path], tmp_path: Path) 
     broken.write_bytes(cv2.imencode(".png", np.zeros((20, 20, 3), np.uint8))[1].tobytes()[:10])
     with pytest.raises(UserError, match=r"broken\.png"):
         read_inputs([broken, broken], tmp_path)
+
+
+@pytest.mark.parametrize("flag", ["--tile", "--crop", "--limit", "--seed"])
+def test_numbers_out_of_range_are_named_first(flag: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["spectrum", str(tmp_path / "images"), "--out", str(tmp_path / "out"), flag, "-4"]) == 2
+    assert f"{flag} is -4; it takes 0 or more" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

@@ -120,8 +120,27 @@ def test_a_damaged_shard_is_told(
     first.with_name("000001" + first.suffix).rename(first)
     with pytest.raises(UserError, match="does not hold the scores of its images; delete it"):
         score_corpus(rows, how, tmp_path / "scores.csv", 0.0, "validation", shard_rows=10)
-    with pytest.raises(UserError, match="--shard-rows takes 1 or more"):
+    with pytest.raises(UserError, match="--shard-rows is 0; it takes 1 or more"):
         score_corpus(rows, how, tmp_path / "scores.csv", 0.0, "validation", shard_rows=0)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--batch-size", "0"], "--batch-size is 0; it takes 1 or more"),
+        (["--batch-size", "-1"], "--batch-size is -1; it takes 1 or more"),
+        (["--workers", "-5"], "--workers is -5; it takes -1 or more"),
+        (["--shard-rows", "0"], "--shard-rows is 0; it takes 1 or more"),
+        (["--out", "{folder}/s.txt"], "s.txt ends neither in .csv nor in .parquet; change --out"),
+    ],
+)
+def test_words_that_cannot_work_are_told_before_a_folder_is_indexed(
+    flags: list[str], message: str, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["--out", str(tmp_path / "scores.csv"), *(flag.format(folder=tmp_path) for flag in flags)]
+    assert main(["score", str(weights), str(tmp_path / "images"), *given]) == 2
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow

@@ -9,9 +9,10 @@ import pytest
 
 import fakefreq
 from fakefreq.cli import main
+from fakefreq.config.input import InputConfig
 from fakefreq.config.known import Conformal, Known
 from fakefreq.errors import UserError
-from fakefreq.evaluate.predict import PREDICTED
+from fakefreq.evaluate.predict import PREDICTED, predict_images
 from fakefreq.models import Detector, create_detector, load_detector, save_detector
 from tests.helpers.photo_files import photo, save
 
@@ -117,6 +118,34 @@ def test_csv_and_json_lines_hold_what_python_returns(tmp_path: Path, capsys: pyt
     assert [record["warning"] for record in records] == [[], ["a PNG file, and validation knows JPEG and WebP"]]
     assert [record["logit"] for record in records] == pytest.approx(expected["logit"].tolist(), abs=1e-6)
     assert records[0]["label"] in (0, 1) and list(records[0]) == expected.columns.tolist()
+
+
+def test_a_name_that_is_too_long_is_an_image_that_is_not_there(tmp_path: Path) -> None:
+    save(tmp_path / "a.jpg", photo(1, 96))
+    long = f"{'a' * 300}.png"
+    table, skipped = predict_images(make(), [long, tmp_path / "a.jpg"], on_error="skip")
+    assert len(table) == 1
+    assert skipped == [(long, "cannot be read (File name too long)")]
+    with pytest.raises(UserError, match="no file matches"):
+        fakefreq.predict(make(), f"[{long}")
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs a file that not even root can read")
+@pytest.mark.parametrize("history", ["", "size=64,codec=png"])
+def test_a_file_that_cannot_be_read_does_not_lose_the_others(history: str, tmp_path: Path) -> None:
+    save(tmp_path / "a.png", photo(1, 96))
+    (tmp_path / "b.png").symlink_to("/proc/self/mem")
+    detector = make().replace(InputConfig(crop=64, history=history))
+    table, skipped = predict_images(detector, tmp_path, on_error="skip")
+    assert [Path(path).name for path in table["path"]] == ["a.png"]
+    assert skipped == [(str(tmp_path / "b.png"), "cannot be read (Input/output error)")]
+
+
+def test_no_image_a_step_is_refused(tmp_path: Path) -> None:
+    image = save(tmp_path / "a.jpg", photo(1, 96))
+    for size in (0, -1):
+        with pytest.raises(UserError, match=f"--batch-size is {size}; it takes 1 or more"):
+            fakefreq.predict(make(), image, batch_size=size)
 
 
 def test_another_ending_is_refused_before_anything_is_scored(

@@ -70,6 +70,25 @@ def test_a_folder_without_weights_says_what_was_looked_for(tmp_path: Path) -> No
         load_detector(tmp_path)
 
 
+def test_the_current_folder_is_a_run_folder_and_no_name_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"no trained detector at \.:"):
+        load_detector(".")
+    save_detector(create_detector("frequency", spectrum="block_dct"), "best.safetensors")
+    for here in (".", Path()):
+        assert load_detector(here).config.name == "frequency"
+    for nowhere in ("/", ""):
+        with pytest.raises(UserError, match=f"no trained detector at {nowhere or repr('')}:"):
+            load_detector(nowhere)
+
+
+def test_a_name_that_is_too_long_is_one_clear_line() -> None:
+    with pytest.raises(UserError, match="cannot read the detector aaa.*File name too long; give a run folder"):
+        load_detector("a" * 300)
+
+
 def test_a_damaged_file_is_one_clear_line(tmp_path: Path) -> None:
     path = tmp_path / "best.safetensors"
     path.write_bytes(b"not weights")

@@ -2,12 +2,16 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
 
+from fakefreq.models import load_detector
+from fakefreq.train.train import train
+from tests.benchmarking.conftest import TINY
 from tests.helpers.publishing import publish, refused
 
 pytestmark = pytest.mark.slow
@@ -62,6 +66,19 @@ def test_a_run_that_nothing_has_tested_says_so(run: Path, tmp_path: Path, capsys
     card = (out / "README.md").read_text()
     assert "**Not tested on any image**: its validation AUC is" in card and "model-index" not in card
     assert not (out / "metrics.csv").exists()
+
+
+def test_the_card_of_a_lattice_claims_no_fakes_and_no_epochs(small_manifest: Path, tmp_path: Path) -> None:
+    config = replace(TINY, detector="lattice", train_on=("alpha",), lattice_pairs=60)
+    train(small_manifest, tmp_path / "run", config)
+    detector = load_detector(tmp_path / "run")
+    assert detector.known is not None and detector.known.describe().split(";")[0].endswith(" and no fakes")
+    photographs = sum(detector.known.trained_on["real"].values())
+    assert publish(tmp_path / "run", "--out", str(tmp_path / "folder"), "--untested") == 0
+    card = (tmp_path / "folder" / "README.md").read_text()
+    assert f"- Training: {photographs} photographs, and no fakes; sources of photographs:" in card
+    assert "fitted without epochs" in card and "its validation AUC is" in card
+    assert "epoch was chosen" not in card and "trained on" not in card.split("## Results")[1].split("##")[0]
 
 
 def test_a_benchmark_s_table_serves_as_well_with_its_audit(run: Path, benchmarked: Path, tmp_path: Path) -> None:

@@ -74,6 +74,7 @@ def test_explain_and_export_take_it(published: str, small_manifest: Path, tmp_pa
     assert main(["export", f"hf://{NAME}", "--out", str(tmp_path / "a.onnx")]) == 0
     properties = {item.key: item.value for item in onnx.load(str(tmp_path / "a.onnx")).metadata_props}
     assert json.loads(properties["fakefreq"])["revision"] == published
+    assert fakefreq.load_detector(tmp_path / "a.onnx").revision == published
 
 
 def test_a_folder_that_was_not_sent_is_a_detector_too(run: Path, small_manifest: Path, tmp_path: Path) -> None:

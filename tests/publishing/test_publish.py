@@ -100,6 +100,10 @@ def test_what_is_no_finished_run_is_refused(run: Path, hub: Hub, what: str, caps
     assert hub.asked == []
 
 
+def test_a_name_that_is_too_long_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "File name too long" in refused(capsys, publish(tmp_path / ("a" * 300)))
+
+
 def test_an_unfinished_run_without_weights_is_called_so(
     run: Path, hub: Hub, capsys: pytest.CaptureFixture[str]
 ) -> None:

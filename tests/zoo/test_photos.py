@@ -121,7 +121,8 @@ def test_a_build_killed_at_any_moment_goes_on_without_repeating_or_losing_an_ima
         ([], "nothing to build"),
         (["--controls", "jpeg", "--count", "99"], "99 photos, 4 are there"),
         (["--controls", "all", "--count", "3"], "--share-photos"),
-        (["--controls", "jpeg", "--count", "0"], "--count takes 1 or more"),
+        (["--controls", "jpeg", "--count", "0"], "--count is 0; it takes 1 or more"),
+        (["--controls", "jpeg", "--seed", "-1"], "--seed is -1; it takes 0 or more"),
         (["--controls", "jpeg", "--history", "size=32,codec=png", "--count", "2"], "give the size once"),
         (["--controls", "jpeg", "--reals", "nowhere"], "neither a source nor a folder"),
         (["--controls", "jpeg", "--reals", "ffhq:x"], "--reals takes"),
@@ -129,6 +130,11 @@ def test_a_build_killed_at_any_moment_goes_on_without_repeating_or_losing_an_ima
         (["--controls", "jpeg", "--reals", "lfw:nowhere"], "LFWPeople"),
         (["--controls", "jpeg", "--reals", "celeba:nowhere"], "--download"),
         (["--generator", "x.pt"], "no file x.pt"),
+        (["--simulate", ""], "--simulate is empty"),
+        (["--controls", "jpeg", "--latent", "7"], "name it with --generator"),
+        (["--controls", "jpeg", "--name", "foo"], "name it with --generator"),
+        (["--controls", "jpeg", "--history", "kernel=any,codec=png", "--count", "4"], "kernel= takes: area, bilinear"),
+        (["--simulate", "nearest,depth=4", "--size", "16", "--count", "4"], "takes images of 32 pixels a side or more"),
     ],
 )
 def test_wrong_words_are_told_and_nothing_is_written(
@@ -140,6 +146,30 @@ def test_wrong_words_are_told_and_nothing_is_written(
     assert message in error
     assert "Traceback" not in error
     assert not (tmp_path / "out").exists()
+
+
+def test_a_photo_that_is_cut_is_named_before_anything_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos = write_photos(tmp_path / "mine", 3)
+    whole = cv2.imencode(".jpg", draw_pixels(9, 56, 56))[1].tobytes()
+    (photos / "z.jpg").write_bytes(whole[: len(whole) // 2])
+    words = ["--controls", "jpeg", "--count"]
+    for history in ("size=48", "raw"):
+        command = ["zoo", "build", "--reals", str(photos), "--out", str(tmp_path / "out"), "--history", history]
+        assert main([*command, *words, "4"]) == 2
+        assert "photo z: the JPEG file is cut: its end is missing; take it out" in capsys.readouterr().err
+        assert not (tmp_path / "out").exists()
+    (photos / "z.jpg").unlink()
+    assert build(photos, tmp_path / "out", *words, "3") == 0
+
+
+def test_transparency_is_laid_over_white_as_everywhere(tmp_path: Path) -> None:
+    clear = np.dstack([draw_pixels(0, 56, 56), np.zeros((56, 56), np.uint8)])
+    assert cv2.imwrite(str(tmp_path / "clear.png"), clear)
+    (photo,) = read_folder(tmp_path)
+    np.testing.assert_array_equal(photo.pixels(), read_image(tmp_path / "clear.png"))
+    assert photo.pixels().min() == 255
 
 
 def test_small_photos_are_counted_and_named_before_anything_is_written(
@@ -197,8 +227,16 @@ def test_a_folder_gives_unlike_names_to_like_files(tmp_path: Path) -> None:
     (tmp_path / "a" / "x" / "p00.jpg").write_bytes(cv2.imencode(".jpg", draw_pixels(3, 50, 50))[1].tobytes())
     photos = read_folder(tmp_path / "a")
     assert [photo.name for photo in photos] == ["x__p00_jpg", "x__p00_png", "y__p00"]
-    with pytest.raises(UserError, match="have a name that another one has"):
+    with pytest.raises(UserError, match="have the name and the source of another one; give each --reals once"):
         read_reals([str(tmp_path / "a"), str(tmp_path / "a")])
+
+
+def test_two_folders_of_like_files_stand_together(tmp_path: Path) -> None:
+    folders = [write_photos(tmp_path / "a", 2), write_photos(tmp_path / "b", 1)]
+    photos = read_reals([str(folder) for folder in folders])
+    assert [photo.name for photo in photos] == ["a__p00", "p01", "b__p00"]
+    assert len({photo.group_name for photo in photos}) == 3
+    assert [photo.name for photo in read_reals([str(folders[1])])] == ["p00"]
 
 
 def test_another_set_of_photos_stands_as_a_control_of_its_own(tmp_path: Path) -> None:
@@ -209,6 +247,23 @@ def test_another_set_of_photos_stands_as_a_control_of_its_own(tmp_path: Path) ->
     assert len(apart) == 2
     assert set(apart["source"]) == {"other"}
     assert set(apart["label"]) == {0}
+
+
+def test_photos_in_a_folder_named_like_a_control_are_not_processed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reals = write_photos(tmp_path / "sharpen", 1, side=48)
+    words = ["zoo", "build", "--control-reals", str(reals), "--history", "raw", "--count", "1", "--out"]
+    assert main([*words, str(tmp_path / "out")]) == 0
+    written = tmp_path / "out" / "control_sharpen" / "0_real" / "p00.png"
+    np.testing.assert_array_equal(read_image(written), read_image(reals / "p00.png"))
+    table = pd.read_csv(tmp_path / "out" / "zoo.csv", keep_default_na=False)
+    assert list(table["processing"]) == [""]
+    # The control itself cannot stand beside it under the same name.
+    photos = write_photos(tmp_path / "mine", 1)
+    assert main([*words, str(tmp_path / "both"), "--controls", "sharpen", "--reals", str(photos)]) == 2
+    assert "control_sharpen, which the build has already" in capsys.readouterr().err
+    assert not (tmp_path / "both").exists()
 
 
 def test_shared_photos_keep_one_group_and_dealt_ones_meet_never() -> None:

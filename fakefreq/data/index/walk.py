@@ -187,12 +187,13 @@ def find_images(inputs: Iterable[str | Path]) -> tuple[list[str], list[ImageErro
     problems: list[ImageError] = []
     for text in map(str, inputs):
         several = [text]
-        if glob.has_magic(text) and not Path(text).exists():
+        # Those of os.path, unlike a Path's, take a name that is too long for one that is not there.
+        if glob.has_magic(text) and not os.path.exists(text):  # noqa: PTH110
             several = sorted(glob.glob(text, recursive=True))  # noqa: PTH207 (an absolute pattern is no Path.glob)
             if not several:
                 raise UserError(f"no file matches {text}")
         for path in several:
-            if not Path(path).is_dir():
+            if not os.path.isdir(path):  # noqa: PTH112
                 files.append(path)
                 continue
             found = walk(path)
