@@ -172,14 +172,16 @@ def _teachers(
     table = read_manifest(manifest)
     audit_training_sets([("raw", config.train_on)], {"raw": table}, allow_biased)
     cells = expand([config.train_on], {DEFAULT: config}, seeds, "raw", manifest, manifest_digest(table))
-    folder = out / "teachers"
+    # By what the default is, whatever its seed: a changed default is another teacher, and the former stays.
+    plain = expand([config.train_on], {DEFAULT: config}, [0], "raw", manifest, manifest_digest(table))[0]
+    folder, name = out / "teachers", f"{plain.digest}-seed{SEED}.safetensors"
     for outcome in execute(cells, out / "cells", engine):
         if not outcome.is_done:
             raise UserError(f"there is nobody to learn from: the default failed: {outcome.error}")
         weights = (outcome.folder / "run" / "best.safetensors").read_bytes()
-        with atomic_path(folder / f"seed{outcome.cell.config.seed}.safetensors") as temporary:
+        with atomic_path(folder / name.replace(SEED, str(outcome.cell.config.seed))) as temporary:
             temporary.write_bytes(weights)
-    return f"{folder}/seed{SEED}.safetensors"
+    return f"{folder}/{name}"
 
 
 def _names(field: str) -> bool:

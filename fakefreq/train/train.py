@@ -135,7 +135,8 @@ def train(
             selection = select_training(manifest, config.train_on, needs_fakes=config.detector != LATTICE)
             selection = replace(selection, train=take_share(selection.train, config.train_share))
             folder = RunFolder(Path(out), writes=ranks.is_first)
-            folder.check(config, digest, resume)
+            teacher = teacher_digest(config.teacher)
+            folder.check(config, digest, resume, teacher)
         flags = {f"--{name.replace('_', '-')}": value for name, value in config.to_dict().items()}
         ranks.check_same({"MANIFEST": digest, "--out": str(folder.path.absolute()), **flags, "--resume": resume})
         if folder.is_finished():
@@ -171,7 +172,7 @@ def _train(
         verdict = check_bias(selection.train, audit)
         environment = {**describe_environment(device), "audit": verdict}
         if config.teacher:
-            environment["teacher_sha256"] = teacher_digest(config)
+            environment["teacher_sha256"] = teacher_digest(config.teacher)
         for stream in detector.streams.values():
             if hasattr(stream, "weights_from"):
                 environment["pretrained_weights_from"] = stream.weights_from

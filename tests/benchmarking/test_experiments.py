@@ -101,6 +101,12 @@ def test_a_student_learns_from_the_default_of_its_own_seed(
         teacher, student = (tmp_path / "out" / "cells" / of_seed[name] for name in ("default", "pixel_taught"))
         told = read_json(student / "run" / "environment.json", "environment")["teacher_sha256"]
         assert told == sha256_file(teacher / "run" / "best.safetensors")
+    # Another default is another teacher: no cell of the former is taken for it.
+    ablate(
+        manifest, tmp_path / "out", replace(config, max_steps=1), ["distillation"], (0,), only=["pixel_taught"],
+        draws=100, allow_biased=True,
+    )  # fmt: skip
+    assert len(list((tmp_path / "out" / "teachers").glob("*.safetensors"))) == 3
 
 
 @pytest.mark.slow
