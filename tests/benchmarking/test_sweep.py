@@ -158,7 +158,7 @@ def test_images_that_trained_a_run_are_left_out_of_another_manifest_too(
 ) -> None:
     manifest = read_manifest(small_manifest)
     other, second = small_manifest.with_name("split_anew.csv"), tmp_path / "second"
-    write_manifest(split_manifest(manifest, (0.3, 0.2, 0.5), seed=7), other)
+    write_manifest(split_manifest(manifest, (0.3, 0.2, 0.5), seed=7, keep=False), other)
     used = manifest[(manifest["subset"] == "alpha") & manifest["split"].isin(["train", "val"])]
     rows, _ = rows_of_sweep(run, other, tmp_path, monkeypatch)
     assert len(rows) and not set(rows["sha256"]) & set(used["sha256"])
