@@ -112,7 +112,7 @@ def _bootstrap(count: int, detectors: int, draws: int, names: list[str], threads
     thresholds = dict.fromkeys(cells, 0.5)
     scores = make_score_set("", "raw", [], cells, Draws.of(images, draws), thresholds)
     found = measure_all(scores, threads=threads, metrics=names, kinds=("generator",))
-    assert all(set(of_cell["one"].values) for of_cell in found.values())
+    assert all(set(of_cell["generator", "one"].values) for of_cell in found.values())
 
 
 def _delong(count: int, detectors: int) -> None:

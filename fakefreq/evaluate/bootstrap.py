@@ -20,7 +20,13 @@ from fakefreq.evaluate.scores import group_names
 
 
 def percentile_interval(samples: Array, level: float = 0.95) -> tuple[float, float]:
-    """Return the interval between the (1 - level) / 2 and (1 + level) / 2 points of some resampled values."""
+    """Return the interval between the (1 - level) / 2 and (1 + level) / 2 points of some resampled values.
+
+    Draws without a value, as of a part whose class was not drawn, are left out; of fewer than two it is NaN.
+    """
+    samples = samples[np.isfinite(samples)]
+    if samples.size < 2:
+        return float("nan"), float("nan")
     low, high = np.quantile(samples, [(1.0 - level) / 2.0, (1.0 + level) / 2.0])
     return float(low), float(high)
 
@@ -50,13 +56,15 @@ def wilson_interval(count: float, total: float, level: float = 0.95) -> tuple[fl
 
 MINIMUM_DRAWS = 100  # the 2.5 % and 97.5 % points of fewer draws lie on their two or three outermost values
 CHUNK = 2_000_000  # multiplicities held at a time
+FEW = 10  # groups: the draws of fewer vary too little by themselves, by (n - 1) / n
 
 
 def _strata(codes: npt.NDArray[np.int64], cells: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int64]]:
     """Sort groups by the set of cells (class and part of the test images) that their images lie in.
 
-    Groups are drawn within such a stratum, so every class of every part keeps at least one image in each
-    draw.
+    Groups are drawn within such a stratum, so every class of every part keeps at least one image in each draw. Where
+    groups lie in many cells, such as a person with a fake by some of the generators, most sets of cells have few
+    groups or one, which draws would hardly change: sets of several cells with fewer than `FEW` groups are one stratum.
     """
     pairs = np.unique(np.stack([codes, cells], axis=1), axis=0)
     touched: dict[int, list[int]] = {}
@@ -65,7 +73,9 @@ def _strata(codes: npt.NDArray[np.int64], cells: npt.NDArray[np.int64]) -> list[
     strata: dict[tuple[int, ...], list[int]] = {}
     for group, its_cells in touched.items():
         strata.setdefault(tuple(its_cells), []).append(group)
-    return [np.array(members) for _, members in sorted(strata.items())]
+    few = [key for key, members in strata.items() if len(key) > 1 and len(members) < FEW]
+    together = sorted(group for key in few for group in strata.pop(key))
+    return [np.array(members) for _, members in sorted(strata.items())] + ([np.array(together)] if few else [])
 
 
 def group_counts(
@@ -114,6 +124,8 @@ class Draws:
     @classmethod
     def of(cls, images: pd.DataFrame, draws: int, seed: int = 0) -> "Draws":
         """Draw groups within the strata of class, subset, generator and split that their images touch.
+
+        Sets of several of these with few groups are one stratum.
 
         Args:
             images: columns path, group, label, subset, generator and split; an image without a group is one.

@@ -81,7 +81,7 @@ def error_rows(scores: ScoreSet) -> list[Row]:
     """Return the errors of the first seed that lie farthest from the threshold, a dozen of each kind."""
     found: list[Row] = []
     labels, keys = scores.labels, scores.keys
-    trained_on = scores.train_on.split("+")
+    trained_on = {entry.name for entry in scores.test_sets if entry.kind == "generator" and entry.seen}
     for label in scores.detectors:
         key = (label, scores.seeds(label)[0])
         logits, threshold = scores.logits[key], scores.thresholds[key].balanced

@@ -10,10 +10,10 @@ import pandas as pd
 
 from fakefreq.errors import UserError
 from fakefreq.evaluate import DEFAULT_DRAWS
-from fakefreq.evaluate.bootstrap import Draws
+from fakefreq.evaluate.bootstrap import Draws, wilson_interval
 from fakefreq.evaluate.metrics import Array, Thresholds, choose_thresholds
 from fakefreq.evaluate.ranking import ALL_METRICS, BINS, FALSE_ALARMS, FOUND, RankedScores
-from fakefreq.evaluate.scores import check_table, group_names
+from fakefreq.evaluate.scores import check_table, group_names, split_names
 from fakefreq.evaluate.test_sets import MEANS, UNNAMED, TestSet, test_sets
 
 Key = tuple[str, int]
@@ -178,7 +178,8 @@ def score_sets(
                 raise UserError(f"there are no scores of {', '.join(names)} trained on {train_on}")
             shared = set.intersection(*(set(cell.loc[cell["role"] == "test", "path"]) for cell in cells.values()))
             alike = {key: cell[(cell["role"] == "val") | cell["path"].isin(shared)] for key, cell in cells.items()}
-            yield make_score_set(protocol, str(track), str(train_on).split("+"), alike, drawn, thresholds)
+            seen = split_names(str(train_on), set(part["generator"].astype(str)))
+            yield make_score_set(protocol, str(track), seen, alike, drawn, thresholds)
 
 
 @dataclass(frozen=True)
@@ -190,16 +191,18 @@ class Measured:
         values: metric -> value; absent where the images are too few.
         samples: metric -> its bootstrap draws.
         notes: metric -> why there is no value, or what to mind.
+        limits: metric of `RATES` -> Wilson's interval over the groups of its class.
     """
 
     test_set: TestSet
     values: dict[str, float] = field(default_factory=dict)
     samples: dict[str, Array] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
+    limits: dict[str, tuple[float, float]] = field(default_factory=dict)
 
 
-OfCell = dict[str, Measured]
-"""Test set -> what was measured of it."""
+OfCell = dict[tuple[str, str], Measured]
+"""Kind and name of a test set -> what was measured of it."""
 
 
 def measure(
@@ -246,6 +249,9 @@ def measure(
             result.notes[name] = f"no false positive among {test_set.n_real} reals: not determined"
             continue
         result.values[name], result.samples[name] = value, samples[name]
+        if name in RATES:
+            groups = test_set.groups_real if name in OF_REALS else test_set.groups_fake
+            result.limits[name] = wilson_interval(value * groups, groups)
         if test_set.groups < 2:
             result.notes[name] = "only one independent group of a class: no interval"
             result.samples[name] = np.full(len(samples[name]), np.nan)
@@ -322,21 +328,24 @@ def measure_all(
     found: dict[Key, OfCell] = {key: {} for key in given}
     with ThreadPoolExecutor(threads) as pool:
         for (key, entry), measured in zip(items, pool.map(one, items), strict=True):
-            found[key][entry.name] = measured
+            found[key][entry.key] = measured
     for seen, name in MEANS.items():
         sets = [entry for entry in scores.test_sets if entry.kind == "generator" and entry.seen == seen]
         if len(sets) < 2 and not (sets and not seen):
             continue
         rows = np.unique(np.concatenate([entry.rows for entry in sets]))
         fakes = int(labels[rows].sum())
-        mean = TestSet(name, "mean", seen, rows, len(rows) - fakes, fakes, min(entry.groups for entry in sets))
+        mean = TestSet(name, "mean", seen, rows, len(rows) - fakes, fakes, *_fewest(sets))
         for of_cell in found.values():
-            of_cell[name] = average(mean, [of_cell[entry.name] for entry in sets])
+            of_cell[mean.key] = average(mean, [of_cell[entry.key] for entry in sets])
     return found
 
 
 def average(test_set: TestSet, several: Sequence[Measured]) -> Measured:
-    """Return the plain mean of some test sets' metrics; a metric that one of them lacks has no mean."""
+    """Return the plain mean of some test sets' metrics; a metric that one of them lacks has no mean.
+
+    Limits are the mean of the parts' limits: the parts may share their photographs.
+    """
     found = Measured(test_set)
     for metric in ALL_METRICS:
         lacking = [one.test_set.name for one in several if metric not in one.values]
@@ -345,7 +354,18 @@ def average(test_set: TestSet, several: Sequence[Measured]) -> Measured:
         else:
             found.values[metric] = float(np.mean([one.values[metric] for one in several]))
             found.samples[metric] = np.mean([one.samples[metric] for one in several], axis=0)
+            noted = [f"{one.test_set.name}: {one.notes[metric]}" for one in several if metric in one.notes]
+            if noted:
+                found.notes[metric] = noted[0]
+            if metric in RATES:
+                low, high = np.mean([one.limits[metric] for one in several], axis=0)
+                found.limits[metric] = float(low), float(high)
     return found
+
+
+def _fewest(sets: Sequence[TestSet]) -> tuple[int, int]:
+    """Groups of reals and of fakes of the set that has fewest."""
+    return min(entry.groups_real for entry in sets), min(entry.groups_fake for entry in sets)
 
 
 def unseen_generators(measured: Mapping[Key, OfCell]) -> dict[Key, list[Measured]]:
@@ -371,15 +391,15 @@ def over_training_sets(of_sets: Mapping[str, Mapping[Key, list[Measured]]]) -> d
     if len(whole) < 2 or not cells:
         return {}
     several = [one for name in whole for one in of_sets[name][cells[0]]]
-    fewest = min(one.test_set.groups for one in several)
+    sets = [one.test_set for one in several]
     # Images that several training sets are tested on count once for each.
-    n_real, n_fake = (sum(getattr(one.test_set, count) for one in several) for count in ("n_real", "n_fake"))
-    mean = TestSet(MEANS[False], "mean", False, np.zeros(0, dtype=np.int64), n_real, n_fake, fewest)
+    n_real, n_fake = (sum(getattr(entry, count) for entry in sets) for count in ("n_real", "n_fake"))
+    mean = TestSet(MEANS[False], "mean", False, np.zeros(0, dtype=np.int64), n_real, n_fake, *_fewest(sets))
     found: dict[Key, OfCell] = {}
     for key in cells:
         one = average(mean, [one for name in whole for one in of_sets[name][key]])
         if len(whole) < len(of_sets):
             for metric in ALL_METRICS:
                 one.notes.setdefault(metric, f"{len(whole)} of {len(of_sets)} training sets")
-        found[key] = {mean.name: one}
+        found[key] = {mean.key: one}
     return found

@@ -128,13 +128,13 @@ def _rows(scores: ScoreSet, now: Mapping[Key, OfCell], plain: Mapping[Key, OfCel
         for several in sets:
             seed = str(several[0][1]) if len(several) == 1 else "all"
             start = {"protocol": scores.protocol, "track": scores.track, "train_on": scores.train_on, "seed": seed}
-            for name, first in now[several[0]].items():
+            for of, first in now[several[0]].items():
                 for metric in METRICS:
                     if metric not in first.values and metric not in first.notes:
                         continue
                     row: Row = {**start, "detector": label, **first.test_set.facts(), **facts, "metric": metric}
                     row["note"] = first.notes.get(metric, "")
-                    found.append(row | _values(metric, [(now[key][name], plain[key][name]) for key in several]))
+                    found.append(row | _values(metric, [(now[key][of], plain[key][of]) for key in several]))
     return found
 
 

@@ -5,7 +5,7 @@ that say which cell. On disk it is Parquet where pyarrow is installed, else CSV;
 """
 
 import importlib.util
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -163,7 +163,8 @@ def read_cells(path: Path) -> pd.DataFrame:
     Raises:
         UserError: as `read_scores`.
     """
-    return read_scores(path, COLUMNS[:-1]).reindex(columns=COLUMNS)
+    table = read_scores(path, COLUMNS[:-1]).reindex(columns=COLUMNS)
+    return table.assign(threshold=pd.to_numeric(table["threshold"], errors="coerce"))
 
 
 def _scores_of_run(run: Path) -> pd.DataFrame:
@@ -172,8 +173,8 @@ def _scores_of_run(run: Path) -> pd.DataFrame:
         raise UserError(f"{run} has no scores.csv: `fakefreq score {run} MANIFEST --out {run / 'scores.csv'}` makes it")
     val, test = read_scores(run / "val_scores.csv"), read_scores(run / "scores.csv")
     train_on = config.train_on or sorted(set(val.loc[val["label"] == 1, "generator"]))
-    used = set(val["path"])
-    tables = [val.assign(role="val"), test[~test["path"].isin(used)].assign(role="test")]
+    others = without_training_images(test.astype({name: str for name in test if name in TEXT}), train_on)
+    tables = [val.assign(role="val"), others[~others["path"].isin(set(val["path"]))].assign(role="test")]
     facts: dict[str, Any] = {"detector": config.detector, "train_on": "+".join(train_on), "seed": config.seed}
     summary = run / "summary.json"  # a run that has not ended has none, and its validation scores say the threshold
     threshold = float(read_json(summary, "the run's summary")["threshold"]) if summary.exists() else np.nan
@@ -190,6 +191,20 @@ def common_images(tables: Mapping[str, pd.DataFrame]) -> tuple[dict[str, pd.Data
         raise UserError(f"no image is scored by all of {', '.join(tables)}: score the same images")
     kept = {name: table[table["path"].isin(shared)].reset_index(drop=True) for name, table in tables.items()}
     return kept, largest - len(shared)
+
+
+def split_names(joined: str, known: Collection[str]) -> list[str]:
+    """Return the generators whose names a training set joins by `+`, which may be in a name too.
+
+    >>> split_names("sd15+lora+stylegan", {"sd15+lora", "sd15", "stylegan"})
+    ['sd15+lora', 'stylegan']
+    """
+    parts, found = joined.split("+"), list[str]()
+    while parts:
+        longest = next((n for n in range(len(parts), 0, -1) if "+".join(parts[:n]) in known), 1)
+        found.append("+".join(parts[:longest]))
+        parts = parts[longest:]
+    return found
 
 
 def without_training_images(table: pd.DataFrame, trained_on: Sequence[str]) -> pd.DataFrame:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from fakefreq.errors import choose
-from fakefreq.evaluate.bootstrap import percentile_interval, wilson_interval
+from fakefreq.evaluate.bootstrap import percentile_interval
 from fakefreq.evaluate.calibration import CALIBRATION_TABLES, calibration_rows
 from fakefreq.evaluate.curves import CURVE_COLUMNS, ERROR_COLUMNS, curve_rows, error_rows
 from fakefreq.evaluate.delong import delong
@@ -25,7 +25,6 @@ from fakefreq.evaluate.measure import (
     over_training_sets,
     unseen_generators,
 )
-from fakefreq.evaluate.metrics import Array
 from fakefreq.evaluate.ranking import ALL_METRICS, LOWER_IS_BETTER
 from fakefreq.evaluate.seeds import combine_seeds, holm
 from fakefreq.evaluate.test_sets import EACH, WORST, TestSet
@@ -156,18 +155,17 @@ def metric_rows(start: Row, measured: Mapping[Key, OfCell], scores: ScoreSet | N
             for metric in asked(one.test_set):
                 row = {**facts, **one.test_set.facts(), "metric": metric, "note": one.notes.get(metric, "")}
                 if metric in one.values:
-                    low, high = _interval(metric, one.values[metric], one.samples[metric], one.test_set)
+                    low, high = _interval(metric, one)
                     row |= {"value": one.values[metric], "low": low, "high": high}
                 rows.append(row)
         found += rows + worst_rows(rows)
     return found
 
 
-def _interval(metric: str, value: float, samples: Array, test_set: TestSet) -> tuple[float, float]:
-    if metric in RATES and test_set.kind != "mean":
-        return wilson_interval(value * test_set.groups, test_set.groups)
-    finite = samples[np.isfinite(samples)]
-    return percentile_interval(finite) if finite.size > 1 else (math.nan, math.nan)
+def _interval(metric: str, one: Measured) -> tuple[float, float]:
+    low, high = percentile_interval(one.samples[metric])
+    # None or all: the bootstrap has no spread to show.
+    return one.limits[metric] if metric in RATES and (one.test_set.kind != "mean" or low == high) else (low, high)
 
 
 def worst_rows(rows: Iterable[Row]) -> list[Row]:
@@ -200,8 +198,8 @@ def summary_rows(start: Row, measured: Mapping[Key, OfCell]) -> list[Row]:
     for label, seeds in _of_detectors(measured).items():
         cells = [measured[label, seed] for seed in seeds]
         rows = []
-        for name in dict.fromkeys(name for cell in cells for name in cell):
-            several = [cell[name] for cell in cells]
+        for of in dict.fromkeys(of for cell in cells for of in cell):
+            several = [cell[of] for cell in cells]
             test_set = several[0].test_set
             for metric in asked(test_set):
                 facts = {**start, "detector": label, **test_set.facts(), "metric": metric}
@@ -219,9 +217,8 @@ def _over_seeds(metric: str, several: Sequence[Measured]) -> Row:
     ceiling = math.inf if metric == "nll" else 1.0
     both = combine_seeds(values, [one.samples[metric] for one in several], (0.0, ceiling))
     low, high = both.low, both.high
-    test_set = several[0].test_set
-    if metric in RATES and test_set.kind != "mean" and low == high:  # none or all: the bootstrap has no spread to show
-        low, high = wilson_interval(both.value * test_set.groups, test_set.groups)
+    if metric in RATES and low == high:  # none or all, in all seeds
+        low, high = several[0].limits[metric]
     row |= {"value": both.value, "low": low, "high": high, "sd_seeds": both.sd_seeds}
     return row | {"least": min(values), "most": max(values)}
 
@@ -242,8 +239,8 @@ def difference_rows(
         seeds = [seed for seed in of_label if (baseline, seed) in measured]
         if label == baseline or not seeds:
             continue
-        for name in measured[label, seeds[0]]:
-            pairs = [(measured[label, seed][name], measured[baseline, seed][name]) for seed in seeds]
+        for of in measured[label, seeds[0]]:
+            pairs = [(measured[label, seed][of], measured[baseline, seed][of]) for seed in seeds]
             test_set = pairs[0][0].test_set
             for metric in asked(test_set):
                 facts = {**start, "detector": label, **test_set.facts(), "baseline": baseline, "metric": metric}

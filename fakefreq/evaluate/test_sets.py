@@ -28,7 +28,8 @@ class TestSet:
         rows: positions in the table, ascending.
         n_real: reals among them.
         n_fake: fakes among them.
-        groups: independent groups of the smaller class that is there.
+        groups_real: independent groups of the reals; of a mean those of the part that has fewest.
+        groups_fake: likewise of the fakes.
     """
 
     __test__ = False  # pytest takes classes called Test... for tests
@@ -39,7 +40,18 @@ class TestSet:
     rows: npt.NDArray[np.int64]
     n_real: int
     n_fake: int
-    groups: int
+    groups_real: int
+    groups_fake: int
+
+    @property
+    def groups(self) -> int:
+        """Independent groups of the smaller class that is there."""
+        return min((count for count in (self.groups_real, self.groups_fake) if count), default=0)
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Kind and name: a generator and a source may have one name."""
+        return self.kind, self.name
 
     def facts(self) -> dict[str, Any]:
         """The columns that say what a row was measured on."""
@@ -69,8 +81,8 @@ def test_sets(keys: pd.DataFrame, trained_on: Sequence[str]) -> list[TestSet]:
 
     def made(name: str, kind: str, seen: bool | None, rows: npt.NDArray[np.int64]) -> TestSet:
         fake = is_fake[rows]
-        sizes = [len(np.unique(group[rows[chosen]])) for chosen in (fake, ~fake) if chosen.any()]
-        return TestSet(name, kind, seen, rows, int((~fake).sum()), int(fake.sum()), min(sizes))
+        groups = (len(np.unique(group[rows[chosen]])) for chosen in (~fake, fake))
+        return TestSet(name, kind, seen, rows, int((~fake).sum()), int(fake.sum()), *groups)
 
     found, of_seen = [], dict[bool, list[npt.NDArray[np.int64]]]()
     for name in sorted(set(generator[is_fake])):

@@ -46,9 +46,9 @@ def test_score_sets_are_measured_on_what_the_protocol_reports(tmp_path: Path) ->
     cell = draw_cell("alpha", "two_stream", 1)
     part = cell[(cell["role"] == "test") & (cell["subset"] == "beta")]
     found = measure_all(sets[0])["two_stream", 1]
-    assert found["beta"].values["auc"] == pytest.approx(auc(part["label"], part["logit"]), abs=1e-8)
-    both = (found["beta"].values["auc"] + found["gamma"].values["auc"]) / 2
-    assert found["mean of unseen"].values["auc"] == pytest.approx(both)
+    assert found["generator", "beta"].values["auc"] == pytest.approx(auc(part["label"], part["logit"]), abs=1e-8)
+    both = (found["generator", "beta"].values["auc"] + found["generator", "gamma"].values["auc"]) / 2
+    assert found["mean", "mean of unseen"].values["auc"] == pytest.approx(both)
     scores["split"] = scores["split"].astype(object).where(scores["path"].str[-5] != "3", "train")
     fewer = next(score_sets(scores, "matrix", test_split_only=True, draws=100, detectors=["two_stream"]))
     assert fewer.detectors == ["two_stream"] and len(fewer.keys) < len(sets[0].keys)

@@ -124,3 +124,29 @@ def test_two_thousand_draws_of_five_thousand_images_take_seconds() -> None:
     resampled(labels, logits, np.arange(5000))
     # About 1 s on an idle core; a loop over draws with scikit-learn takes longer than 15 s.
     assert time.perf_counter() - started < 12
+
+
+def test_identities_with_fakes_by_some_generators_vary_in_the_draws() -> None:
+    rng = np.random.default_rng(8)
+    images = [
+        {"path": f"{person}/{name}", "group": str(person), "label": int(name != "photo"), "generator": name}
+        for person in range(60)
+        for name in ("photo", "a", "b", "c", "d", "e", "f")
+        if name == "photo" or rng.random() < 0.5
+    ]
+    table = pd.DataFrame(images).assign(subset="all", split="test")
+    table["logit"] = rng.normal(size=60)[table["group"].astype(int)] + 0.3 * rng.normal(size=len(table))
+    draws = Draws.of(table, 2000)
+    columns = draws.columns(table["group"].tolist())
+    ranked = RankedScores(table["label"], table["logit"])
+    found = ranked.resampled(draws.counts, columns, ["auc"])["auc"]
+    plain = np.stack([np.bincount(rng.integers(0, 60, 60), minlength=60) for _ in range(2000)])
+    expected = ranked.resampled(plain, columns, ["auc"])["auc"]
+    assert (draws.counts.std(axis=0) > 0).all()
+    assert found.std() == pytest.approx(expected.std(), rel=0.1)
+
+
+def test_draws_without_a_value_are_left_out_of_an_interval() -> None:
+    low, high = percentile_interval(np.array([0.0, np.nan, 1.0]), level=0.9)
+    assert (low, high) == pytest.approx((0.05, 0.95))
+    assert np.isnan(percentile_interval(np.array([np.nan, 1.0]))).all()

@@ -44,14 +44,15 @@ def test_the_shares_are_those_of_the_test_images() -> None:
     thresholds = choose_thresholds(val["label"], val["logit"]).alarms
     test = table[(table["role"] == "test") & (table["subset"] == "alpha")]
     control = table[table["subset"] == "control"]
+    alpha, control_values = measured["generator", "alpha"].values, measured["control", "control"].values
     for name, threshold in thresholds.items():
         above = test["logit"] > threshold
-        assert measured["alpha"].values[f"found_at_{name}"] == pytest.approx(above[test["label"] == 1].mean())
+        assert alpha[f"found_at_{name}"] == pytest.approx(above[test["label"] == 1].mean())
         false = above[test["label"] == 0].mean()
-        assert measured["alpha"].values[f"false_alarms_at_{name}"] == pytest.approx(false)
+        assert alpha[f"false_alarms_at_{name}"] == pytest.approx(false)
         on_control = (control["logit"] > threshold).mean()
-        assert measured["control"].values[f"false_alarms_at_{name}"] == pytest.approx(on_control)
-    assert "found_at_1" not in measured["control"].values
+        assert control_values[f"false_alarms_at_{name}"] == pytest.approx(on_control)
+    assert "found_at_1" not in control_values
     rows: Any = derive_tables([scores], "pixel")["summary"].set_index(["test", "metric"])
     row = rows.loc[("alpha", "found_at_5")]
     assert row["low"] < row["value"] < row["high"] and row["n_fake"] == 200
@@ -60,6 +61,6 @@ def test_the_shares_are_those_of_the_test_images() -> None:
 def test_too_few_validation_photographs_say_so() -> None:
     table = draw(60)
     scores = make_score_set("chosen", "raw", ["alpha"], {("pixel", 0): table}, Draws.of(table, 100))
-    measured = measure_all(scores)["pixel", 0]["alpha"]
+    measured = measure_all(scores)["pixel", 0]["generator", "alpha"]
     assert measured.notes["found_at_1"] == "needs 100 validation photographs, there are 60"
     assert "false_alarms_at_1" not in measured.values and "false_alarms_at_5" in measured.values

@@ -41,4 +41,4 @@ def test_each_is_drawn_and_counted_by_itself(images: pd.DataFrame) -> None:
     scores = make_score_set("chosen", "raw", ["alpha"], {("pixel", 0): table}, Draws.of(images, 100))
     (alpha,) = [entry for entry in scores.test_sets if entry.kind == "generator"]
     assert (alpha.n_real, alpha.n_fake, alpha.groups) == (16, 16, 16)
-    assert np.ptp(measure_all(scores)["pixel", 0]["alpha"].samples["accuracy"]) > 0
+    assert np.ptp(measure_all(scores)["pixel", 0]["generator", "alpha"].samples["accuracy"]) > 0

@@ -1,7 +1,9 @@
 """Draws small score tables and writes every table that is derived from them, with all digits.
 
-Run as `python -m tests.evaluate.frozen.freeze FOLDER`. The committed tables were written by the version before
-`compare` and `benchmark` became one (with this script's counterpart there); later ones have to give the same numbers.
+Run as `python -m tests.evaluate.frozen.freeze FOLDER`. The committed tables of `comparison` were written by the version
+before `compare` and `benchmark` became one (with this script's counterpart there); later ones have to give the same
+numbers. The others were written again when strata of few groups were pooled and a mean took over its parts' notes: of
+the rows that were there before only intervals, p-values and notes changed.
 """
 
 import sys
