@@ -197,16 +197,19 @@ def _differences(result: Result, name: str) -> pd.DataFrame:
     """The benchmark's differences in AUC, over all seeds, and the values that they come of."""
     differences, summary = result.tables["differences"], result.tables["summary"]
     chosen = differences[(differences["metric"] == "auc") & (differences["seed"] == "all")]
-    values = summary[summary["metric"] == "auc"].set_index(["detector", "test"])["value"].to_dict()
+    # By kind too: a source of photographs may have the name of a generator.
+    values = summary[summary["metric"] == "auc"].set_index(["detector", "kind", "test"])["value"].to_dict()
+    tests = list(zip(chosen["kind"], chosen["test"], strict=True))
     seen = chosen["seen"].map({"true": True, "false": False})
     rows = pd.DataFrame(
         {
             "experiment": name,
             "variant": chosen["detector"],
             "test": chosen["test"],
+            "kind": chosen["kind"],
             "seen": seen,
-            "auc": [values.get(key) for key in zip(chosen["detector"], chosen["test"], strict=True)],
-            "auc_default": [values.get((DEFAULT, test)) for test in chosen["test"]],
+            "auc": [values.get((label, *test)) for label, test in zip(chosen["detector"], tests, strict=True)],
+            "auc_default": [values.get((DEFAULT, *test)) for test in tests],
             **{column: chosen[column] for column in ("value", "low", "high", "n_real", "n_fake", "n_seeds", "biased")},
         }
     )
