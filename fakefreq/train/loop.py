@@ -65,6 +65,7 @@ class Run:
             cache=config.cache,
             ranks=self.ranks,
             parts=config.accumulate,
+            keep_single=isinstance(detector, FittedDetector),  # it takes no step, and each image once
         )
         self.steps = min(len(self.batches), config.max_steps or len(self.batches))
         self.frozen = frozen_parameters(detector, config.freeze)
