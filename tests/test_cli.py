@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from fakefreq.cli import COMMANDS, main
+from fakefreq.data.manifests import read_manifest, write_manifest
 from fakefreq.evaluate.scores import load_scores
 
 pytestmark = pytest.mark.slow
@@ -49,6 +50,16 @@ def manifest(tiny_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert fakefreq("index", str(tiny_set), "--out", str(path), "--jobs", "1") == 0
     assert fakefreq("split", str(path), "--fractions", "0.6", "0.2", "0.2") == 0
     return path
+
+
+def test_the_lattice_alone_is_trained_without_validation_fakes(
+    manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table, reals = read_manifest(manifest), manifest.with_name("lattice.csv")
+    write_manifest(table[(table["label"] == 0) | (table["split"] != "val")].reset_index(drop=True), reals)
+    words = ["--detector", "lattice", "--lattice-pairs", "60", "--workers", "0", "--allow-biased"]
+    assert fakefreq("train", str(reals), "--out", str(tmp_path / "run"), *words) == 0
+    assert "no validation AUC without validation fakes (n = " in capsys.readouterr().out
 
 
 @pytest.fixture(scope="module")

@@ -236,7 +236,7 @@ def run_cell(cell: Cell, folder: Path, any_code: bool = False) -> None:
                 **({"teacher": cell.teacher} if cell.teacher else {}),
                 "train": config.to_dict(),
                 "threshold": float(summary["threshold"]),
-                "val_auc": float(summary["val_auc"]),
+                "val_auc": None if summary["val_auc"] is None else float(summary["val_auc"]),
                 "best_epoch": int(summary["best_epoch"]),
                 "n_train": int(summary["n_train"]),
                 "n_val": len(val),
