@@ -66,12 +66,12 @@ def test_a_run_compares_each_variant_with_the_default_on_unseen_generators(
         manifest,
         tmp_path / "out",
         CONFIG,
-        ["fusion"],
+        ["fusion", "fusion"],  # once
         only=["gated", "film"],
         draws=100,
         allow_biased=True,
     )
-    assert set(table["variant"]) == {"gated", "film"}
+    assert set(table["variant"]) == {"gated", "film"} and not table.duplicated(["variant", "kind", "test"]).any()
     unseen = table[table["test"] == "beta"]
     assert (unseen["difference"] - (unseen["auc"] - unseen["auc_default"])).abs().max() < 1e-5
     assert ((unseen["low"] <= unseen["difference"]) & (unseen["difference"] <= unseen["high"])).all()
@@ -157,6 +157,7 @@ def test_the_benchmark_s_script_goes_on_where_it_was_and_copies_table_and_figure
         ({"names": []}, "one or more experiments"),
         ({"names": ["fusion"], "only": ["sum"]}, "unknown variant 'sum'"),
         ({"names": ["fusion"], "config": TrainConfig()}, "--train-on"),
+        ({"names": ["distillation"], "seeds": (0, 0)}, "--seeds takes one or more different"),  # no teacher is trained
     ],
 )
 def test_mistakes_are_named(arguments: dict[str, object], message: str, tmp_path: Path) -> None:
