@@ -52,6 +52,22 @@ def manifest(tiny_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.parametrize("command", ["benchmark", "compare"])
+def test_one_detector_is_refused_where_several_are_named(
+    command: str, manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [command, str(manifest), "--out", str(tmp_path / "out")]
+    line = failing(capsys, *words, "--detector", "frequency")
+    assert "--detector is frequency, which this command does not use; give --detectors frequency instead" in line
+    # The settings of a run name its detector; they are of use all the same.
+    settings = tmp_path / "run.yaml"
+    settings.write_text("detector: frequency\ncrop: 64\n")
+    line = failing(capsys, *words, "--config", str(settings), "--seeds", "1", "1")
+    assert "--seeds" in line
+    assert "--detector is pixel" in failing(capsys, *words, "--config", str(settings), "--detector", "pixel")
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_lattice_alone_is_trained_without_validation_fakes(
     manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

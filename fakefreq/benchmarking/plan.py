@@ -159,6 +159,12 @@ class Plan:
             raise UserError("--protocol takes one or more names; got none")
         for name in self.protocols:
             find_protocol(name)
+        uses = [name for name, protocol in PROTOCOLS.items() if protocol.trains in ("chosen", "one")]
+        if self.train_on and not set(uses) & set(self.protocols):
+            raise UserError(
+                f"--train-on is {' '.join(self.train_on)}, which --protocol {' '.join(self.protocols)} does not use; "
+                f"leave it empty, or give --protocol {' or '.join(uses)}"
+            )
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise UserError("--seeds takes one or more different whole numbers")
         if self.baseline not in self.detectors:

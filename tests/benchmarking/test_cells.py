@@ -245,6 +245,10 @@ def test_wrong_plans_are_refused_before_anything_is_trained(small_manifest: Path
     for changes, message in (
         ({"protocols": ["loo"]}, "unknown protocol 'loo'"),
         ({"protocols": []}, "--protocol takes one or more"),
+        (
+            {"config": replace(TINY, train_on=("alpha",))},
+            "--train-on is alpha, which --protocol matrix does not use; leave it empty, or .* chosen or one_to_all",
+        ),
         ({"protocols": ["one_to_all"]}, "one_to_all needs --train-on; the manifest has: alpha, beta"),
         ({"seeds": [1, 1]}, "--seeds"),
         ({"detectors": ["pixle"]}, "no detector 'pixle'"),
