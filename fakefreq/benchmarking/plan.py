@@ -8,6 +8,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from fakefreq.benchmarking.cells import Cell, expand
+from fakefreq.config.learner import check_seed
 from fakefreq.config.run import TrainConfig
 from fakefreq.data.manifests import manifest_digest
 from fakefreq.errors import UserError, choose
@@ -167,6 +168,8 @@ class Plan:
             )
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise UserError("--seeds takes one or more different whole numbers")
+        for seed in self.seeds:
+            check_seed(seed, "--seeds")
         if self.baseline not in self.detectors:
             raise UserError(f"--baseline is {self.baseline!r}; it takes one of: {', '.join(self.detectors)}")
         if not 0 < self.prevalence < 1:

@@ -49,8 +49,8 @@ def fit_and_calibrate(detector: Detector, config: TrainConfig, selection: Select
     _unfit(detector)
     photographs = selection.train[selection.train["label"] == 0]
     fake: MakeFake | None = make_fake_of(config.simulate_families) if config.lattice_simulated > 0 else None
-    # The lattice is no part of what a seed varies in the learnt streams, and it has its own.
-    fit = LatticeFit(pairs=config.lattice_pairs, seed=config.seed)
+    # The lattice is no part of what a seed varies in the learnt streams, and it has its own; its trees take 32 bits.
+    fit = LatticeFit(pairs=config.lattice_pairs, seed=config.seed % 2**32)
     learnt = _logits(detector, selection, root, config) if len(detector.streams) > 1 else None
     history, ranks = history_of(detector.input), current()
 

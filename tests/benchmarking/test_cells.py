@@ -251,6 +251,7 @@ def test_wrong_plans_are_refused_before_anything_is_trained(small_manifest: Path
         ),
         ({"protocols": ["one_to_all"]}, "one_to_all needs --train-on; the manifest has: alpha, beta"),
         ({"seeds": [1, 1]}, "--seeds"),
+        ({"seeds": [0, -1]}, "--seeds is -1; it takes whole numbers from 0"),
         ({"detectors": ["pixle"]}, "no detector 'pixle'"),
         ({"baseline": "frequency"}, "--baseline is 'frequency'"),
         ({"draws": 10}, "--draws takes 100 or more"),

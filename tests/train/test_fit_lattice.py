@@ -93,6 +93,10 @@ def test_killed_between_weights_and_summary_a_run_ends_in_the_same_bits(
     assert both[0] == both[1]
 
 
+def test_the_largest_seed_is_taken(manifest_path: Path, tmp_path: Path) -> None:
+    assert train(manifest_path, tmp_path / "run", replace(CONFIG, detector="lattice", seed=2**63 - 1))["val_auc"] > 0.5
+
+
 def test_the_learnt_logit_is_calibrated_as_the_pixels_alone_would_be(manifest_path: Path, tmp_path: Path) -> None:
     """Of all other terms the fit knows nothing yet: one that is constant would end up in the offset."""
     for name in ("pixel", "two_stream"):

@@ -16,6 +16,8 @@ from tests.helpers.small_runs import CONFIG
 @pytest.mark.parametrize(
     ("change", "flag"),
     [
+        ({"seed": -1}, "--seed is -1; it takes whole numbers from 0"),
+        ({"seed": 2**63}, "--seed is 9223372036854775808; it takes"),
         ({"epochs": 0}, "--epochs is 0; it takes 1 or more"),
         ({"batch_size": 1}, "--batch-size"),
         ({"learning_rate": 0.0}, "--learning-rate"),
