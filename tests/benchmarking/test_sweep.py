@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from fakefreq.benchmarking import sweep
+from fakefreq.benchmarking.run import benchmark
 from fakefreq.benchmarking.sweep import sweep_runs
 from fakefreq.data.degrade.language import parse_degradation
 from fakefreq.data.manifest.splits import split_manifest
@@ -21,7 +22,7 @@ from fakefreq.evaluate.robustness import ROBUSTNESS_COLUMNS, SWEEP, family_and_l
 from fakefreq.files import read_json
 from fakefreq.models import load_detector
 from fakefreq.train.train import train
-from tests.benchmarking.conftest import TINY
+from tests.benchmarking.conftest import TINY, tiny_plan
 from tests.helpers.drawn_scores import draw_benchmark
 from tests.helpers.scripts import script
 
@@ -132,6 +133,10 @@ def test_the_default_sweep_has_every_family_of_degradation() -> None:
 def test_runs_that_cannot_be_swept_are_named(run: Path, small_manifest: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="there is another run of pixel, seed 0"):
         sweep_runs([run, run], small_manifest, read_sweep(WORDS), 2, tmp_path, draws=100)
+    with pytest.raises(UserError, match="--limit is -1; it takes 0"):
+        sweep_runs([run], small_manifest, read_sweep(WORDS), -1, tmp_path, draws=100)
+    with pytest.raises(UserError, match="--sweep-limit is -1; it takes 0"):
+        benchmark(tiny_plan(small_manifest), tmp_path, degrade=WORDS, degrade_limit=-1)
     with pytest.raises(UserError, match=r"is no run folder: it has no config\.yaml"):
         sweep_runs([tmp_path], small_manifest, read_sweep(WORDS), 2, tmp_path, draws=100)
 
