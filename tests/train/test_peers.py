@@ -17,9 +17,12 @@ from fakefreq.train.train import train
 from tests.helpers.small_runs import tiny_config
 
 
-@pytest.mark.parametrize("batch_size", [16, 47])  # 48 training images: a last batch of one too
-def test_a_fitted_peer_is_fitted_to_every_image(
-    manifest_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch_size: int
+@pytest.mark.parametrize(
+    ("batch_size", "max_steps", "images"),
+    [(16, 0, 48), (47, 0, 48), (16, 2, 32)],  # 48 training images: a last batch of one too; two batches of 16
+)
+def test_a_fitted_peer_is_fitted_to_every_image_or_to_the_steps_that_are_given(
+    manifest_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch_size: int, max_steps: int, images: int
 ) -> None:
     found: list[dict[str, float]] = []
     fit = FittedDetector.fit
@@ -29,9 +32,9 @@ def test_a_fitted_peer_is_fitted_to_every_image(
         return found[-1]
 
     monkeypatch.setattr(FittedDetector, "fit", told)
-    config = tiny_config(detector="peer/durall_lr", crop=64, batch_size=batch_size)
+    config = tiny_config(detector="peer/durall_lr", crop=64, batch_size=batch_size, max_steps=max_steps)
     train(manifest_path, tmp_path / "run", config)
-    assert [one["n"] for one in found] == [48]
+    assert [one["n"] for one in found] == [images]
 
 
 @pytest.mark.slow
