@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from fakefreq.cli import COMMANDS, main
+from fakefreq.data.manifests import read_manifest, write_manifest
 from fakefreq.evaluate.scores import load_scores
 
 pytestmark = pytest.mark.slow
@@ -49,6 +50,32 @@ def manifest(tiny_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert fakefreq("index", str(tiny_set), "--out", str(path), "--jobs", "1") == 0
     assert fakefreq("split", str(path), "--fractions", "0.6", "0.2", "0.2") == 0
     return path
+
+
+@pytest.mark.parametrize("command", ["benchmark", "compare"])
+def test_one_detector_is_refused_where_several_are_named(
+    command: str, manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [command, str(manifest), "--out", str(tmp_path / "out")]
+    line = failing(capsys, *words, "--detector", "frequency")
+    assert "--detector is frequency, which this command does not use; give --detectors frequency instead" in line
+    # The settings of a run name its detector; they are of use all the same.
+    settings = tmp_path / "run.yaml"
+    settings.write_text("detector: frequency\ncrop: 64\n")
+    line = failing(capsys, *words, "--config", str(settings), "--seeds", "1", "1")
+    assert "--seeds" in line
+    assert "--detector is pixel" in failing(capsys, *words, "--config", str(settings), "--detector", "pixel")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_lattice_alone_is_trained_without_validation_fakes(
+    manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table, reals = read_manifest(manifest), manifest.with_name("lattice.csv")
+    write_manifest(table[(table["label"] == 0) | (table["split"] != "val")].reset_index(drop=True), reals)
+    words = ["--detector", "lattice", "--lattice-pairs", "60", "--workers", "0", "--allow-biased"]
+    assert fakefreq("train", str(reals), "--out", str(tmp_path / "run"), *words) == 0
+    assert "no validation AUC without validation fakes (n = " in capsys.readouterr().out
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """Cells: one training each, known by what they compute, on which data, with which code."""
 
 import contextlib
+import functools
 import hashlib
 import json
 import logging
@@ -37,6 +38,7 @@ class Cell:
         manifest: the track's table of images.
         data: the manifest's digest.
         config: everything else that decides the weights; its `train_on` is the training set.
+        teacher: the sha256 of the teacher's weights; empty without a teacher.
     """
 
     label: str
@@ -44,6 +46,7 @@ class Cell:
     manifest: Path
     data: str
     config: TrainConfig
+    teacher: str = ""
 
     @property
     def train_on(self) -> str:
@@ -52,14 +55,15 @@ class Cell:
 
     @property
     def digest(self) -> str:
-        """12 hexadecimal digits of configuration and data: cells of one digest are the same training.
+        """12 hexadecimal digits of configuration, data and teacher: cells of one digest are the same training.
 
         What is left at its default does not enter, so that a new setting of a later version leaves cells their names;
         a default that changes is caught by the digest of the code, and by `is_of`.
         """
         plain = TrainConfig().what_it_computes()
         chosen = {name: value for name, value in self.config.what_it_computes().items() if value != plain[name]}
-        text = json.dumps({"train": chosen, "data": self.data}, sort_keys=True)
+        taught = {"teacher": self.teacher} if self.teacher else {}
+        text = json.dumps({"train": chosen, "data": self.data, **taught}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     @property
@@ -87,7 +91,8 @@ class Cell:
             config = TrainConfig.from_dict(stored["train"])
         except UserError:
             return False  # a setting that this version does not know
-        return stored["data"] == self.data and config.what_it_computes() == self.config.what_it_computes()
+        same_inputs = (stored["data"], stored.get("teacher", "")) == (self.data, self.teacher)
+        return same_inputs and config.what_it_computes() == self.config.what_it_computes()
 
     def facts(self) -> dict[str, Any]:
         """The columns that every table starts with."""
@@ -111,19 +116,21 @@ def expand(
     """Return the cells of a track: training set by training set, seed by seed, all detectors of a pair together.
 
     In this order the first cells that are done can be compared already.
+
+    Raises:
+        UserError: there is no teacher where a configuration names one.
     """
-    return [
-        Cell(
-            label,
-            track,
-            manifest,
-            data,
-            replace(config, seed=seed, train_on=chosen, teacher=config.teacher.replace(SEED, str(seed))),
-        )
-        for seed in seeds
-        for chosen in training_sets
-        for label, config in detectors.items()
-    ]
+    from fakefreq.train.distill import teacher_digest
+
+    digest_of = functools.cache(teacher_digest)
+    cells = []
+    for seed in seeds:
+        for chosen in training_sets:
+            for label, shared in detectors.items():
+                teacher = shared.teacher.replace(SEED, str(seed))
+                config = replace(shared, seed=seed, train_on=chosen, teacher=teacher)
+                cells.append(Cell(label, track, manifest, data, config, digest_of(teacher)))
+    return cells
 
 
 @dataclass(frozen=True)
@@ -191,6 +198,7 @@ def run_cell(cell: Cell, folder: Path, any_code: bool = False) -> None:
     from fakefreq.evaluate.predict import score_rows
     from fakefreq.models import load_detector
     from fakefreq.threads import choose_device, describe_environment
+    from fakefreq.train.distill import teacher_digest
     from fakefreq.train.features import kept_features
     from fakefreq.train.selection import select_evaluation
     from fakefreq.train.train import train
@@ -202,6 +210,8 @@ def run_cell(cell: Cell, folder: Path, any_code: bool = False) -> None:
         if manifest_digest(manifest) != cell.data:
             raise UserError(f"{cell.manifest} has changed since the benchmark began; start it again")
         config = cell.config
+        if teacher_digest(config.teacher) != cell.teacher:
+            raise UserError(f"--teacher {config.teacher} has changed since the benchmark began; start it again")
         # A two-stream detector whose only other stream is the lattice has the pixel stream of the cell beside it.
         beside = find_folder(cell.of_pixels(), folder.parent, any_code)
         pixel_run = beside / "run" if beside != folder and is_done(beside) else None
@@ -223,9 +233,10 @@ def run_cell(cell: Cell, folder: Path, any_code: bool = False) -> None:
             folder / "cell.json",
             {
                 "data": cell.data,
+                **({"teacher": cell.teacher} if cell.teacher else {}),
                 "train": config.to_dict(),
                 "threshold": float(summary["threshold"]),
-                "val_auc": float(summary["val_auc"]),
+                "val_auc": None if summary["val_auc"] is None else float(summary["val_auc"]),
                 "best_epoch": int(summary["best_epoch"]),
                 "n_train": int(summary["n_train"]),
                 "n_val": len(val),
@@ -300,7 +311,7 @@ def damage(outcome: Outcome, labels: "pd.Series[int]") -> str:
     """
     try:
         facts = outcome.record
-        found = "it holds another configuration or manifest" if not outcome.cell.is_of(facts) else ""
+        found = "it holds another configuration, manifest or teacher" if not outcome.cell.is_of(facts) else ""
         found = found or _of_table(outcome.scores, facts, labels)
     except (UserError, KeyError, TypeError) as error:
         found = f"{error}"

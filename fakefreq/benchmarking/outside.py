@@ -7,11 +7,11 @@ from typing import Literal
 
 import pandas as pd
 
+from fakefreq.benchmarking.held_out import held_out_rows, trained_generators
 from fakefreq.config.files import RUN_SETTINGS, read_run_config
 from fakefreq.data.index.on_the_fly import manifest_or_index
 from fakefreq.data.loading.cache import reflected_line
 from fakefreq.data.manifest.align import refuse_second_history
-from fakefreq.data.manifest.splits import check_splits
 from fakefreq.data.manifests import manifest_digest, read_manifest, write_skipped
 from fakefreq.errors import UserError, choose
 from fakefreq.evaluate import DEFAULT_DRAWS
@@ -22,7 +22,6 @@ from fakefreq.evaluate.outside_scores import SCALES, VALIDATION, OutsideScores, 
 from fakefreq.evaluate.predict import score_rows, threshold_origin
 from fakefreq.evaluate.scores import (
     common_images,
-    group_names,
     read_scores,
     without_training_images,
     write_scores,
@@ -31,8 +30,7 @@ from fakefreq.evaluate.tables import COLUMNS, comparison_view, derive_tables, wr
 from fakefreq.files import read_json
 from fakefreq.hub import is_hub_name
 from fakefreq.models.weights import load_detector, pin, weights_path
-from fakefreq.train.checkpoint import DIGITS, read_trained_images, trained_manifest
-from fakefreq.train.selection import generators_of, rows_of_generators, select_evaluation
+from fakefreq.train.selection import generators_of, rows_of_generators
 
 logger = logging.getLogger(__name__)
 
@@ -214,20 +212,8 @@ def evaluate_run(
     out = out or run / (f"{file.stem}_evaluation" if file.suffix == ".onnx" else "evaluation")
     manifest = manifest_or_index(manifest, (out if is_published else run) / "indexed", on_error)
     images = read_manifest(manifest)
-    check_splits(images)
-    trained_on = config.train_on or tuple(sorted(set(val.loc[val["label"] == 1, "generator"].astype(str)) - {""}))
-    if trained_manifest(run) == manifest_digest(images):
-        rows = select_evaluation(images, tuple(trained_on))
-    else:
-        trained = read_trained_images(run)
-        rows = _of_another_manifest(images, trained_on, val, trained)
-        logger.info(
-            f"this is not the manifest of the training: {len(images) - len(rows)} of {len(images)} images are left "
-            "out, as their bytes, split or group say that they trained or validated the run"
-            + ("" if trained else "; the run does not tell the bytes of its training images")
-        )
-    if rows.empty:
-        raise UserError(f"{manifest} holds no image that {run} may be tested on: all are of its training")
+    trained_on = trained_generators(config, val)
+    rows = held_out_rows(run, manifest, images, trained_on, val)
     detector = load_detector(given if is_published else file, device)
     if detector.threshold != float(summary["threshold"]):
         raise UserError(f"{file} is not of the run {run}: its threshold is {detector.threshold:.6g}, the run's "
@@ -246,7 +232,7 @@ def evaluate_run(
     both = pd.concat([_plain(scored.assign(role="test")), _plain(val.assign(role="val"))], ignore_index=True)
     key = (config.detector, config.seed)
     scores = make_score_set(
-        "evaluate", "raw", sorted(trained_on), {key: both}, Draws.of(both, draws), {key: detector.threshold}
+        "evaluate", "raw", trained_on, {key: both}, Draws.of(both, draws), {key: detector.threshold}
     )
     return _write_tables(scores, {config.detector: ("logit", origin)}, out), out
 
@@ -254,19 +240,6 @@ def evaluate_run(
 def _plain(table: pd.DataFrame) -> pd.DataFrame:
     """Return a table without categories, which do not stand below each other."""
     return table.astype({name: str for name in table if isinstance(table[name].dtype, pd.CategoricalDtype)})
-
-
-def _of_another_manifest(
-    images: pd.DataFrame, trained_on: Sequence[str], val: pd.DataFrame, trained: frozenset[str]
-) -> pd.DataFrame:
-    """Leave out what a run has been trained or validated on: by bytes, official split and group."""
-    known = tuple(name for name in trained_on if name in generators_of(images))
-    touched = rows_of_generators(images, known) if known else images.iloc[:0]
-    is_used = images["path"].isin(touched.loc[touched["split"].isin(["train", "val"]), "path"])
-    hashes = set(val["sha256"].astype(str)) - {""} if "sha256" in val else set()
-    is_used |= images["sha256"].isin(hashes) | images["sha256"].str[:DIGITS].isin(trained)
-    groups = group_names(images)
-    return images[~groups.isin(set(groups[is_used]))].reset_index(drop=True)
 
 
 def _read_all(

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from fakefreq.benchmarking.cells import Cell, expand
+from fakefreq.config.learner import check_seed
 from fakefreq.config.run import TrainConfig
 from fakefreq.data.manifests import manifest_digest
 from fakefreq.errors import UserError, choose
@@ -159,8 +160,16 @@ class Plan:
             raise UserError("--protocol takes one or more names; got none")
         for name in self.protocols:
             find_protocol(name)
+        uses = [name for name, protocol in PROTOCOLS.items() if protocol.trains in ("chosen", "one")]
+        if self.train_on and not set(uses) & set(self.protocols):
+            raise UserError(
+                f"--train-on is {' '.join(self.train_on)}, which --protocol {' '.join(self.protocols)} does not use; "
+                f"leave it empty, or give --protocol {' or '.join(uses)}"
+            )
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise UserError("--seeds takes one or more different whole numbers")
+        for seed in self.seeds:
+            check_seed(seed, "--seeds")
         if self.baseline not in self.detectors:
             raise UserError(f"--baseline is {self.baseline!r}; it takes one of: {', '.join(self.detectors)}")
         if not 0 < self.prevalence < 1:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from fakefreq.benchmarking.cells import SEED, execute, expand
 from fakefreq.benchmarking.experiments import EXPERIMENTS, TAUGHT_BY_DEFAULT, Experiment, Variant
-from fakefreq.benchmarking.plan import make_plan, parse_detectors
+from fakefreq.benchmarking.plan import Plan, make_plan, parse_detectors
 from fakefreq.benchmarking.run import Result, audit_training_sets, benchmark
 from fakefreq.config.detector import DEFAULT_BACKBONE
 from fakefreq.config.run import TrainConfig
@@ -95,7 +95,7 @@ def ablate(
         manifest: with its splits filled.
         out: folder; gets ablations.csv and one benchmark folder an experiment.
         config: the default, with `train_on`.
-        names: keys of `EXPERIMENTS`.
+        names: keys of `EXPERIMENTS`; one that is given twice is run once.
         seeds: one training of every variant for each.
         only: variants to run; empty: all of the experiments.
         engine: where trainings are done.
@@ -108,7 +108,8 @@ def ablate(
     Raises:
         UserError: anything that the user can mend.
     """
-    experiments = [EXPERIMENTS[choose(name, list(EXPERIMENTS), "experiment", "--experiments")] for name in names]
+    named = [choose(name, list(EXPERIMENTS), "experiment", "--experiments") for name in dict.fromkeys(names)]
+    experiments = [EXPERIMENTS[name] for name in named]
     if not experiments:
         raise UserError(f"ablate takes one or more experiments: {', '.join(EXPERIMENTS)}")
     known = [label for experiment in experiments for label in experiment.variants]
@@ -117,11 +118,20 @@ def ablate(
     if not config.train_on:
         raise UserError("an ablation tests on generators that it never saw: name those to train on with --train-on")
     config = replace(config, train_on=tuple(sorted(set(config.train_on))))
+
+    def plan_of(variants: Mapping[str, Variant]) -> Plan:
+        detectors = [f"{label}={_detector(what, config.detector)}" for label, what in variants.items()]
+        return make_plan(
+            {"raw": manifest}, protocols=["chosen"], detectors=[f"{DEFAULT}={config.detector}", *detectors],
+            seeds=seeds, config=config, settings=_settings(variants), draws=draws, allow_biased=allow_biased, spectra=0,
+        )  # fmt: skip
+
+    todo = [(experiment, _variants(experiment, config, only)) for experiment in experiments]
+    todo = [(experiment, variants) for experiment, variants in todo if variants]
+    for _, variants in todo:
+        plan_of(variants).check()  # of all, before anything is trained: a teacher, say
     tables: list[pd.DataFrame] = []
-    for experiment in experiments:
-        variants = _variants(experiment, config, only)
-        if not variants:
-            continue
+    for experiment, variants in todo:
         logger.info(f"{experiment.name}: {experiment.question} Expected: {experiment.expected}")
         if any(TAUGHT_BY_DEFAULT in what for what in variants.values()):
             taught = f"teacher={_teachers(manifest, out, config, seeds, engine, allow_biased)}"
@@ -129,12 +139,7 @@ def ablate(
                 label: tuple(taught if field == TAUGHT_BY_DEFAULT else field for field in what)
                 for label, what in variants.items()
             }
-        detectors = [f"{label}={_detector(what, config.detector)}" for label, what in variants.items()]
-        plan = make_plan(
-            {"raw": manifest}, protocols=["chosen"], detectors=[f"{DEFAULT}={config.detector}", *detectors],
-            seeds=seeds, config=config, settings=_settings(variants), draws=draws, allow_biased=allow_biased, spectra=0,
-        )  # fmt: skip
-        result = benchmark(plan, out / experiment.name, engine, store=out / "cells")
+        result = benchmark(plan_of(variants), out / experiment.name, engine, store=out / "cells")
         for outcome in result.failed:
             logger.warning(f"{outcome.cell.label} failed; see {out / experiment.name / 'failures.csv'}")
         if not any(outcome.is_done and outcome.cell.label != DEFAULT for outcome in result.outcomes):
@@ -172,14 +177,16 @@ def _teachers(
     table = read_manifest(manifest)
     audit_training_sets([("raw", config.train_on)], {"raw": table}, allow_biased)
     cells = expand([config.train_on], {DEFAULT: config}, seeds, "raw", manifest, manifest_digest(table))
-    folder = out / "teachers"
+    # By what the default is, whatever its seed: a changed default is another teacher, and the former stays.
+    plain = expand([config.train_on], {DEFAULT: config}, [0], "raw", manifest, manifest_digest(table))[0]
+    folder, name = out / "teachers", f"{plain.digest}-seed{SEED}.safetensors"
     for outcome in execute(cells, out / "cells", engine):
         if not outcome.is_done:
             raise UserError(f"there is nobody to learn from: the default failed: {outcome.error}")
         weights = (outcome.folder / "run" / "best.safetensors").read_bytes()
-        with atomic_path(folder / f"seed{outcome.cell.config.seed}.safetensors") as temporary:
+        with atomic_path(folder / name.replace(SEED, str(outcome.cell.config.seed))) as temporary:
             temporary.write_bytes(weights)
-    return f"{folder}/seed{SEED}.safetensors"
+    return f"{folder}/{name}"
 
 
 def _names(field: str) -> bool:
@@ -195,16 +202,19 @@ def _differences(result: Result, name: str) -> pd.DataFrame:
     """The benchmark's differences in AUC, over all seeds, and the values that they come of."""
     differences, summary = result.tables["differences"], result.tables["summary"]
     chosen = differences[(differences["metric"] == "auc") & (differences["seed"] == "all")]
-    values = summary[summary["metric"] == "auc"].set_index(["detector", "test"])["value"].to_dict()
+    # By kind too: a source of photographs may have the name of a generator.
+    values = summary[summary["metric"] == "auc"].set_index(["detector", "kind", "test"])["value"].to_dict()
+    tests = list(zip(chosen["kind"], chosen["test"], strict=True))
     seen = chosen["seen"].map({"true": True, "false": False})
     rows = pd.DataFrame(
         {
             "experiment": name,
             "variant": chosen["detector"],
             "test": chosen["test"],
+            "kind": chosen["kind"],
             "seen": seen,
-            "auc": [values.get(key) for key in zip(chosen["detector"], chosen["test"], strict=True)],
-            "auc_default": [values.get((DEFAULT, test)) for test in chosen["test"]],
+            "auc": [values.get((label, *test)) for label, test in zip(chosen["detector"], tests, strict=True)],
+            "auc_default": [values.get((DEFAULT, *test)) for test in tests],
             **{column: chosen[column] for column in ("value", "low", "high", "n_real", "n_fake", "n_seeds", "biased")},
         }
     )

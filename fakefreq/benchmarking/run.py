@@ -83,6 +83,8 @@ def benchmark(
         UserError: anything that the user can mend, a training set that fails the audit among it; every cell failed.
     """
     plan.check()
+    if degrade_limit < 0:
+        raise UserError(f"--sweep-limit is {degrade_limit}; it takes 0 (all images) or more")
     engine = engine or Engine()
     engine.check()
     out, sweep = Path(out), read_sweep(tuple(degrade))

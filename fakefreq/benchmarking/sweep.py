@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from fakefreq.benchmarking.cells import Outcome
+from fakefreq.benchmarking.held_out import held_out_rows, trained_generators
 from fakefreq.benchmarking.plan import Job, Plan, find_protocol
 from fakefreq.config.files import read_run_config
 from fakefreq.data.degrade.language import Degradation, parse_degradation
@@ -25,7 +26,6 @@ from fakefreq.evaluate.robustness import ROBUSTNESS_COLUMNS, robustness_rows, ta
 from fakefreq.evaluate.scores import read_scores, table_path, write_scores
 from fakefreq.evaluate.tables import tidy, write_csv
 from fakefreq.files import read_json, sha256_file
-from fakefreq.train.selection import generators_of
 
 Row = dict[str, Any]
 
@@ -210,15 +210,19 @@ def sweep_runs(
         engine: as in `sweep_subjects`.
 
     Raises:
-        UserError: a run that is not finished, or two runs that no label, seed or training set tells apart.
+        UserError: a limit below 0, a run that is not finished, two runs that no label, seed or training set tells
+            apart, or no image that a run may be tested on.
     """
+    if limit < 0:
+        raise UserError(f"--limit is {limit}; it takes 0 (all images) or more")
     manifest = read_manifest(manifest_path)
-    protocol = find_protocol("one_to_all")
     sets: dict[tuple[str, ...], list[Subject]] = {}
+    held_out: dict[tuple[str, ...], pd.DataFrame] = {}
     for number, run in enumerate(runs):
         config = read_run_config(run)
         summary = read_json(run / "summary.json", f"the summary of {run}, which tells that a run has ended,")
-        train_on = tuple(sorted(config.train_on or generators_of(manifest)))
+        val = read_scores(run / "val_scores.csv")
+        train_on = trained_generators(config, val)
         weights = sha256_file(run / "best.safetensors")[:16]
         label = labels[number] if labels else config.detector
         threshold, kept = float(summary["threshold"]), out / "robustness" / weights
@@ -226,10 +230,14 @@ def sweep_runs(
         if any((other.label, other.seed) == (subject.label, subject.seed) for other in sets.get(train_on, [])):
             raise UserError(f"{run}: there is another run of {label}, seed {config.seed}, on this training set")
         sets.setdefault(train_on, []).append(subject)
+        # Detectors of one training set stand side by side: on images that none of them has seen.
+        left = held_out_rows(run, manifest_path, manifest, train_on, val)
+        common = held_out.setdefault(train_on, left)
+        held_out[train_on] = common[common["path"].isin(left["path"])]
     of_track = Draws.of(manifest, draws)
     rows: list[Row] = []
     for train_on, subjects in sets.items():
-        images, root = take(protocol.images(manifest, train_on), limit), manifest_path.parent
+        images, root = take(held_out[train_on], limit), manifest_path.parent
         rows += sweep_subjects(
             subjects, "", track, images, root, sweep=sweep, draws=of_track, device=device, engine=engine
         )

@@ -1,5 +1,6 @@
 """What all commands share."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
@@ -9,6 +10,8 @@ import tyro
 
 from fakefreq.config.run import TrainConfig
 from fakefreq.errors import UserError
+
+logger = logging.getLogger(__name__)
 
 # The fields of settings become flags without a prefix: --crop, not --config.crop.
 Flat = tyro.conf.arg(name="")
@@ -29,6 +32,20 @@ class TrainingCommand:
     """files of settings, .yaml or .json, in the names of the flags below with _ for -; a later file wins, and a flag
     wins over all files. Every run folder holds its own: RUN/config.yaml"""
     config: Annotated[TrainConfig, Flat] = field(default_factory=TrainConfig)
+
+    def refuse_detector(self) -> None:
+        """Refuse --detector where --detectors says what is trained; one of a file, as a run has it, is only told.
+
+        Raises:
+            UserError: it was given.
+        """
+        from fakefreq.config.files import read_train_config
+
+        given, of_files = self.config.detector, read_train_config(self.config_files).detector
+        if given != of_files:
+            raise UserError(f"--detector is {given}, which this command does not use; give --detectors {given} instead")
+        if given != TrainConfig().detector:
+            logger.info(f"the detector {given} of --config is not used: --detectors says what is trained")
 
 
 Training = TypeVar("Training", bound=TrainingCommand)

@@ -39,7 +39,7 @@ class Benchmark(TrainingCommand):
     protocol: tuple[str, ...] = ("matrix",)
     """protocols; cells that they share are done once"""
     detectors: tuple[str, ...] = ("pixel", "two_stream")
-    """NAME, or LABEL=NAME for another configuration of one: two_stream_fft=two_stream"""
+    """NAME, or LABEL=NAME for another configuration of one: two_stream_fft=two_stream; instead of --detector"""
     set: tuple[str, ...] = ()
     """LABEL.FIELD=VALUE for one detector alone: two_stream_fft.spectrum=fft"""
     baseline: str = ""
@@ -70,6 +70,7 @@ class Benchmark(TrainingCommand):
         from fakefreq.benchmarking.run import benchmark
         from fakefreq.report.page import write_report
 
+        self.refuse_detector()
         plan = make_plan(
             {"raw": self.manifest, "native": self.native, "aligned": self.aligned},
             protocols=self.protocol,

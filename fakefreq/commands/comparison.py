@@ -30,7 +30,7 @@ class Compare(TrainingCommand):
     out: Path
     """folder of the results; what is finished there is not done again"""
     detectors: tuple[str, ...] = ("pixel", "two_stream")
-    """the detectors to compare; the first is the baseline"""
+    """the detectors to compare, instead of --detector; the first is the baseline"""
     seeds: tuple[int, ...] = (0,)
     """one training of each detector for every seed; --seed is unused"""
     draws: int = DEFAULT_DRAWS
@@ -43,6 +43,7 @@ class Compare(TrainingCommand):
         from fakefreq.report.page import write_report
         from fakefreq.report.tables import format_comparison
 
+        self.refuse_detector()
         table = compare(
             self.manifest,
             self.out,

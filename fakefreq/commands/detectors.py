@@ -48,9 +48,11 @@ class Train(TrainingCommand):
             resume=self.resume,
             audit="tell" if self.allow_biased else "refuse",
         )
+        auc = summary["val_auc"]  # the lattice alone is fitted to photographs, and may have no others
+        told = "no validation AUC without validation fakes" if auc is None else f"validation AUC {auc:.4f}"
         logger.info(
-            f"best epoch {summary['best_epoch']}: validation AUC {summary['val_auc']:.4f} "
-            f"(n = {summary['n_val']}); weights in {self.out / 'best.safetensors'}"
+            f"best epoch {summary['best_epoch']}: {told} (n = {summary['n_val']}); weights in "
+            f"{self.out / 'best.safetensors'}"
         )
 
 

@@ -50,14 +50,15 @@ def _typed(value: Any, hint: Any, where: str) -> Any:
         if is_number or isinstance(value, str):  # YAML 1.1 reads 5e-4, which has no point, as a text
             try:
                 return float(value)
-            except ValueError:
+            except (ValueError, OverflowError):  # a whole number may have more digits than a float
                 pass
         allowed = "a number"
     else:
         if isinstance(value, str) or (is_number and isinstance(value, int)):  # such as freeze: 2
             return str(value)
         allowed = "a text (in quotes, where it is a word such as no, off or null)"
-    raise UserError(f"{where} takes {allowed}; got {_text(value)}")
+    got = _text(value)
+    raise UserError(f"{where} takes {allowed}; got {got if len(got) <= 80 else f'{got[:77]}...'}")
 
 
 def _text(value: Any) -> str:

@@ -65,6 +65,12 @@ def _read_table(path: Path) -> dict[Any, Any]:
         else:
             tree = yaml.compose(text, yaml.SafeLoader)
             if isinstance(tree, yaml.MappingNode):  # the loader lets the later of two values win without a word
+                odd = [name for name, _ in tree.value if not isinstance(name, yaml.ScalarNode)]
+                if odd:
+                    raise UserError(
+                        f"settings (--config) {path}, line {odd[0].start_mark.line + 1}: a name is a list or a table; "
+                        "it takes lines such as `crop: 96`"
+                    )
                 _without_repetition([(name.value, None) for name, _ in tree.value], path)
             read = yaml.safe_load(text)
     except FileNotFoundError as error:

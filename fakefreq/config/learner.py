@@ -41,7 +41,7 @@ class LearnerConfig:
         lattice_simulated: share of these whose fake comes out of a simulated upsampler (of `simulate_families`; .1 s
             each); the others get a planted lattice.
         false_alarms: share of photographs that the detector `lattice` may call fake; sets its threshold.
-        seed: of weights, order, crops, flips and dropout.
+        seed: of weights, order, crops, flips and dropout; 0 or more.
     """
 
     detector: str = "two_stream"
@@ -80,6 +80,7 @@ class LearnerConfig:
         Raises:
             UserError: names the value, what is allowed and the flag.
         """
+        check_seed(self.seed, "--seed")
         choose(self.condition, ["none", "quality"], "condition", "--condition")
         TokenFeatures(self.features)
         if not 0 < self.train_share <= 1:
@@ -90,3 +91,17 @@ class LearnerConfig:
             raise UserError(f"--lattice-simulated is {self.lattice_simulated}; it is a share, 0 to 1")
         if not 0 < self.false_alarms < 0.5:
             raise UserError(f"--false-alarms is {self.false_alarms}; it is a share, more than 0 and less than 0.5")
+
+
+def check_seed(seed: int, flag: str) -> None:
+    """Refuse a seed that the generators of random numbers do not take.
+
+    Args:
+        seed: of a training.
+        flag: where it was given.
+
+    Raises:
+        UserError: it is negative, or has more than 63 bits.
+    """
+    if not 0 <= seed < 2**63:
+        raise UserError(f"{flag} is {seed}; it takes whole numbers from 0 to 2**63 - 1")

@@ -343,6 +343,8 @@ def draw_ablations(table: pd.DataFrame, path: Path) -> Figure:
         table: as `fakefreq.benchmarking.presets.ablate` returns it.
         path: PNG file to write.
     """
+    if "kind" in table:  # older tables lack it
+        table = table[table["kind"].isin(["generator", "mean"])]
     means = [test for test in ("mean of unseen", "mean of seen") if (table["test"] == test).any()]
     for of_mean, is_seen in (("mean of unseen", False), ("mean of seen", True)):
         of_kind = table[table["seen"].eq(is_seen) & ~table["test"].str.startswith(("mean of ", "pooled"))]

@@ -113,8 +113,14 @@ class RunFolder:
     writes: bool = True
     tracker: Tracker | None = None
 
-    def check(self, config: TrainConfig, manifest_digest: str, resume: bool) -> None:
+    def check(self, config: TrainConfig, manifest_digest: str, resume: bool, teacher: str = "") -> None:
         """See whether the folder may hold this experiment; nothing is written.
+
+        Args:
+            config: the experiment.
+            manifest_digest: of its images.
+            resume: whether an unfinished one is gone on with.
+            teacher: the sha256 of the teacher's weights; empty without a teacher.
 
         Raises:
             UserError: it holds another experiment, or an unfinished one and `resume` is off.
@@ -124,6 +130,9 @@ class RunFolder:
             stored = trained_manifest(self.path)
             if stored != manifest_digest:
                 differ.append(f"its images are others (manifest digest {stored}, now {manifest_digest})")
+            taught = read_json(self.path / "environment.json", "what the run ran on").get("teacher_sha256", "")
+            if teacher and taught not in ("", teacher):
+                differ.append(f"its teacher's weights are others (sha256 {taught[:12]}, now {teacher[:12]})")
             if differ:
                 raise UserError(
                     f"{self.path} holds a run with other settings or images: {'; '.join(differ)}; give those of the "

@@ -132,6 +132,18 @@ def make_distillation(config: OptimConfig, student: Detector) -> Distillation | 
     return distillation
 
 
-def teacher_digest(config: OptimConfig) -> str:
-    """Return the sha256 of the teacher's weights file, for the record; empty without a teacher."""
-    return sha256_file(weights_path(config.teacher)) if config.teacher else ""
+def teacher_digest(teacher: str) -> str:
+    """Return the sha256 of a teacher's weights file; empty without a teacher.
+
+    Args:
+        teacher: `OptimConfig.teacher`.
+
+    Raises:
+        UserError: there is none.
+    """
+    if not teacher:
+        return ""
+    try:
+        return sha256_file(weights_path(teacher))
+    except UserError as error:
+        raise UserError(f"--teacher {teacher}: {error}") from error

@@ -18,6 +18,7 @@ from fakefreq.evaluate.predict import score_rows
 from fakefreq.files import read_json
 from fakefreq.models import Detector, load_detector
 from fakefreq.models.fusion import LATTICE, EvidenceFusion
+from fakefreq.models.streams.lattice import LatticeStream
 from fakefreq.ranks import current
 from fakefreq.simulated.fakes import make_fake_of
 from fakefreq.train.checkpoint import Progress, RunFolder
@@ -45,10 +46,11 @@ def fit_and_calibrate(detector: Detector, config: TrainConfig, selection: Select
     """
     stream = detector.lattice
     assert stream is not None
+    _unfit(detector)
     photographs = selection.train[selection.train["label"] == 0]
     fake: MakeFake | None = make_fake_of(config.simulate_families) if config.lattice_simulated > 0 else None
-    # The lattice is no part of what a seed varies in the learnt streams, and it has its own.
-    fit = LatticeFit(pairs=config.lattice_pairs, seed=config.seed)
+    # The lattice is no part of what a seed varies in the learnt streams, and it has its own; its trees take 32 bits.
+    fit = LatticeFit(pairs=config.lattice_pairs, seed=config.seed % 2**32)
     learnt = _logits(detector, selection, root, config) if len(detector.streams) > 1 else None
     history, ranks = history_of(detector.input), current()
 
@@ -72,6 +74,13 @@ def fit_and_calibrate(detector: Detector, config: TrainConfig, selection: Select
     else:
         threshold = best_threshold(*_logits(detector, selection, root, config))
     return detector.replace(threshold=threshold)
+
+
+def _unfit(detector: Detector) -> None:
+    """Set back what is fitted here: a run that was killed after its last save resumes from the fitted detector."""
+    for module, fresh in ((detector.lattice, LatticeStream()), (detector.head, EvidenceFusion({}, 0.0))):
+        if isinstance(module, type(fresh)):
+            module.load_state_dict({**module.state_dict(), **fresh.state_dict()})
 
 
 def _logits(

@@ -33,6 +33,8 @@ from fakefreq.train.selection import Selection
 logger = logging.getLogger(__name__)
 
 Features = NDArray[np.float32]
+# The version of the passes that draw their crops: files of the first may lack an image.
+_DRAWN_PASSES = 2
 
 
 def frozen_features(
@@ -98,6 +100,7 @@ def frozen_features(
                 augment=augmented,
                 workers=workers,
                 history=history_of(detector.input),
+                keep_single=True,
             )
             batches.set_epoch(number)
             _compute(detector, batches, len(unique), path, what)
@@ -141,7 +144,7 @@ def _weights_digest(detector: Detector) -> str:
 def _key(
     detector: Detector, weights: str, digests: list[str], crop: int, number: int, augment: Augment | None, seed: int
 ) -> str:
-    drawn = [] if augment is None else [number, seed, asdict(augment)]
+    drawn = [] if augment is None else [number, seed, asdict(augment), _DRAWN_PASSES]
     text = json.dumps([weights, detector.input.history, digests, crop, drawn])
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
@@ -152,6 +155,7 @@ def _compute(detector: Detector, batches: Batches, count: int, path: Path, what:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.part.npy")
     features: np.memmap | None = None
+    is_written = np.zeros(count, dtype=bool)
     try:
         with ProgressBar(what, count, "crop") as progress:
             for batch in batches:
@@ -162,8 +166,10 @@ def _compute(detector: Detector, batches: Batches, count: int, path: Path, what:
                 if features is None:
                     features = np.lib.format.open_memmap(temporary, "w+", np.float32, (count, values.shape[1]))
                 features[batch.index.numpy()] = values
+                is_written[batch.index.numpy()] = True
                 progress.update(len(values))
-        assert features is not None
+        if features is None or not is_written.all():
+            raise RuntimeError(f"{what}: {int((~is_written).sum())} of {count} images were not computed")
         features.flush()
         temporary.replace(path)
     except OSError as error:

@@ -1,5 +1,6 @@
 """The training loop: epochs of steps, each followed by a validation that chooses the epoch and the threshold."""
 
+import itertools
 import logging
 import math
 import time
@@ -65,6 +66,7 @@ class Run:
             cache=config.cache,
             ranks=self.ranks,
             parts=config.accumulate,
+            keep_single=isinstance(detector, FittedDetector),  # it takes no step, and each image once
         )
         self.steps = min(len(self.batches), config.max_steps or len(self.batches))
         self.frozen = frozen_parameters(detector, config.freeze)
@@ -167,7 +169,8 @@ class Run:
         started = time.perf_counter()
         self.batches.set_epoch(epoch)
         detector.eval()
-        detector.fit((batch.images, batch.labels) for batch in self.batches)
+        batches = itertools.islice(self.batches, self.steps)
+        detector.fit((batch.images, batch.labels) for batch in batches)
         self.state.progress.total += self.steps
         self.state.progress.seconds += time.perf_counter() - started
 

@@ -137,14 +137,19 @@ def frozen_parameters(detector: Detector, freeze: str) -> list[nn.Parameter]:
         freeze: `none`, `all`, or how many of the lowest stages.
 
     Raises:
-        UserError: more stages than the backbone has.
+        UserError: more stages than the backbone has, or no backbone.
     """
     if freeze == "none":
         return []
+    if "pixel" not in detector.streams:
+        raise UserError(
+            f"--freeze {freeze} is about the pixel stream, which {detector.config.name} has not; leave it at none, or "
+            "use --detector pixel or two_stream"
+        )
     if freeze == "all":
         return detector.pretrained_parameters()
     stages, wanted = stages_of(detector), int(freeze)
-    if stages and wanted > len(stages):
+    if wanted > len(stages):
         raise UserError(f"--freeze is {wanted}; {detector.config.backbone} has {len(stages)} stages")
     return [parameter for stage in stages[:wanted] for parameter in stage]
 

@@ -24,7 +24,7 @@ from fakefreq.evaluate.outside_scores import say_scale
 from fakefreq.evaluate.predict import score_rows, threshold_origin
 from fakefreq.evaluate.scores import write_scores
 from fakefreq.files import read_json, write_json
-from fakefreq.models import load_detector
+from fakefreq.models import Detector, load_detector
 from fakefreq.models.fusion import LATTICE
 from fakefreq.models.registry import build_detector
 from fakefreq.ranks import current, joined
@@ -38,6 +38,7 @@ from fakefreq.train.evidence import fit_and_calibrate, take_pixel_run
 from fakefreq.train.features import fit_frozen, kept_features, only_linear
 from fakefreq.train.known import note_known
 from fakefreq.train.loop import Run
+from fakefreq.train.optim import frozen_parameters
 from fakefreq.train.selection import Selection, select_training, take_share
 from fakefreq.train.trackers import Tracker, check_tracker
 
@@ -135,13 +136,27 @@ def train(
             selection = select_training(manifest, config.train_on, needs_fakes=config.detector != LATTICE)
             selection = replace(selection, train=take_share(selection.train, config.train_share))
             folder = RunFolder(Path(out), writes=ranks.is_first)
-            folder.check(config, digest, resume)
+            teacher = teacher_digest(config.teacher)
+            folder.check(config, digest, resume, teacher)
         flags = {f"--{name.replace('_', '-')}": value for name, value in config.to_dict().items()}
         ranks.check_same({"MANIFEST": digest, "--out": str(folder.path.absolute()), **flags, "--resume": resume})
         if folder.is_finished():
             logger.info(f"{folder.path} is finished already; nothing to train")
             return dict(read_json(folder.path / "summary.json", "the run's summary"))
         return _train(manifest_path.parent, digest, folder, config, selection, audit=audit, pixel_run=pixel_run)
+
+
+def _check_network(detector: Detector, config: TrainConfig) -> None:
+    """Refuse settings that the network does not take."""
+    if config.crop < detector.minimum_size:
+        raise UserError(
+            f"--crop is {config.crop}; {config.detector} takes images of {detector.minimum_size} pixels a side or "
+            f"more: give --crop {detector.minimum_size} or more"
+        )
+    if config.feature_passes:
+        only_linear(detector)
+    else:
+        frozen_parameters(detector, config.freeze)
 
 
 def _train(
@@ -166,12 +181,17 @@ def _train(
         small = reflected_line(selection.train, read, "a smaller --crop reads pixels alone")
         if small:
             logger.info(small)
-        if config.feature_passes:
-            only_linear(detector)
+        _check_network(detector, config)
         verdict = check_bias(selection.train, audit)
         environment = {**describe_environment(device), "audit": verdict}
         if config.teacher:
-            environment["teacher_sha256"] = teacher_digest(config)
+            environment["teacher_sha256"] = teacher_digest(config.teacher)
+        takes_pixels = pixel_run is not None and list(detector.streams) == ["pixel", LATTICE]
+        learns = any(True for _ in detector.parameters())
+        run = None
+        if learns and not takes_pixels and not config.feature_passes:
+            # What it refuses, a teacher, say, is refused before the folder is this run's.
+            run = Run(config, selection, root, folder, detector)
         for stream in detector.streams.values():
             if hasattr(stream, "weights_from"):
                 environment["pretrained_weights_from"] = stream.weights_from
@@ -184,24 +204,22 @@ def _train(
         f"{len(selection.train)} training and {len(selection.val)} validation images, on "
         f"{device if ranks.size == 1 else f'{ranks.size} processes, each on its {device.type}'}"
     )
-    if not any(True for _ in detector.parameters()):
+    if not learns:
         progress = Progress()
         with ranks.all_or_none():
             folder.save_best(detector)
-    elif pixel_run is not None and list(detector.streams) == ["pixel", LATTICE]:
+    elif pixel_run is not None and takes_pixels:
         logger.info(f"the pixel stream is that of {pixel_run}, trained with the same settings")
         with ranks.all_or_none():
             progress = take_pixel_run(detector, pixel_run, folder)
-    elif config.feature_passes:
+    elif run is not None:
+        with clear_errors(config):
+            progress = run.fit()
+    else:
         if config.log_with != "none":
             folder.tracker = Tracker(config, folder.path, 1)
         with clear_errors(config):
             progress = fit_frozen(detector, config, selection, root, folder)
-    else:
-        with ranks.all_or_none():
-            run = Run(config, selection, root, folder, detector)
-        with clear_errors(config):
-            progress = run.fit()
     if folder.tracker is not None:
         folder.tracker.close()
     with ranks.all_or_none():

@@ -14,16 +14,17 @@ import torch
 from torch import Tensor
 
 from fakefreq import files
-from fakefreq.benchmarking.cells import Cell, execute, is_done, run_cell
+from fakefreq.benchmarking.cells import SEED, Cell, execute, expand, is_done, run_cell
 from fakefreq.benchmarking.code import code_digest
 from fakefreq.benchmarking.plan import make_jobs, parse_detectors
 from fakefreq.benchmarking.run import benchmark
 from fakefreq.config.detector import DetectorConfig, Pretrained
+from fakefreq.config.run import TrainConfig
 from fakefreq.data.manifests import manifest_digest, read_manifest, write_manifest
 from fakefreq.engines import Engine
 from fakefreq.errors import UserError
-from fakefreq.files import hold
-from fakefreq.models import registry
+from fakefreq.files import hold, sha256_file
+from fakefreq.models import create_detector, registry, save_detector
 from fakefreq.models.detector import Detector
 from fakefreq.train import train as train_module
 from tests.benchmarking.conftest import TINY, tiny_plan
@@ -186,6 +187,52 @@ def test_a_cell_is_known_by_configuration_images_and_code(small_manifest: Path) 
     assert not replace(cell, config=replace(TINY, crop=31)).is_of({"train": TINY.to_dict(), "data": "digest"})
 
 
+def test_a_cell_without_a_teacher_keeps_its_digest_and_one_with_is_known_by_the_teacher_s_weights(
+    small_manifest: Path, tmp_path: Path
+) -> None:
+    assert Cell("pixel", "raw", Path("m.csv"), "digest", TrainConfig(crop=48)).digest == "c3e1bc23e52e"
+    weights = tmp_path / "seed0.safetensors"
+    taught = replace(TINY, teacher=str(tmp_path / f"seed{SEED}.safetensors"))
+
+    def of_now() -> Cell:
+        return expand([("alpha",)], {"pixel": taught}, [0], "raw", small_manifest, "digest")[0]
+
+    weights.write_bytes(b"first")
+    first = of_now()
+    stored = {"train": first.config.to_dict(), "data": first.data, "teacher": first.teacher}
+    assert first.teacher == sha256_file(weights) and of_now() == first and first.is_of(stored)
+    weights.write_bytes(b"second")
+    second = of_now()
+    assert second.config == first.config and second.digest != first.digest and not second.is_of(stored)
+    assert not second.is_of({name: stored[name] for name in ("train", "data")})  # as older versions wrote it
+    weights.unlink()
+    with pytest.raises(UserError, match=r"--teacher .*seed0\.safetensors: no trained detector"):
+        of_now()
+
+
+@pytest.mark.slow
+def test_a_teacher_that_changed_is_learnt_from_anew(small_manifest: Path, tmp_path: Path) -> None:
+    teacher = tmp_path / "teacher.safetensors"
+    config = replace(TINY, detector="pixel", train_on=("alpha",), teacher=str(teacher), distill=5.0)
+    data = manifest_digest(read_manifest(small_manifest))
+
+    def cells() -> list[Cell]:
+        return expand([("alpha",)], {"pixel": config}, [0], "raw", small_manifest, data)
+
+    learnt = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        save_detector(create_detector("pixel", backbone="test_resnet", pretrained="none"), teacher)
+        [done] = execute(cells(), tmp_path / "cells")
+        assert not done.error and done.record["teacher"] == sha256_file(teacher)
+        learnt.append(sha256_file(done.folder / "run" / "best.safetensors"))
+    assert learnt[0] != learnt[1]
+    before = cells()
+    teacher.write_bytes(b"other")
+    with pytest.raises(UserError, match="--teacher .* has changed since the benchmark began"):
+        run_cell(replace(before[0], config=replace(before[0].config, seed=1)), tmp_path / "late")
+
+
 def test_a_manifest_that_changes_under_way_stops_the_cell(small_manifest: Path, tmp_path: Path) -> None:
     path = small_manifest.with_name("changing.csv")
     write_manifest(read_manifest(small_manifest).iloc[:-1], path)
@@ -198,8 +245,13 @@ def test_wrong_plans_are_refused_before_anything_is_trained(small_manifest: Path
     for changes, message in (
         ({"protocols": ["loo"]}, "unknown protocol 'loo'"),
         ({"protocols": []}, "--protocol takes one or more"),
+        (
+            {"config": replace(TINY, train_on=("alpha",))},
+            "--train-on is alpha, which --protocol matrix does not use; leave it empty, or .* chosen or one_to_all",
+        ),
         ({"protocols": ["one_to_all"]}, "one_to_all needs --train-on; the manifest has: alpha, beta"),
         ({"seeds": [1, 1]}, "--seeds"),
+        ({"seeds": [0, -1]}, "--seeds is -1; it takes whole numbers from 0"),
         ({"detectors": ["pixle"]}, "no detector 'pixle'"),
         ({"baseline": "frequency"}, "--baseline is 'frequency'"),
         ({"draws": 10}, "--draws takes 100 or more"),

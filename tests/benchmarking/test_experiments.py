@@ -10,11 +10,12 @@ from fakefreq.benchmarking.experiments import EXPERIMENTS
 from fakefreq.benchmarking.plan import parse_detectors
 from fakefreq.benchmarking.presets import DEFAULT, ablate
 from fakefreq.config.run import TrainConfig
-from fakefreq.data.manifests import index_folder, rewrite_split
+from fakefreq.data.manifests import index_folder, read_manifest, rewrite_split, write_manifest
 from fakefreq.errors import UserError
 from fakefreq.files import read_json, sha256_file
 from fakefreq.models.fusion import FUSIONS
 from fakefreq.models.streams import SPECTRA
+from fakefreq.report.figures import draw_ablations
 from fakefreq.train.train import check_settings
 from tests.helpers.scripts import script
 from tests.helpers.small_runs import tiny_config
@@ -65,12 +66,12 @@ def test_a_run_compares_each_variant_with_the_default_on_unseen_generators(
         manifest,
         tmp_path / "out",
         CONFIG,
-        ["fusion"],
+        ["fusion", "fusion"],  # once
         only=["gated", "film"],
         draws=100,
         allow_biased=True,
     )
-    assert set(table["variant"]) == {"gated", "film"}
+    assert set(table["variant"]) == {"gated", "film"} and not table.duplicated(["variant", "kind", "test"]).any()
     unseen = table[table["test"] == "beta"]
     assert (unseen["difference"] - (unseen["auc"] - unseen["auc_default"])).abs().max() < 1e-5
     assert ((unseen["low"] <= unseen["difference"]) & (unseen["difference"] <= unseen["high"])).all()
@@ -78,6 +79,24 @@ def test_a_run_compares_each_variant_with_the_default_on_unseen_generators(
     assert written["difference"].tolist() == pytest.approx(table["difference"].tolist(), abs=1e-5)
     assert written["biased"].str.contains("alpha fail the audit").all()
     assert any(DEFAULT in line for line in logged.messages)
+
+
+@pytest.mark.slow
+def test_a_source_with_the_name_of_a_generator_is_another_test(tiny_set: Path, tmp_path: Path) -> None:
+    path = tmp_path / "manifest.csv"
+    index_folder(tiny_set, path)
+    rewrite_split(path, path, (0.6, 0.2, 0.2), seed=0, keep=True)
+    manifest = read_manifest(path)
+    manifest["source"] = manifest["source"].astype(str).where(manifest["label"] == 1, "beta")
+    alpha = (manifest["label"] == 0) & (manifest["subset"] == "alpha")
+    manifest.loc[alpha & (manifest.index % 2 == 0), "source"] = "alpha"
+    write_manifest(manifest, path)
+    config = replace(CONFIG, max_steps=1)
+    table = ablate(path, tmp_path / "out", config, ["fusion"], only=["gated"], draws=100, allow_biased=True)
+    assert not table.duplicated(["experiment", "variant", "test", "kind"]).any()
+    assert {"generator", "source"} <= set(table.loc[table["test"] == "beta", "kind"])
+    assert (table["difference"] - (table["auc"] - table["auc_default"])).abs().max() < 1e-5
+    draw_ablations(table, tmp_path / "ablations.png")
 
 
 @pytest.mark.slow
@@ -101,6 +120,12 @@ def test_a_student_learns_from_the_default_of_its_own_seed(
         teacher, student = (tmp_path / "out" / "cells" / of_seed[name] for name in ("default", "pixel_taught"))
         told = read_json(student / "run" / "environment.json", "environment")["teacher_sha256"]
         assert told == sha256_file(teacher / "run" / "best.safetensors")
+    # Another default is another teacher: no cell of the former is taken for it.
+    ablate(
+        manifest, tmp_path / "out", replace(config, max_steps=1), ["distillation"], (0,), only=["pixel_taught"],
+        draws=100, allow_biased=True,
+    )  # fmt: skip
+    assert len(list((tmp_path / "out" / "teachers").glob("*.safetensors"))) == 3
 
 
 @pytest.mark.slow
@@ -132,6 +157,7 @@ def test_the_benchmark_s_script_goes_on_where_it_was_and_copies_table_and_figure
         ({"names": []}, "one or more experiments"),
         ({"names": ["fusion"], "only": ["sum"]}, "unknown variant 'sum'"),
         ({"names": ["fusion"], "config": TrainConfig()}, "--train-on"),
+        ({"names": ["distillation"], "seeds": (0, 0)}, "--seeds takes one or more different"),  # no teacher is trained
     ],
 )
 def test_mistakes_are_named(arguments: dict[str, object], message: str, tmp_path: Path) -> None:

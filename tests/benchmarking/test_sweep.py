@@ -9,9 +9,11 @@ import pandas as pd
 import pytest
 
 from fakefreq.benchmarking import sweep
+from fakefreq.benchmarking.run import benchmark
 from fakefreq.benchmarking.sweep import sweep_runs
 from fakefreq.data.degrade.language import parse_degradation
-from fakefreq.data.manifests import read_manifest
+from fakefreq.data.manifest.splits import split_manifest
+from fakefreq.data.manifests import read_manifest, write_manifest
 from fakefreq.engines import Engine
 from fakefreq.errors import UserError
 from fakefreq.evaluate.metrics import auc, false_positive_rate, true_positive_rate
@@ -20,7 +22,7 @@ from fakefreq.evaluate.robustness import ROBUSTNESS_COLUMNS, SWEEP, family_and_l
 from fakefreq.files import read_json
 from fakefreq.models import load_detector
 from fakefreq.train.train import train
-from tests.benchmarking.conftest import TINY
+from tests.benchmarking.conftest import TINY, tiny_plan
 from tests.helpers.drawn_scores import draw_benchmark
 from tests.helpers.scripts import script
 
@@ -131,8 +133,61 @@ def test_the_default_sweep_has_every_family_of_degradation() -> None:
 def test_runs_that_cannot_be_swept_are_named(run: Path, small_manifest: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="there is another run of pixel, seed 0"):
         sweep_runs([run, run], small_manifest, read_sweep(WORDS), 2, tmp_path, draws=100)
+    with pytest.raises(UserError, match="--limit is -1; it takes 0"):
+        sweep_runs([run], small_manifest, read_sweep(WORDS), -1, tmp_path, draws=100)
+    with pytest.raises(UserError, match="--sweep-limit is -1; it takes 0"):
+        benchmark(tiny_plan(small_manifest), tmp_path, degrade=WORDS, degrade_limit=-1)
     with pytest.raises(UserError, match=r"is no run folder: it has no config\.yaml"):
         sweep_runs([tmp_path], small_manifest, read_sweep(WORDS), 2, tmp_path, draws=100)
+
+
+def rows_of_sweep(
+    run: Path, manifest: Path, out: Path, monkeypatch: pytest.MonkeyPatch, *more: Path
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The images that were tested on, and the table."""
+    seen: list[pd.DataFrame] = []
+    sweep_subjects = sweep.sweep_subjects
+
+    def told(subjects: Any, protocol: str, track: str, rows: pd.DataFrame, *given: Any, **named: Any) -> Any:
+        seen.append(rows)
+        return sweep_subjects(subjects, protocol, track, rows, *given, **named)
+
+    monkeypatch.setattr(sweep, "sweep_subjects", told)
+    table = sweep_runs([run, *more], manifest, read_sweep(WORDS[:1]), 0, out, draws=100)
+    (rows,) = seen
+    return rows, table
+
+
+def test_images_that_trained_a_run_are_left_out_of_another_manifest_too(
+    run: Path, small_manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = read_manifest(small_manifest)
+    other, second = small_manifest.with_name("split_anew.csv"), tmp_path / "second"
+    write_manifest(split_manifest(manifest, (0.3, 0.2, 0.5), seed=7, keep=False), other)
+    used = manifest[(manifest["subset"] == "alpha") & manifest["split"].isin(["train", "val"])]
+    rows, _ = rows_of_sweep(run, other, tmp_path, monkeypatch)
+    assert len(rows) and not set(rows["sha256"]) & set(used["sha256"])
+    # A further run of this training set, on that manifest: what either has seen is left out for both.
+    train(other, second, replace(TINY, detector="pixel", train_on=("alpha",), seed=1))
+    anew = read_manifest(other)
+    used_too = anew[(anew["subset"] == "alpha") & anew["split"].isin(["train", "val"])]
+    rows, _ = rows_of_sweep(run, other, tmp_path / "two", monkeypatch, second)
+    assert len(rows) and not set(rows["sha256"]) & {*used["sha256"], *used_too["sha256"]}
+
+
+def test_a_generator_that_the_training_s_manifest_lacked_is_unseen(
+    small_manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = read_manifest(small_manifest)
+    alone = small_manifest.with_name("alpha_alone.csv")
+    write_manifest(manifest[manifest["subset"] == "alpha"].reset_index(drop=True), alone)
+    train(alone, tmp_path / "run", replace(TINY, detector="pixel"))  # no --train-on: all there are
+    rows, table = rows_of_sweep(tmp_path / "run", small_manifest, tmp_path / "out", monkeypatch)
+    assert set(table["train_on"]) == {"alpha"}
+    seen = table[table["kind"] == "generator"].groupby("test")["seen"].first().to_dict()
+    assert seen == {"alpha": "true", "beta": "false"}
+    beta = manifest[manifest["subset"] == "beta"]
+    assert set(beta["path"]) <= set(rows["path"])
 
 
 @pytest.mark.slow

@@ -79,6 +79,10 @@ def test_settings_survive_their_file_to_the_bit(tmp_path: Path) -> None:
         ("a.yaml", "crop: [96", "a.yaml are no YAML: "),
         ("a.json", "crop: 96", "a.json are no JSON: "),
         ("a.yaml", "- crop", "a.yaml are no table"),
+        ("a.yaml", "crop: 64\n? [a, b]\n: 1", "a.yaml, line 2: a name is a list or a table; it takes lines such as"),
+        ("a.yaml", "{a: 1}: 2", "a.yaml, line 1: a name is a list or a table"),
+        ("a.yaml", f"learning_rate: {'9' * 400}", r"learning_rate takes a number; got 9{77}\.\.\.$"),
+        ("a.json", f'{{"learning_rate": {"9" * 400}}}', r"learning_rate takes a number; got 9{77}\.\.\.$"),
         ("a.yaml", "", "a.yaml are no table"),
         (
             "a.toml",

@@ -80,6 +80,15 @@ def test_other_weights_crops_or_images_are_other_features(
     assert len(list(tmp_path.glob("*.npy"))) == 4
 
 
+def test_every_image_has_features_in_every_pass(
+    detector: Detector, table: tuple[pd.DataFrame, Path], tmp_path: Path
+) -> None:
+    rows, root = table
+    # A last batch of one image: a training by steps leaves it out.
+    found = frozen_features(detector, rows.iloc[:9], root, 48, passes=3, folder=tmp_path, batch_size=4, workers=0)
+    assert (np.abs(found).sum(axis=2) > 0).all()
+
+
 def test_nothing_is_left_of_an_interrupted_computation(
     detector: Detector, table: tuple[pd.DataFrame, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -32,6 +32,7 @@ from fakefreq.models.streams.lattice import (
     read_lattice_of_image,
 )
 from fakefreq.simulated.planted import PlantedLattice
+from fakefreq.train import train as train_module
 from fakefreq.train.fit_lattice import LatticeFit, _decode, _turned, fit_lattice
 from fakefreq.train.train import train
 from tests.helpers.small_runs import CONFIG as LEARNT
@@ -70,6 +71,32 @@ def test_two_streams_hold_the_pixel_stream_that_training_pixels_alone_gives(
     taken = tmp_path / "taken"
     train(manifest_path, taken, replace(CONFIG, detector="two_stream"), pixel_run=tmp_path / "pixel")
     assert_same(weights(taken), both)
+
+
+@pytest.mark.parametrize("detector", ["two_stream", "lattice"])
+def test_killed_between_weights_and_summary_a_run_ends_in_the_same_bits(
+    manifest_path: Path, one_thread: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, detector: str
+) -> None:
+    del one_thread
+    config = replace(CONFIG, detector=detector, epochs=1)
+    whole = train(manifest_path, tmp_path / "whole", config)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train_module, "write_scores", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train(manifest_path, tmp_path / "killed", config)
+    again = train(manifest_path, tmp_path / "killed", config, resume=True)
+    assert_same(weights(tmp_path / "killed"), weights(tmp_path / "whole"))
+    assert {**again, "seconds": 0} == {**whole, "seconds": 0}
+    both = [(tmp_path / name / "val_scores.csv").read_bytes() for name in ("killed", "whole")]
+    assert both[0] == both[1]
+
+
+def test_the_largest_seed_is_taken(manifest_path: Path, tmp_path: Path) -> None:
+    assert train(manifest_path, tmp_path / "run", replace(CONFIG, detector="lattice", seed=2**63 - 1))["val_auc"] > 0.5
 
 
 def test_the_learnt_logit_is_calibrated_as_the_pixels_alone_would_be(manifest_path: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from fakefreq.config.run import TrainConfig
 from fakefreq.data.manifests import manifest_digest, read_manifest, write_manifest
 from fakefreq.errors import UserError
 from fakefreq.files import read_json
+from fakefreq.models import create_detector, save_detector
 from fakefreq.train.train import train
 from tests.helpers.small_runs import CONFIG
 
@@ -16,6 +17,12 @@ from tests.helpers.small_runs import CONFIG
 @pytest.mark.parametrize(
     ("change", "flag"),
     [
+        ({"seed": -1}, "--seed is -1; it takes whole numbers from 0"),
+        ({"seed": 2**63}, "--seed is 9223372036854775808; it takes"),
+        ({"crop": 16, "spectrum": "fft"}, "--crop is 16; two_stream takes images of 64 pixels a side or more"),
+        ({"freeze": "99"}, "--freeze is 99; test_efficientnet has"),
+        ({"detector": "frequency", "freeze": "all"}, "--freeze all is about the pixel stream, which frequency has not"),
+        ({"detector": "lattice", "freeze": "2"}, "--freeze 2 is about the pixel stream, which lattice has not"),
         ({"epochs": 0}, "--epochs is 0; it takes 1 or more"),
         ({"batch_size": 1}, "--batch-size"),
         ({"learning_rate": 0.0}, "--learning-rate"),
@@ -48,6 +55,14 @@ def test_a_wrong_setting_names_its_flag(
 ) -> None:
     with pytest.raises(UserError, match=flag):
         train(manifest_path, tmp_path / "run", replace(CONFIG, **change))  # type: ignore[arg-type]
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_teacher_that_is_refused_leaves_no_folder(manifest_path: Path, tmp_path: Path) -> None:
+    save_detector(create_detector("frequency", spectrum="fft", pretrained="none"), tmp_path / "teacher.safetensors")
+    config = replace(CONFIG, teacher=str(tmp_path / "teacher.safetensors"), crop=48)
+    with pytest.raises(UserError, match="--teacher .* needs --crop 64 or more; it is 48"):
+        train(manifest_path, tmp_path / "run", config)
     assert not (tmp_path / "run").exists()
 
 

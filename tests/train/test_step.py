@@ -216,4 +216,6 @@ def test_lower_stages_learn_slower_by_the_decay_each() -> None:
 def test_more_frozen_stages_than_there_are_is_an_error() -> None:
     with pytest.raises(UserError, match="--freeze is 9; test_resnet has 5 stages"):
         frozen_parameters(make("pixel", "test_resnet"), "9")
-    assert frozen_parameters(make("frequency"), "3") == []
+    with pytest.raises(UserError, match="--freeze 3 is about the pixel stream, which frequency has not"):
+        frozen_parameters(make("frequency"), "3")
+    assert frozen_parameters(make("frequency"), "none") == []

@@ -11,7 +11,7 @@ from fakefreq.data.manifests import read_manifest, write_manifest
 from fakefreq.errors import UserError
 from fakefreq.evaluate.conformal import fit_conformal
 from fakefreq.files import read_json
-from fakefreq.models import create_detector, load_detector
+from fakefreq.models import create_detector, load_detector, save_detector
 from fakefreq.train import loop as run_module
 from fakefreq.train import step as step_module
 from fakefreq.train.optim import make_optimizer, make_schedule
@@ -151,6 +151,21 @@ def test_a_pixel_student_is_trained_from_a_run_by_flag(manifest_path: Path, fini
     student, alone = weights(tmp_path / "student"), weights(tmp_path / "alone")
     assert student.keys() == alone.keys()
     assert [name for name in alone if not torch.equal(student[name], alone[name])]
+
+
+def test_a_run_is_not_resumed_with_another_teacher(manifest_path: Path, tmp_path: Path) -> None:
+    teacher, out = tmp_path / "teacher.safetensors", tmp_path / "run"
+    config = replace(CONFIG, detector="pixel", epochs=1, max_steps=1, teacher=str(teacher))
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        save_detector(create_detector("pixel", backbone="test_efficientnet", pretrained="none"), teacher)
+        if seed == 0:
+            train(manifest_path, out, config)
+            (out / "summary.json").unlink()  # as a run that was stopped
+            train(manifest_path, out, config, resume=True)
+            (out / "summary.json").unlink()
+    with pytest.raises(UserError, match="its teacher's weights are others .*choose another --out"):
+        train(manifest_path, out, config, resume=True)
 
 
 def test_a_run_keeps_what_its_validation_knew(finished: Path) -> None:

@@ -54,15 +54,18 @@ class _Order(Sampler[Request]):
     does to an image, are the same for any number of processes.
     """
 
-    def __init__(self, order: EpochOrder, batch_size: int, train: bool, ranks: Ranks, parts: int) -> None:
+    def __init__(
+        self, order: EpochOrder, batch_size: int, train: bool, ranks: Ranks, parts: int, keep_single: bool
+    ) -> None:
         self.order, self.batch_size, self.train, self.ranks, self.parts = order, batch_size, train, ranks, parts
+        self.keep_single = keep_single
         self.slots: SharedSlots | None = None
         self.epoch, self.first = 0, 0
 
     def __len__(self) -> int:
         full, rest = divmod(len(self.order), self.batch_size)
         # A training batch of one image has no variance for a batch norm to divide by.
-        return full + (rest > (1 if self.train and full else 0))
+        return full + (rest > (1 if self.train and full and not self.keep_single else 0))
 
     @property
     def numbers(self) -> range:
@@ -170,6 +173,7 @@ def make_batches(
     whole: ReadWhole | None = None,
     ranks: Ranks | None = None,
     parts: int = 1,
+    keep_single: bool = False,
 ) -> Batches:
     """Make the batches of some manifest rows.
 
@@ -197,6 +201,8 @@ def make_batches(
         ranks: the processes that share the work; this one gets its part of each training batch, and every so many
             batches else. None: it is alone.
         parts: that a training batch goes through the network in, one after the other.
+        keep_single: in training, give a last batch of one image too. It is left out else, unless it is the only one:
+            it has no variance for a batch norm to divide by.
 
     Raises:
         UserError: more views than there are; too little room for the cache; at the iteration that meets an image that
@@ -214,7 +220,7 @@ def make_batches(
         # the fork, because setting it in the child waits for them too. A worker has one core anyway.
         cv2.setNumThreads(0)
     epochs = EpochOrder(rows, sampling if train else "none", balance_by, seed)
-    order = _Order(epochs, batch_size, train, ranks, parts)
+    order = _Order(epochs, batch_size, train, ranks, parts, keep_single)
     keys = rows["sha256"].astype(str).tolist() if "sha256" in rows else [""] * len(rows)
     if history is not None and "" in keys:
         raise UserError("a history on the way in is drawn by each image's sha256, which the manifest lacks; index anew")
