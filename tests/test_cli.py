@@ -284,7 +284,7 @@ def test_mistakes_get_one_line_and_leave_nothing(
         (["train", str(manifest), "--out", out, "--backbone", "resnet_18"], "'resnet18'"),
         (["train", str(manifest), "--out", out, "--train-on", "stylegan9"], "--train-on"),
         (["train", str(manifest), "--out", out, "--spectrum", "hadamard"], "--spectrum"),
-        (["score", str(tmp_path / "no_run"), str(manifest), "--out", out], "no_run"),
+        (["score", str(tmp_path / "no_run"), str(manifest), "--out", f"{out}/s.csv"], "no_run"),
         (["compare", str(manifest), "--out", out, "--detectors", "pixel"], "--detectors"),
         (["compare", str(manifest), "--out", out, "--seeds", "1", "1"], "--seeds"),
         (["index", str(tmp_path / "one_class"), "--out", out, "--source", "stylegan"], "SUBSET=NAME"),
