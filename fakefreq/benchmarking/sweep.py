@@ -210,8 +210,8 @@ def sweep_runs(
         engine: as in `sweep_subjects`.
 
     Raises:
-        UserError: a limit below 0, a run that is not finished, two runs that no label, seed or training set tells apart, or no image
-            that a run may be tested on.
+        UserError: a limit below 0, a run that is not finished, two runs that no label, seed or training set tells
+            apart, or no image that a run may be tested on.
     """
     if limit < 0:
         raise UserError(f"--limit is {limit}; it takes 0 (all images) or more")
