@@ -73,5 +73,5 @@ def test_one_class_on_validation_and_another_manifest_are_named(finished: tuple[
     with pytest.raises(UserError, match="all 2 cells failed, the first so: pixel.*validation scores are of one class"):
         benchmark(plan, out)
     errors = pd.read_csv(out / "failures.csv").set_index("detector")["error"]
-    assert "another configuration or manifest" in errors["two_stream"]
+    assert "another configuration, manifest or teacher" in errors["two_stream"]
     assert "one class only" in errors["pixel"]
