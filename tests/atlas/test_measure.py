@@ -45,7 +45,7 @@ def test_the_coins_of_an_image_do_not_depend_on_its_batch() -> None:
     found = []
     for size in (64, 16, 3):
         shuffles = Shuffles(0.5)
-        for batch in values.split(size):
+        for batch in values.split(size):  # type: ignore[no-untyped-call]
             shuffles.add(batch)
         found.append(shuffles.largest_z(values.var(0).numpy()))
     np.testing.assert_allclose(found[1:], [found[0]] * 2, rtol=1e-9)
@@ -74,7 +74,8 @@ def test_a_peak_s_neighbour_is_found_across_frequency_0_and_a_half(
         images.power.add(power[None])
         images.log_power.add(power[None].log1p())
         sets.append(images)
-    peaks = find_peaks(*sets)
+    fakes, reals = sets
+    peaks = find_peaks(fakes, reals)
     assert peaks and all((peak.z_real > 0) == is_near for peak in peaks)
 
 

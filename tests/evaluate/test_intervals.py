@@ -19,8 +19,8 @@ def draw(counts: dict[str, tuple[int, int]], apart: float = 1.0) -> pd.DataFrame
                 rows.append({"path": path, "sha256": path, "label": label, "generator": generator * label})
                 rows[-1] |= {"source": "photos" * (1 - label), "subset": generator, "group": path, "split": split}
                 rows[-1] |= {"role": split, "logit": apart * (label - 0.5) + rng.uniform(-1, 1)}
-    facts = {"detector": "pixel", "train_on": "seen", "seed": 0, "track": "raw", "threshold": 0.0}
-    return pd.DataFrame(rows).assign(**facts)[COLUMNS]
+    table = pd.DataFrame(rows).assign(detector="pixel", train_on="seen", seed=0, track="raw", threshold=0.0)
+    return table[COLUMNS]
 
 
 def row_of(table: pd.DataFrame, test: str, metric: str) -> pd.Series:

@@ -23,15 +23,16 @@ def draw(train_on: str = "alpha", sources: tuple[str, ...] = ("alpha", "beta")) 
             rows.append({"path": path, "sha256": path, "label": label, "generator": generator * label, "group": path})
             rows[-1] |= {"source": source * (1 - label), "subset": generator, "split": split}
             rows[-1] |= {"role": split, "logit": label + rng.normal()}
-    facts = {"detector": "pixel", "train_on": train_on, "seed": 0, "track": "raw", "threshold": np.nan}
-    return pd.DataFrame(rows).assign(**facts)[COLUMNS]
+    table = pd.DataFrame(rows).assign(detector="pixel", train_on=train_on, seed=0, track="raw", threshold=np.nan)
+    return table[COLUMNS]
 
 
 def test_a_generator_called_as_a_source_keeps_its_row() -> None:
-    found = tables(draw(), "one_to_all", draws=100)["summary"]
-    auc = found[found["metric"] == "auc"].set_index(["kind", "test"])["value"]
-    other = tables(draw(sources=("one", "two")), "one_to_all", draws=100)["summary"]
-    other = other[other["metric"] == "auc"].set_index(["kind", "test"])["value"]
+    auc, other = (
+        found[found["metric"] == "auc"].set_index(["kind", "test"])["value"]
+        for sources in (("alpha", "beta"), ("one", "two"))
+        for found in (tables(draw(sources=sources), "one_to_all", draws=100)["summary"],)
+    )
     for key in (("generator", "alpha"), ("generator", "beta"), ("mean", "mean of unseen")):
         assert auc[key] == other[key], key
     assert auc["source", "alpha"] == other["source", "one"]

@@ -127,7 +127,7 @@ def drawn_texts(figure: mpl.figure.Figure) -> list[str]:
     """Texts of all legends, once the figure is drawn without a warning."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        figure.draw_without_rendering()  # type: ignore[no-untyped-call]
+        figure.draw_without_rendering()
     legends = [*figure.legends, *(axes.get_legend() for axes in figure.axes)]
     return [text.get_text() for legend in legends if legend is not None for text in legend.get_texts()]
 
@@ -167,7 +167,7 @@ def test_a_map_of_leaving_one_out_has_room_for_its_numbers() -> None:
         for test in names
     ]
     figure = figures.matrix_figure(pd.DataFrame(rows), "pixel")
-    figure.draw_without_rendering()  # type: ignore[no-untyped-call]
+    figure.draw_without_rendering()
     axes = figure.axes[0]
     assert {label.get_text() for label in axes.get_yticklabels()} == {f"all but {name}" for name in names}
     assert axes.get_position().width * figure.get_size_inches()[0] > 0.5 * len(names)

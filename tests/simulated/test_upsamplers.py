@@ -91,7 +91,7 @@ def test_odd_and_tiny_sides_come_back_as_they_were(side: tuple[int, int]) -> Non
 def test_the_smallest_side_is_enough_for_the_largest_kernel(upsampler: str, side: int, depth: int) -> None:
     ramp = 10 + 80 * np.add.outer(np.arange(side), np.arange(2 * side)) / side
     photos = np.repeat(ramp.astype(np.uint8)[None, ..., None], 3, axis=3)
-    fakes = simulate(photos, SimulatedFamily(upsampler, kernel=7, depth=depth, width=8))
+    fakes = simulate(photos, parse_family(f"{upsampler},kernel=7,depth={depth},width=8"))
     assert fakes.shape == photos.shape
     assert np.corrcoef(fakes.ravel(), photos.ravel())[0, 1] > 0.5
 

@@ -241,11 +241,11 @@ def without_power() -> dict[str, Tensor]:
 def test_gradients_are_finite_where_there_is_no_power(transform: Callable[[Tensor], Tensor], name: str) -> None:
     for images in (without_power()[name], without_power()[name].double()):
         found = transform(images.requires_grad_())
-        found.sum().backward()
-        assert images.grad is not None and bool(images.grad.isfinite().all())
+        (slopes,) = torch.autograd.grad(found.sum(), images)
+        assert bool(slopes.isfinite().all())
         assert bool(found.isfinite().all())
     if name == "black image":
-        assert float(found[0].detach().abs().max()) == 0 and float(images.grad[0].abs().max()) == 0
+        assert float(found[0].detach().abs().max()) == 0 and float(slopes[0].abs().max()) == 0
 
 
 PROFILES: dict[str, Callable[..., object]] = {

@@ -286,8 +286,8 @@ def test_flags_that_no_sample_of_a_shard_obeys_are_refused(tmp_path: Path, colum
 def test_a_shard_in_capitals_is_found_and_read(tmp_path: Path, given: str) -> None:
     (tmp_path / "d").mkdir()
     with tarfile.open(tmp_path / "d" / "A.TAR", "w") as archive:
-        for name in both("{k}/{i}.png"):
-            content = cv2.imencode(".png", picture(len(archive.members)))[1].tobytes()
+        for number, name in enumerate(both("{k}/{i}.png")):
+            content = cv2.imencode(".png", picture(number))[1].tobytes()
             info = tarfile.TarInfo(name)
             info.size = len(content)
             archive.addfile(info, io.BytesIO(content))

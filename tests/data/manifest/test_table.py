@@ -1,6 +1,7 @@
 """The manifest as a file: columns of the user's own, and files that other programs wrote."""
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow
@@ -86,7 +87,9 @@ def foreign(tmp_path: Path, **changed: object) -> Path:
     """A Parquet manifest as another program writes it: null where nothing is known, numbers that are names."""
     manifest, _ = index_folder(small_set(tmp_path / "set"), tmp_path / "own.csv", jobs=1)
     empty = [None] * len(manifest)
-    table = {name: manifest[name].astype(object).where(manifest[name] != "", None).tolist() for name in manifest}
+    table: dict[Any, Any] = {
+        name: manifest[name].astype(object).where(manifest[name] != "", None).tolist() for name in manifest
+    }
     table |= {"split": empty, "sha256": empty, "width": empty, "height": empty, "group": [*range(11), None], **changed}
     pyarrow.parquet.write_table(pyarrow.table(table), tmp_path / "m.parquet")
     return tmp_path / "m.parquet"
