@@ -45,13 +45,3 @@ def choose(given: str, allowed: list[str], what: str, flag: str) -> str:
     hint = f"did you mean {' or '.join(repr(name) for name in near)}? " if near else ""
     listed = ", ".join(allowed) if len(allowed) <= 20 else ", ".join(allowed[:20]) + ", ..."
     raise UserError(f"unknown {what} {given!r}; {hint}{flag} takes: {listed}")
-
-
-def check_seed(seed: int) -> None:
-    """Refuse a seed that no generator of random numbers takes.
-
-    Raises:
-        UserError: a negative one.
-    """
-    if seed < 0:
-        raise UserError(f"--seed takes 0 or more; got {seed}")

@@ -314,15 +314,9 @@ def measure_all(
 
     def one(item: tuple[Key, TestSet]) -> Measured:
         key, entry = item
+        chosen, draws = scores.thresholds[key], scores.draws
         return measure(
-            entry,
-            labels,
-            given[key],
-            scores.columns,
-            scores.thresholds[key],
-            draws=scores.draws,
-            prevalence=prevalence,
-            metrics=metrics,
+            entry, labels, given[key], scores.columns, chosen, draws=draws, prevalence=prevalence, metrics=metrics
         )
 
     found: dict[Key, OfCell] = {key: {} for key in given}

@@ -6,7 +6,7 @@ a page can set them side by side or below each other at one size of type.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from fakefreq.errors import UserError
+from fakefreq.evaluate.scores import split_names
 from fakefreq.files import atomic_path
 
 # Okabe and Ito's palette without black and yellow, which are the axes' colour and too pale on white.
@@ -51,6 +52,11 @@ def _colour(number: int) -> str:
 def _marker(number: int) -> str:
     """Of a seventh line the colour comes again, and with it another marker."""
     return MARKERS[(number + number // len(COLOURS)) % len(MARKERS)]
+
+
+def _shared_marker(number: int) -> str:
+    """One marker for the first six lines, another for the next six: where colours alone tell six apart."""
+    return MARKERS[number // len(COLOURS) % len(MARKERS)]
 
 
 def _legend(figure: Figure, axes: Axes, handles: Sequence[Artist], names: Sequence[str]) -> None:
@@ -91,7 +97,7 @@ def training_figures(curves: pd.DataFrame) -> dict[str, Figure]:
         auc_figure, area = _panel()
         last, handles = 1.0, []
         for number, (name, of_detector) in enumerate(curves.groupby("detector", sort=False)):
-            colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
+            colour, marker = _colour(number), _marker(number)
             handles.append(Line2D([], [], color=colour, marker=marker, markersize=5, label=str(name)))
             for _, log in of_detector.groupby(["track", "train_on", "seed"], sort=False):
                 train, val = log[log["phase"] == "train"], log[log["phase"] == "val"]
@@ -132,7 +138,7 @@ def difference_figure(table: pd.DataFrame) -> Figure:
             number = detectors.index(row["detector"])
             y = names.index(row["test"]) + offsets[number]
             colour, mean = colours[row["detector"]], row["kind"] == "mean"
-            marker = MARKERS[number // len(COLOURS) % len(MARKERS)] if number >= len(COLOURS) else "D" if mean else "o"
+            marker = "D" if mean and number < len(COLOURS) else _shared_marker(number)
             if pd.notna(row["low"]):
                 axes.plot([row["low"], row["high"]], [y, y], color=colour, linewidth=2.4 if mean else 1.6)
             face = "white" if str(row.get("seen")).lower() == "true" else colour
@@ -141,10 +147,7 @@ def difference_figure(table: pd.DataFrame) -> Figure:
         axes.set_ylim(len(names) - 0.4, -0.6)
         axes.set_xlabel(f"AUC less that of {table['baseline'].iloc[0]}")
         if len(detectors) > 1:
-            marks = [MARKERS[number // len(COLOURS) % len(MARKERS)] for number in range(len(detectors))]
-            lines = [
-                Line2D([], [], color=colours[name], marker=mark) for name, mark in zip(detectors, marks, strict=True)
-            ]
+            lines = [Line2D([], [], color=colours[name], marker=_shared_marker(n)) for n, name in enumerate(detectors)]
             _legend_below(figure, lines, detectors)
     return figure
 
@@ -173,7 +176,7 @@ def gain_figure(comparison: pd.DataFrame, baseline: str = "pixel") -> Figure:
             part = mean[mean["detector"] == detector].set_index("generator").reindex(order)
             places = np.arange(len(order)) + (number - (len(detectors) - 1) / 2) * min(0.22, 0.8 / len(detectors))
             bars = np.stack([part["value"] - part["low"], part["high"] - part["value"]]).clip(min=0)
-            marker = MARKERS[number // len(COLOURS) % len(MARKERS)]
+            marker = _shared_marker(number)
             axes.errorbar(part["value"], places, xerr=bars, fmt=marker, color=_colour(number), label=detector,
                           capsize=2, markersize=5)  # fmt: skip
             handles.append(Line2D([], [], color=_colour(number), marker=marker))
@@ -194,7 +197,7 @@ def matrix_figure(part: pd.DataFrame, title: str) -> Figure:
     """
     values = part.pivot_table(index="train_on", columns="test", values="value")
     rows, columns = values.shape
-    labels = _training_sets([str(name) for name in values.index])
+    labels = _training_sets([str(name) for name in values.index], {str(name) for name in values.columns})
     with mpl.rc_context({**STYLE, "axes.grid": False}):
         width = max(WIDTH, 1.4 + 0.075 * max(map(len, labels)) + 0.62 * columns)
         figure = Figure(figsize=(width, 1.8 + 0.4 * rows), layout="constrained")
@@ -211,14 +214,15 @@ def matrix_figure(part: pd.DataFrame, title: str) -> Figure:
     return figure
 
 
-def _training_sets(names: list[str]) -> list[str]:
+def _training_sets(names: list[str], generators: Collection[str]) -> list[str]:
     """Names of training sets for a figure: that of all generators but one is called so.
 
-    >>> _training_sets(["a+b", "a+c", "b+c"])
+    >>> _training_sets(["a+b", "a+c", "b+c"], {"a", "b", "c"})
     ['all but c', 'all but b', 'all but a']
     """
-    everything = set("+".join(names).split("+"))
-    left_out = [everything - set(name.split("+")) for name in names]
+    trained_on = [set(split_names(name, generators)) for name in names]
+    everything = set[str]().union(*trained_on)
+    left_out = [everything - names_of_one for names_of_one in trained_on]
     if len(everything) < 3:
         return names
     return [
@@ -253,12 +257,12 @@ def reliability_figure(part: pd.DataFrame, title: str) -> Figure:
         axes = figure.add_subplot()
         axes.plot([0, 1], [0, 1], color="#666666", linestyle=":", linewidth=1)
         for number, (method, rows) in enumerate(part.groupby("method", sort=False)):
-            colour = COLOURS[number % len(COLOURS)]
+            colour = _colour(number)
             for _, line in rows.groupby("seed", sort=False):
                 axes.plot(line["predicted"], line["observed"], color=colour, linewidth=0.7, alpha=0.35)
             mean = together(rows)
             axes.plot(mean["predicted"], mean["observed"], color=colour, linewidth=1.4, label=str(method),
-                      marker=MARKERS[number % len(MARKERS)], markersize=4)  # fmt: skip
+                      marker=_marker(number), markersize=4)  # fmt: skip
         axes.set(xlabel="predicted probability of fake", ylabel="observed share", title=title)
         axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
         axes.legend(loc="best")
@@ -308,11 +312,11 @@ def robustness_figure(part: pd.DataFrame, title: str = "") -> Figure:
 def _robustness_panel(axes: Axes, part: pd.DataFrame) -> None:
     one_set = part["train_on"].nunique() == 1
     for number, (name, rows) in enumerate(part.groupby("detector", sort=False)):
-        colour = COLOURS[number % len(COLOURS)]
+        colour = _colour(number)
         line = rows.groupby("level")[["value", "low", "high", "difference"]].mean()
         bars = np.stack([line["value"] - line["low"], line["high"] - line["value"]]).clip(min=0)
         axes.errorbar(line.index, line["value"], bars if one_set else None, color=colour, label=str(name),
-                      marker=MARKERS[number % len(MARKERS)], markersize=4, elinewidth=0.8)  # fmt: skip
+                      marker=_marker(number), markersize=4, elinewidth=0.8)  # fmt: skip
         axes.axhline(float((line["value"] - line["difference"]).mean()), color=colour, linestyle=":", linewidth=1)
 
 
@@ -361,7 +365,7 @@ def draw_ablations(table: pd.DataFrame, path: Path) -> Figure:
             values = part["difference"].to_numpy(float)
             errors = np.abs(np.stack([values - part["low"], part["high"] - values]).astype(float))
             axes.errorbar(
-                values, place, xerr=errors, fmt=MARKERS[number % len(MARKERS)], color=COLOURS[number % len(COLOURS)],
+                values, place, xerr=errors, fmt=_marker(number), color=_colour(number),
                 label=test, markersize=4, elinewidth=1.2,
             )  # fmt: skip
         axes.axvline(0.0, color="black", linewidth=0.8)

@@ -16,7 +16,7 @@ from fakefreq.data.audit.learnt_checks import LIMIT, Measured, header_probe, hea
 from fakefreq.data.audit.probe import probe
 from fakefreq.data.audit.verdict import LOG_LEVELS, Finding, Thresholds, Verdict, judge, worst
 from fakefreq.data.manifests import manifest_digest, read_manifest
-from fakefreq.errors import UserError, check_seed
+from fakefreq.errors import UserError, at_least
 from fakefreq.files import write_json
 from fakefreq.progress import track
 
@@ -92,9 +92,8 @@ def audit_manifest(
         UserError: no such manifest or subset, no image of a class, or a number out of range.
     """
     bounds = thresholds or Thresholds()
-    check_seed(seed)
-    if images < 0:
-        raise UserError(f"--images takes 0 or more; got {images}")
+    at_least(seed, 0, "--seed")
+    at_least(images, 0, "--images")
     for name, value in asdict(bounds).items():
         if not np.isfinite(value):
             raise UserError(f"--{name.replace('_', '-')} takes a number; got {value}; one that is never reached is 1e9")

@@ -25,7 +25,7 @@ from fakefreq.data.manifest.table import (
     to_texts,
     write_manifest,
 )
-from fakefreq.errors import UserError, check_seed, choose
+from fakefreq.errors import UserError, at_least, choose
 from fakefreq.progress import track
 
 logger = logging.getLogger(__name__)
@@ -257,7 +257,7 @@ def sample_rows(manifest: pd.DataFrame, count: int, seed: int) -> pd.DataFrame:
     """
     if count < 1:
         raise UserError(f"--count takes 1 or more; got {count}")
-    check_seed(seed)
+    at_least(seed, 0, "--seed")
     ordered = manifest.sort_values("path", ignore_index=True)
     # A shuffle of groups, not of rows: pairs and people stay together as far as the count allows.
     groups = pd.factorize(ordered["group"], sort=True)[0]

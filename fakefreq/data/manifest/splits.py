@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fakefreq.data.manifest.duplicates import near_duplicates
-from fakefreq.errors import UserError, check_seed, choose
+from fakefreq.errors import UserError, at_least, choose
 
 SPLITS = ("train", "val", "test")
 FRACTIONS = (0.7, 0.1, 0.2)
@@ -51,7 +51,7 @@ def split_manifest(
     # Not so of nan either.
     if len(fractions) != 3 or not (min(fractions) >= 0 and abs(sum(fractions) - 1) <= 1e-6):
         raise UserError(f"--fractions takes three shares of train, val and test of sum 1; got {fractions}")
-    check_seed(seed)
+    at_least(seed, 0, "--seed")
     result = manifest.copy(deep=False)  # columns are replaced below, never written into
     if not keep:
         result["split"] = ""

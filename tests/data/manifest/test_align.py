@@ -137,8 +137,8 @@ def test_an_audit_of_some_images_says_of_how_many(biased: Path, logged: pytest.L
 
 
 @pytest.mark.parametrize(("flags", "message"), [
-    ({"seed": -1}, "--seed takes 0 or more; got -1"),
-    ({"images": -1}, "--images takes 0 or more; got -1"),
+    ({"seed": -1}, "--seed is -1; it takes 0 or more"),
+    ({"images": -1}, "--images is -1; it takes 0 or more"),
     ({"thresholds": Thresholds(history_fail=float("inf"))}, "--history-fail takes a number; got inf"),
     ({"thresholds": Thresholds(pixels_warn=float("nan"))}, "--pixels-warn takes a number; got nan"),
 ])  # fmt: skip

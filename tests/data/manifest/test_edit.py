@@ -115,9 +115,9 @@ def test_merging_manifests_that_contradict_each_other_names_the_image(tmp_path: 
 
 def test_a_negative_seed_is_refused() -> None:
     table = pd.DataFrame({"path": ["a"], "label": [0], "group": ["a"], "split": [""]})
-    with pytest.raises(UserError, match="--seed takes 0 or more; got -1"):
+    with pytest.raises(UserError, match="--seed is -1; it takes 0 or more"):
         split_manifest(table, seed=-1)
-    with pytest.raises(UserError, match="--seed takes 0 or more; got -1"):
+    with pytest.raises(UserError, match="--seed is -1; it takes 0 or more"):
         sample_rows(table, 1, -1)
 
 
